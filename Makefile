@@ -1,0 +1,42 @@
+# Every target installs what it needs: system packages through the distribution, Python packages into ./.venv.
+.PHONY: demo story test check bench lock clean
+SHELL := /bin/bash
+PY := .venv/bin/python
+
+demo: .venv/.lab ## bring up the simulated plant, show the main job, stay up until Ctrl-C
+	@scripts/system-packages demo
+	@$(PY) -m penstock demo
+
+story: .venv/.lab ## the same, without staying up; exits non-zero if any step is not as claimed
+	@scripts/system-packages demo
+	@$(PY) -m penstock demo --story
+
+test: .venv/.dev check ## every test
+	@scripts/system-packages test
+	@$(PY) -m pytest -q
+
+check: .venv/.dev ## formatting, lint, types
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+
+bench: .venv/.lab ## the side-by-side benchmark: prints a table, writes bench/out/latest.json
+	@scripts/system-packages bench
+	@$(PY) bench/run.py
+
+lock: ## compile the hash-pinned requirements anew (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements/run.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra lab pyproject.toml -o requirements/lab.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra lab --extra dev pyproject.toml -o requirements/dev.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements/build.in -o requirements/build.txt
+
+.venv/.lab: requirements/lab.txt requirements/build.txt pyproject.toml
+	@scripts/python-environment lab
+	@touch $@
+
+.venv/.dev: requirements/dev.txt requirements/build.txt pyproject.toml
+	@scripts/python-environment dev
+	@touch $@ .venv/.lab
+
+clean:
+	rm -rf .venv bench/out bench/build .mypy_cache .ruff_cache .pytest_cache .hypothesis

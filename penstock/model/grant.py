@@ -1,0 +1,56 @@
+"""A grant: a time-limited permission with a number, and the marks that carry the number in the kernel.
+
+The number is the connection mark, the session's key and the evidence's key.  Only `penstock.control` mints grants.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from penstock.model.subject import Binding, Subject
+
+#: 32-bit connection mark: the low 24 bits are the grant number, the high bits say what kind of flow it is.
+GRANT_MASK = 0x00FF_FFFF
+PROXIED_BIT = 0x0100_0000
+SAFETY_BIT = 0x0200_0000
+UPSTREAM_BIT = 0x0800_0000
+#: Packet mark of packets that are delivered to the transparent proxy, and of probes that close revoked flows.
+TPROXY_BIT = 0x1000_0000
+PROBE_MARK = 0x2000_0000
+#: Packet mark of worker 1's heartbeat, and its key in the `alive` set.
+FIRST_WORKER_MARK = 0x1000_0001
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """Permission for one subject to open flows to one service of one asset until `expires_at_us`.
+
+    Times are microseconds since the Unix epoch.  `expires_at_us` is ``None`` only for a standing grant of a
+    safety-critical machine conduit.  `source` is the address that an address-bound grant belongs to,
+    `certificate` the SHA-256 (hex) of the client certificate that a certificate-bound grant belongs to.
+    """
+
+    number: int
+    subject: Subject
+    asset: str
+    service: str
+    protocol: str
+    transport: str
+    port: int
+    overlay: str
+    underlay: str
+    conduits: tuple[str, ...]
+    binding: Binding
+    revision: int
+    opened_at_us: int
+    expires_at_us: int | None
+    idle_s: int
+    is_inspected: bool
+    is_safety_critical: bool = False
+    source: str | None = None
+    certificate: str | None = None
+
+    @property
+    def mark(self) -> int:
+        """The grant number, with the safety bit where it is safety-critical."""
+        return self.number | (SAFETY_BIT if self.is_safety_critical else 0)

@@ -1,0 +1,181 @@
+"""What the processes say to each other: commands in the imperative, events in the past tense.
+
+Every message is a frozen dataclass; `penstock.bus` puts them on local sockets.  Nothing else crosses a process border.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from penstock.model.grant import Grant
+from penstock.model.ruleset import Ruleset
+from penstock.model.site import Site
+
+# --- any process -> the one it connects to
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """The first message on a link to control: who speaks.  `mark` is the packet mark of a worker's heartbeat."""
+
+    role: str
+    mark: int = 0
+
+
+# --- control -> enforcer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyRuleset:
+    """Replace the kernel table's rules in one transaction; dynamic grants stay."""
+
+    ruleset: Ruleset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenGrant:
+    """Let packets of this grant pass for `ttl_ms` milliseconds.
+
+    An address-bound grant also admits new flows from its source; a certificate-bound one only lets the proxy dial.
+    """
+
+    grant: Grant
+    ttl_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseGrant:
+    """Cut every flow of this grant now, then close both of its ends and forget its connections."""
+
+    grant: Grant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepGrants:
+    """After a restart of control: cut every live grant whose number is not listed."""
+
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmWorker:
+    """Arm the dead-man switch of a worker: from now on its heartbeat keeps it armed."""
+
+    mark: int
+
+
+# --- enforcer -> control
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A command took effect in the kernel."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """A command did not take effect; `why` is for the record."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowsRefused:
+    """The kernel dropped first packets of a flow that nothing admits: `count` of them since the last such message."""
+
+    source: str
+    destination: str
+    transport: str
+    port: int
+    count: int
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelFlowOpened:
+    """A flow took the kernel path.  `has_failed_open`: its service is inspected, but inspection was not alive."""
+
+    grant: int
+    source: str
+    source_port: int
+    overlay: str
+    port: int
+    at_us: int
+    has_failed_open: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelFlowClosed:
+    """A flow on the kernel path ended, with its counters (both directions)."""
+
+    grant: int
+    source: str
+    source_port: int
+    overlay: str
+    port: int
+    at_us: int
+    packets: int
+    bytes: int
+    has_failed_open: bool
+
+
+# --- control -> worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishRevision:
+    """The policy to judge by from now on.  A worker without one does not beat, so nothing is sent to it."""
+
+    revision: int
+    site: Site
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishGrant:
+    """A grant that flows may be opened under."""
+
+    grant: Grant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawGrant:
+    """End every flow of this grant and forget it."""
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplaceGrants:
+    """All the grants there are: sent when a worker or control starts."""
+
+    grants: tuple[Grant, ...]
+
+
+# --- supervisor -> control
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessEnded:
+    """A process of the gate ended; `status` is its exit status, negative for a signal."""
+
+    name: str
+    pid: int
+    status: int
+    why: str
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessStarted:
+    """A process of the gate was started."""
+
+    name: str
+    pid: int
+    at_us: int
+
+
+Command = ApplyRuleset | OpenGrant | CloseGrant | KeepGrants | ArmWorker
+Reply = Done | Failed
+Event = FlowsRefused | KernelFlowOpened | KernelFlowClosed | ProcessEnded | ProcessStarted
+Publication = PublishRevision | PublishGrant | WithdrawGrant | ReplaceGrants

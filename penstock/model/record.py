@@ -1,0 +1,56 @@
+"""A record: one entry of the evidence.  Kinds are a closed set, in the past tense."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+
+class RecordKind(StrEnum):
+    """What can be in the evidence."""
+
+    LOG_STARTED = "log.started"
+    LOG_GAP = "log.gap"
+    CLOCK_STEPPED = "clock.stepped"
+    REVISION_APPLIED = "revision.applied"
+    REVISION_REFUSED = "revision.refused"
+    SUBJECT_ADDED = "subject.added"
+    SUBJECT_ENROLLED = "subject.enrolled"
+    SUBJECT_LOCKED = "subject.locked"
+    SIGNED_IN = "signed_in"
+    SIGNED_OUT = "signed_out"
+    SIGN_IN_REFUSED = "sign_in.refused"
+    CERTIFICATE_ISSUED = "certificate.issued"
+    GRANT_OPENED = "grant.opened"
+    GRANT_REFUSED = "grant.refused"
+    GRANT_CLOSED = "grant.closed"
+    SESSION_OPENED = "session.opened"
+    SESSION_CLOSED = "session.closed"
+    FLOW_OPENED = "flow.opened"
+    FLOW_CLOSED = "flow.closed"
+    FLOW_REFUSED = "flow.refused"
+    OPERATIONS = "operations"
+    OPERATION_REFUSED = "operation.refused"
+    PROCESS_ENDED = "process.ended"
+    PROCESS_STARTED = "process.started"
+    FAILED_OPEN = "failed_open"
+    FAILED_CLOSED = "failed_closed"
+    INSPECTION_RESTORED = "inspection.restored"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One event, at `at_us` microseconds since the Unix epoch.  `detail` is for what only this kind has."""
+
+    kind: RecordKind
+    at_us: int
+    grant: int | None = None
+    subject: str | None = None
+    asset: str | None = None
+    protocol: str | None = None
+    operation: str | None = None
+    reason: str | None = None
+    detail: dict[str, Json] = field(default_factory=dict)

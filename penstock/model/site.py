@@ -1,0 +1,174 @@
+"""The site: inventory and policy as values, exactly as a site document says them, with every default filled in.
+
+`penstock.policy` makes a `Site` out of YAML and judges requests against it.  Everything here is plain data that
+crosses process borders unchanged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from penstock.model.operation import OperationClass
+from penstock.model.subject import FactorStrength
+
+
+class FailureMode(StrEnum):
+    """What becomes of a conduit's flows when inspection is not alive."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Zone:
+    """Assets with the same security requirements (IEC 62443-3-2), found by their networks (CIDR)."""
+
+    name: str
+    networks: tuple[str, ...]
+    security_level: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One port that an asset offers: `name` in the document, its `protocol`, its `transport` (tcp, udp) and `port`."""
+
+    name: str
+    protocol: str
+    port: int
+    transport: str = "tcp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """A thing that is reached or that talks.  `address` is its own (underlay), `overlay` leads through the gate."""
+
+    name: str
+    zone: str
+    role: str
+    address: str
+    overlay: str
+    mac: str | None = None
+    services: tuple[Service, ...] = ()
+    handles_cui: bool = False
+
+    def service(self, name: str | None = None) -> Service | None:
+        """The service of that name or protocol; without a name the first one; ``None`` where there is none."""
+        if name is None:
+            return self.services[0] if self.services else None
+        return next((s for s in self.services if name in (s.name, s.protocol)), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selector:
+    """One end of a conduit: every field that is given must fit."""
+
+    group: str | None = None
+    user: str | None = None
+    role: str | None = None
+    zone: str | None = None
+    asset: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Addresses `first` to `last`, inclusive, of one table."""
+
+    table: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """Values from `low` to `high`, inclusive."""
+
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """At most `count` operations in any `period_s` seconds."""
+
+    count: int
+    period_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permission:
+    """One operation class of one protocol, narrowed to `spans`, `values` and a `rate` where these are given.
+
+    No spans: every object.  No values: every value.  An object must lie in the union of the spans.
+    """
+
+    protocol: str
+    operation_class: OperationClass
+    spans: tuple[Span, ...] = ()
+    values: tuple[Interval, ...] = ()
+    rate: Rate | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortPermission:
+    """``tcp/5432: any``: enforced on addresses and ports in the kernel, not inspected."""
+
+    transport: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirements:
+    """What must be true of the subject and its way to the gate."""
+
+    factors: FactorStrength = FactorStrength.NONE
+    tls: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionLimits:
+    """How long a grant lives, and how long its flows may be idle, in seconds."""
+
+    length_s: int = 8 * 3600
+    idle_s: int = 15 * 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conduit:
+    """The only permitted path, and its conditions.  What no conduit names is denied."""
+
+    name: str
+    source: Selector
+    target: Selector
+    permissions: tuple[Permission, ...] = ()
+    ports: tuple[PortPermission, ...] = ()
+    require: Requirements = Requirements()
+    session: SessionLimits = SessionLimits()
+    on_failure: FailureMode = FailureMode.CLOSED
+    approved_by: str | None = None
+
+    @property
+    def is_safety_critical(self) -> bool:
+        """Whether its flows go on when inspection dies."""
+        return self.on_failure is FailureMode.OPEN
+
+    @property
+    def is_for_people(self) -> bool:
+        """Whether people, not machines, are at its source end."""
+        return self.source.group is not None or self.source.user is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """One site: what there is, and who may do what to it."""
+
+    name: str
+    domain: str
+    overlay: str
+    zones: tuple[Zone, ...] = ()
+    assets: tuple[Asset, ...] = ()
+    conduits: tuple[Conduit, ...] = ()
+
+    def asset(self, name: str) -> Asset | None:
+        """The asset of that name, or ``None``."""
+        return next((a for a in self.assets if a.name == name), None)
