@@ -1,0 +1,157 @@
+"""``penstock serve``: wires the packages together and starts them.  Knows every package and contains no logic.
+
+The supervisor runs each process of the gate as ``penstock process NAME``, with only its own privileges.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+
+from penstock.model import GatePlace, GateSettings, Invalid, Listener, Problem
+
+#: Control may be busy with a large site for a while; a worker's silence is the dead-man switch's own second.
+SLOW_SILENCE_S = 10.0
+WORKER_SILENCE_S = 1.2
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``serve`` and the supervisor's own ``process``."""
+    serve = subparsers.add_parser("serve", help="run the gate (needs CAP_NET_ADMIN and CAP_NET_RAW in its network)")
+    serve.add_argument("--state", type=Path, required=True, help="folder that outlives the gate: keys, state, evidence")
+    serve.add_argument(
+        "--run", dest="run_dir", type=Path, required=True, help="folder for local sockets, best on a tmpfs"
+    )
+    serve.add_argument("--site", type=Path, required=True, help="the site document, a file or a folder of *.yaml")
+    serve.add_argument("--interface", required=True, help="the gate's leg on the plant network")
+    serve.add_argument("--address", required=True, help="the gate's address on that leg")
+    serve.add_argument("--name", action="append", default=[], help="a name of the gate in its certificate (repeatable)")
+    serve.add_argument("--portal", type=listener, action="append", metavar="HOST:PORT[@FD]", default=[])
+    serve.add_argument("--tunnel", type=listener, action="append", metavar="HOST:PORT[@FD]", default=[])
+    serve.set_defaults(run=run_gate)
+
+    process = subparsers.add_parser("process")
+    process.add_argument("name", choices=sorted(_PROCESSES))
+    process.add_argument("--settings", type=Path, required=True)
+    process.set_defaults(run=run_process)
+
+
+def listener(text: str) -> Listener:
+    """``HOST:PORT``, or ``HOST:PORT@FD`` for a listening socket that was opened before and is inherited."""
+    address, _, descriptor = text.partition("@")
+    host, _, port = address.rpartition(":")
+    return Listener(host=host, port=int(port), descriptor=int(descriptor) if descriptor else None)
+
+
+def run_gate(arguments: argparse.Namespace) -> int:
+    """Run the supervisor until it is told to stop."""
+    from penstock.supervisor import Charge, Program, Supervisor, python  # noqa: PLC0415  each process loads its own
+
+    for folder in (arguments.state, arguments.run_dir):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.chmod(0o700)
+    portal = tuple(arguments.portal) or (Listener(host=arguments.address, port=8443),)
+    tunnel = tuple(arguments.tunnel) or (Listener(host=arguments.address, port=8444),)
+    ports = {listener.port for listener in portal + tunnel if listener.host == arguments.address}
+    settings = GateSettings(
+        state_dir=str(arguments.state.resolve()),
+        run_dir=str(arguments.run_dir.resolve()),
+        site_path=str(arguments.site.resolve()),
+        names=tuple(arguments.name) or (arguments.address,),
+        place=GatePlace(interface=arguments.interface, address=arguments.address, open_ports=tuple(sorted(ports))),
+        portal=portal,
+        tunnel=tunnel,
+    )
+    path = arguments.run_dir / "settings.json"
+    path.write_bytes(msgspec.json.encode(settings))
+    path.chmod(0o600)
+
+    def program(name: str, silence_s: float, listeners: tuple[Listener, ...] = ()) -> Program:
+        descriptors = tuple(one.descriptor for one in listeners if one.descriptor is not None)
+        words = python("process", name, "--settings", str(path))
+        return Program(charge=Charge(name=name, silence_s=silence_s), command=words, descriptors=descriptors)
+
+    Supervisor(
+        programs=(
+            program("enforcer", SLOW_SILENCE_S),
+            program("control", SLOW_SILENCE_S, portal),
+            program("worker-1", WORKER_SILENCE_S, tunnel),
+        ),
+        run_dir=arguments.run_dir,
+        say=lambda text: print(f"penstock: {text}", file=sys.stderr, flush=True),
+    ).run()
+    return 0
+
+
+def run_process(arguments: argparse.Namespace) -> int:
+    """Run one process of the gate until it is told to stop."""
+    try:
+        settings = msgspec.json.decode(arguments.settings.read_bytes(), type=GateSettings)
+    except (OSError, msgspec.MsgspecError) as error:
+        hint = "processes are started by penstock serve"
+        raise Invalid(Problem(where=str(arguments.settings), why=str(error), hint=hint)) from error
+    return _PROCESSES[arguments.name](settings)
+
+
+def _enforcer(settings: GateSettings) -> int:
+    from penstock.kernel import run_enforcer  # noqa: PLC0415  each process loads only its own packages
+
+    return asyncio.run(_beating("enforcer", settings, run_enforcer))
+
+
+def _control(settings: GateSettings) -> int:
+    from penstock.control import run_control  # noqa: PLC0415  each process loads only its own packages
+    from penstock.web import serve_web  # noqa: PLC0415
+
+    return _uvloop(_beating("control", settings, lambda given: run_control(given, serve_web)))
+
+
+def _worker(settings: GateSettings) -> int:
+    from penstock.policy import Judge  # noqa: PLC0415  each process loads only its own packages
+    from penstock.proxy import run_worker  # noqa: PLC0415
+
+    return _uvloop(_beating("worker-1", settings, lambda given: run_worker(given, Judge.of_site)))
+
+
+def _uvloop(main: Awaitable[int]) -> int:
+    import uvloop  # noqa: PLC0415  the enforcer does without
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_await(main))
+
+
+async def _await(main: Awaitable[int]) -> int:
+    return await main
+
+
+async def _beating(name: str, settings: GateSettings, run: Callable[[GateSettings], Awaitable[None]]) -> int:
+    """Run a process with its heartbeat beside it; SIGTERM ends both in order."""
+    import signal  # noqa: PLC0415
+
+    from penstock.bus.beat import beat_forever  # noqa: PLC0415
+
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    try:
+        async with asyncio.TaskGroup() as group:
+            beat = group.create_task(beat_forever(Path(settings.run_dir) / f"{name}.beat"))
+            await run(settings)
+            beat.cancel()
+    except asyncio.CancelledError:
+        pass
+    return os.EX_OK
+
+
+_PROCESSES: dict[str, Callable[[GateSettings], int]] = {
+    "control": _control,
+    "enforcer": _enforcer,
+    "worker-1": _worker,
+}
