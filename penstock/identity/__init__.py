@@ -1,0 +1,42 @@
+"""Who asks: identity sources, factors, lock-out, and the gate's own certificate authority.
+
+Stands between the sign-in forms of `penstock.web` and the subjects that `penstock.control` grants to.  It must never
+know what a subject may reach.
+"""
+
+from penstock.identity.authority import Authority, read_or_make_secret
+from penstock.identity.certificates import ClientCertificate
+from penstock.identity.local import (
+    MAX_NAME_LENGTH,
+    Account,
+    AccountStore,
+    Enrolment,
+    Invitation,
+    LocalSource,
+    Preparation,
+    subject_of,
+)
+from penstock.identity.lockout import Attempts
+from penstock.identity.password import Passwords
+from penstock.identity.sealing import Seal
+from penstock.identity.source import Credentials, SignIn, Source
+
+__all__ = [
+    "MAX_NAME_LENGTH",
+    "Account",
+    "AccountStore",
+    "Attempts",
+    "Authority",
+    "ClientCertificate",
+    "Credentials",
+    "Enrolment",
+    "Invitation",
+    "LocalSource",
+    "Passwords",
+    "Preparation",
+    "Seal",
+    "SignIn",
+    "Source",
+    "read_or_make_secret",
+    "subject_of",
+]

@@ -1,0 +1,115 @@
+"""I/O (files): the gate's own certificate authority and its keys, in ``state_dir/keys``.
+
+Made at the first start: ``ca.pem ca.key gate.pem gate.key totp.key``, keys readable by the gate's own user only.
+What is signed is `certificates`' business.  It must never overwrite an authority that exists, nor use a key file that
+others can read.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from penstock.identity import certificates
+from penstock.identity.certificates import ClientCertificate
+from penstock.identity.sealing import KEY_BYTES
+from penstock.model import Tampered
+
+RENEW_AHEAD = timedelta(days=30)
+_OTHERS = 0o077
+
+
+class Authority:
+    """The authority of one gate."""
+
+    def __init__(self, folder: Path, gate: str, names: tuple[str, ...], now_us: int) -> None:
+        self._folder, self._names = folder, names
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._key = _private_key(folder / "ca.key")
+        path = folder / "ca.pem"
+        if not path.exists():
+            _write(path, certificates.make_authority(gate, self._key, now_us).public_bytes(Encoding.PEM), 0o644)
+        self._certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        if self._certificate.public_key() != self._key.public_key():
+            raise Tampered("ca.key is not the key of ca.pem")
+        self.renew(now_us)
+
+    @property
+    def pem(self) -> str:
+        """The authority's certificate: what clients trust."""
+        return self._certificate.public_bytes(Encoding.PEM).decode()
+
+    def renew(self, now_us: int) -> bool:
+        """Make the gate's certificate anew where it is missing, ends within 30 days, or names change."""
+        key = _private_key(self._folder / "gate.key")
+        path = self._folder / "gate.pem"
+        if path.exists():
+            present = x509.load_pem_x509_certificate(path.read_bytes())
+            is_ours = present.issuer == self._certificate.subject and present.public_key() == key.public_key()
+            if is_ours and not certificates.is_due(present, self._names, now_us, RENEW_AHEAD):
+                return False
+        made = certificates.make_server(self._certificate, self._key, key, self._names, now_us)
+        _write(path, made.public_bytes(Encoding.PEM), 0o644)
+        return True
+
+    def issue(self, csr_pem: str, subject: str, expires_at_us: int, now_us: int) -> ClientCertificate:
+        """A client certificate for the key of this request.  Raises `Invalid`."""
+        key = certificates.key_of_request(csr_pem)
+        return certificates.make_client(self._certificate, self._key, key, subject, expires_at_us, now_us)
+
+
+def read_or_make_secret(path: Path, length_bytes: int = KEY_BYTES) -> bytes:
+    """The secret in this file; made at the first start.  Raises `Tampered` when others may read it or it is cut."""
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(path, secrets.token_bytes(length_bytes), 0o600)
+    secret = _read_private(path)
+    if len(secret) != length_bytes:
+        raise Tampered(f"{path.name} is not {length_bytes} bytes long")
+    return secret
+
+
+def _private_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    if not path.exists():
+        made = ec.generate_private_key(ec.SECP256R1())
+        _write(path, made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+    key = load_pem_private_key(_read_private(path), None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise Tampered(f"{path.name} is not an ECDSA key")
+    return key
+
+
+def _read_private(path: Path) -> bytes:
+    if path.stat().st_mode & _OTHERS:
+        raise Tampered(f"{path.name} can be read by others; set its mode to 0600 and replace the key")
+    return path.read_bytes()
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    """Write durably and whole: a power cut leaves the old file or the new one."""
+    part = path.with_name(f".{path.name}.new")
+    with suppress(FileNotFoundError):
+        part.unlink()
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,240 @@
+"""The local identity source: subjects of this gate, with a password and one-time codes.  Works with no network at all.
+
+Logic only, on the narrow `AccountStore`; hashing is `password`, codes are `factors.totp`, waits are `lockout`.
+Enrolment: an administrator hands over a single-use code; whoever has it sets the password and proves the new
+authenticator once.  It must never keep a code, a password or an unsealed secret.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from penstock.identity import lockout
+from penstock.identity.factors import totp
+from penstock.identity.lockout import Attempts, Limit
+from penstock.identity.password import Passwords, problems
+from penstock.identity.sealing import Seal
+from penstock.identity.source import Credentials, SignIn
+from penstock.model import Factor, Invalid, Problem, Subject, SubjectKind, Unauthenticated
+
+ENROLMENT_LIFETIME_US = 24 * 3600 * 1_000_000
+#: X.520 ub-common-name: the subject's name is the common name of its certificates.
+MAX_NAME_LENGTH = 64
+_CODE_ALPHABET = "ABCDEFGHJKMNPQRSTVWXYZ23456789"
+_CODE_LENGTH = 20
+_CODE_GROUP = 5
+_BAD_CODE = "the enrolment code is not valid, was used, or has expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """One subject as it is stored.  Not enrolled: no `password_hash` and no `totp_sealed`."""
+
+    name: str
+    groups: frozenset[str]
+    is_suspended: bool = False
+    password_hash: str | None = None
+    totp_sealed: bytes | None = None
+    last_step: int = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolment:
+    """An open enrolment: the hash of its code, whose it is, and the sealed secret that was shown last."""
+
+    code_hash: str
+    subject: str
+    expires_at_us: int
+    totp_sealed: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invitation:
+    """What the administrator hands over.  `code` exists here only; the store has its hash."""
+
+    subject: str
+    code: str
+    expires_at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """What somebody who enrols must see: whose enrolment it is, the secret, and the same as an otpauth address."""
+
+    subject: str
+    secret: str
+    otpauth_uri: str
+
+
+class AccountStore(Protocol):
+    """What this source asks of the state store.  Every method is one transaction."""
+
+    async def account(self, name: str) -> Account | None:
+        """The account of that name."""
+        ...
+
+    async def set_password_hash(self, name: str, password_hash: str) -> None:
+        """Replace the hash, after a change of its parameters."""
+        ...
+
+    async def accept_step(self, name: str, step: int) -> bool:
+        """Remember the step as used; ``False`` when it or a later one was used already."""
+        ...
+
+    async def change_attempts(
+        self, key: str, change: Callable[[Attempts], Attempts | None]
+    ) -> tuple[Attempts, Attempts | None]:
+        """Read, change and write a counter in one transaction; ``None`` removes it.  Answers before and after."""
+        ...
+
+    async def add_enrolment(self, enrolment: Enrolment) -> None:
+        """Open an enrolment; an earlier one of the same subject ends."""
+        ...
+
+    async def enrolment(self, code_hash: str, now_us: int) -> Enrolment | None:
+        """The open enrolment with that code, unless it has expired."""
+        ...
+
+    async def set_enrolment_secret(self, code_hash: str, totp_sealed: bytes) -> None:
+        """Keep the secret that was just shown."""
+        ...
+
+    async def finish_enrolment(self, enrolment: Enrolment, password_hash: str, step: int, now_us: int) -> bool:
+        """Give the account its password and secret and use up the code; ``False`` when it was used up already."""
+        ...
+
+
+class LocalSource:
+    """Subjects of this gate."""
+
+    def __init__(self, store: AccountStore, passwords: Passwords, seal: Seal, gate: str) -> None:
+        self._store, self._passwords, self._seal, self._gate = store, passwords, seal, gate
+        self._nobodys_secret = totp.make_secret()
+
+    async def sign_in(self, credentials: Credentials, now_us: int) -> SignIn:
+        """Check password and code.  Unknown, suspended, not enrolled and wrong take the same work and answer alike."""
+        source_key = lockout.source_key(credentials.source)
+        account_key = lockout.account_key(_counted_name(credentials.subject))
+        wait, locked = await self._count(
+            ((source_key, lockout.SOURCE_LIMIT), (account_key, lockout.ACCOUNT_LIMIT)), now_us
+        )
+        if wait:
+            return SignIn(retry_after_s=wait)
+        subject = await self._prove(credentials, now_us)
+        if subject is None:
+            return SignIn(locked=locked)
+        await self._store.change_attempts(source_key, lockout.forgiven)
+        await self._store.change_attempts(account_key, lambda _: None)
+        return SignIn(subject=subject)
+
+    async def _count(self, keys: tuple[tuple[str, Limit], ...], now_us: int) -> tuple[int, tuple[str, ...]]:
+        locked = []
+        for key, limit in keys:
+            before, after = await self._store.change_attempts(
+                key,
+                lambda attempts, limit=limit: lockout.counted(attempts, now_us, limit),  # type: ignore[misc]
+            )
+            if wait := lockout.wait_s(before, now_us):
+                return wait, ()
+            if after is not None and lockout.wait_s(after, now_us):
+                locked.append(key.partition(":")[0])
+        return 0, tuple(locked)
+
+    async def _prove(self, credentials: Credentials, now_us: int) -> Subject | None:
+        account = await self._store.account(credentials.subject)
+        is_usable = account is not None and not account.is_suspended and account.totp_sealed is not None
+        checked = await self._passwords.check(account.password_hash if account else None, credentials.password)
+        secret = self._nobodys_secret
+        if account is not None and account.totp_sealed is not None:
+            secret = self._seal.open(account.totp_sealed, account.name)
+        step = totp.accepted_step(secret, credentials.code, now_us, account.last_step if account else -1)
+        if account is None or not is_usable or not checked.is_right or step is None:
+            return None
+        if not await self._store.accept_step(account.name, step):
+            return None
+        if checked.new_hash is not None:
+            await self._store.set_password_hash(account.name, checked.new_hash)
+        return subject_of(account)
+
+    async def invite(self, name: str, now_us: int) -> Invitation:
+        """Open an enrolment for an existing account and make its code: 20 signs, some 98 bits."""
+        signs = "".join(secrets.choice(_CODE_ALPHABET) for _ in range(_CODE_LENGTH))
+        expires_at_us = now_us + ENROLMENT_LIFETIME_US
+        await self._store.add_enrolment(
+            Enrolment(code_hash=code_hash(signs), subject=name, expires_at_us=expires_at_us)
+        )
+        code = "-".join(signs[at : at + _CODE_GROUP] for at in range(0, _CODE_LENGTH, _CODE_GROUP))
+        return Invitation(subject=name, code=code, expires_at_us=expires_at_us)
+
+    async def prepare(self, code: str, source: str, now_us: int) -> Preparation:
+        """Show a fresh secret for this enrolment.  Raises `Unauthenticated`.
+
+        Each call makes a new secret and drops the one before: whoever read the code earlier and looked cannot know
+        the secret that is finally confirmed.
+        """
+        enrolment = await self._find(code, source, now_us)
+        secret = totp.make_secret()
+        await self._store.set_enrolment_secret(enrolment.code_hash, self._seal.close(secret, enrolment.subject))
+        return self._preparation(enrolment.subject, secret)
+
+    async def prepared(self, code: str, source: str, now_us: int) -> Preparation:
+        """The secret that was shown last, to show it again after a typing mistake.  Raises `Unauthenticated`."""
+        enrolment = await self._find(code, source, now_us)
+        if enrolment.totp_sealed is None:
+            raise Unauthenticated(_BAD_CODE)
+        return self._preparation(enrolment.subject, self._seal.open(enrolment.totp_sealed, enrolment.subject))
+
+    async def confirm(self, code: str, password: str, first_code: str, source: str, now_us: int) -> str:
+        """Set the password and the authenticator; answers the subject's name.
+
+        Raises `Unauthenticated` for a code that is not valid and `Invalid` for a refused password or a wrong code.
+        """
+        enrolment = await self._find(code, source, now_us)
+        if enrolment.totp_sealed is None:
+            raise Unauthenticated(_BAD_CODE)
+        secret = self._seal.open(enrolment.totp_sealed, enrolment.subject)
+        step = totp.accepted_step(secret, first_code, now_us, -1)
+        found = list(problems(password, enrolment.subject))
+        if step is None:
+            hint = "check that the clocks of gate and authenticator agree"
+            found.append(Problem(where="totp", why="the code is not the one of this moment", hint=hint))
+        if found or step is None:
+            raise Invalid(*found)
+        password_hash = await self._passwords.hash(password)
+        if not await self._store.finish_enrolment(enrolment, password_hash, step, now_us):
+            raise Unauthenticated(_BAD_CODE)
+        return enrolment.subject
+
+    async def _find(self, code: str, source: str, now_us: int) -> Enrolment:
+        key = lockout.source_key(source)
+        wait, _ = await self._count(((key, lockout.SOURCE_LIMIT),), now_us)
+        enrolment = None if wait else await self._store.enrolment(code_hash(code), now_us)
+        if enrolment is None:
+            raise Unauthenticated(_BAD_CODE)
+        await self._store.change_attempts(key, lockout.forgiven)
+        return enrolment
+
+    def _preparation(self, subject: str, secret: str) -> Preparation:
+        uri = totp.otpauth_uri(secret, subject, self._gate)
+        return Preparation(subject=subject, secret=secret, otpauth_uri=uri)
+
+
+def subject_of(account: Account) -> Subject:
+    """The subject that a full proof of this account makes."""
+    factors = frozenset({Factor.PASSWORD, Factor.TOTP})
+    return Subject(name=account.name, kind=SubjectKind.PERSON, groups=account.groups, factors=factors)
+
+
+def code_hash(code: str) -> str:
+    """What is stored of an enrolment code.  98 random bits need no slow hash; typing is forgiven (case, dashes)."""
+    signs = "".join(sign for sign in code.upper() if sign.isalnum())
+    return hashlib.sha256(signs.encode()).hexdigest()
+
+
+def _counted_name(name: str) -> str:
+    """A name that no subject can have is counted under its hash, so that the store never keeps long garbage."""
+    return name if len(name) <= MAX_NAME_LENGTH else hashlib.sha256(name.encode()).hexdigest()

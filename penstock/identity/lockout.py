@@ -1,0 +1,75 @@
+"""Back-off after failed sign-ins, counted per account and per source address.
+
+Pure: the counters and the time come in, the new counters go out.  An attempt is counted *before* its proof is checked
+and forgiven afterwards, so that many attempts at once cannot slip past the limit.  Names that do not exist are counted
+exactly like those that do: a lock-out must never tell which is which.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_US_PER_S = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """`free` failures cost nothing; each later one doubles the wait, from `first_wait_s` up to `longest_wait_s`.
+
+    Counters are forgotten `forget_s` after the last failure.
+    """
+
+    free: int
+    first_wait_s: int
+    longest_wait_s: int
+    forget_s: int
+
+
+#: SP 800-63B section 5.2.2 allows at most 100 consecutive failures on one account: with these waits, 100 take a day.
+ACCOUNT_LIMIT = Limit(free=4, first_wait_s=30, longest_wait_s=900, forget_s=24 * 3600)
+#: A source may be a whole shift behind one address, so it has more room.
+SOURCE_LIMIT = Limit(free=19, first_wait_s=30, longest_wait_s=900, forget_s=3600)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempts:
+    """Failures in a row, the time of the last one, and until when nothing is accepted (microseconds, wall clock)."""
+
+    failures: int = 0
+    last_at_us: int = 0
+    until_us: int = 0
+
+
+def wait_s(attempts: Attempts, now_us: int) -> int:
+    """How many whole seconds must still pass, rounded up; 0 when an attempt is accepted.
+
+    A clock that was set back must not lock anyone out for longer than the longest wait, so the wait is capped by it.
+    """
+    left = -(-(attempts.until_us - now_us) // _US_PER_S)
+    return max(0, min(left, ACCOUNT_LIMIT.longest_wait_s))
+
+
+def counted(attempts: Attempts, now_us: int, limit: Limit) -> Attempts:
+    """The counters with one more failure; unchanged while a wait is running."""
+    if wait_s(attempts, now_us):
+        return attempts
+    is_old = now_us - attempts.last_at_us > limit.forget_s * _US_PER_S
+    failures = 1 if is_old else attempts.failures + 1
+    over = failures - limit.free
+    wait = 0 if over <= 0 else min(limit.first_wait_s << min(over - 1, 20), limit.longest_wait_s)
+    return Attempts(failures=failures, last_at_us=now_us, until_us=now_us + wait * _US_PER_S if wait else 0)
+
+
+def forgiven(attempts: Attempts) -> Attempts:
+    """The counters without the last failure and without its wait: what a source gets back after a right proof."""
+    return Attempts(failures=max(0, attempts.failures - 1), last_at_us=attempts.last_at_us)
+
+
+def account_key(name: str) -> str:
+    """The counter of an account, whether or not it exists."""
+    return f"account:{name}"
+
+
+def source_key(address: str) -> str:
+    """The counter of a source address."""
+    return f"source:{address}"
