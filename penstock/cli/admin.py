@@ -1,0 +1,52 @@
+"""What the administrator's verbs share: the socket they speak to, and rows of the gate's answers as text."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from penstock.cli.answers import clock
+from penstock.cli.client import Admin, admin_socket
+from penstock.model import Json
+
+
+def add_socket(parser: argparse.ArgumentParser) -> None:
+    """``--socket``: where the gate's administrator is let in."""
+    parser.add_argument(
+        "--socket", type=Path, metavar="PATH", help="the gate's admin socket; else $PENSTOCK_RUN/admin.sock"
+    )
+
+
+def opened(arguments: argparse.Namespace) -> Admin:
+    """The admin API of the gate that is meant."""
+    return Admin(admin_socket(arguments.socket))
+
+
+def rows_of(answer: dict[str, Json], noun: str) -> list[dict[str, Json]]:
+    """The list under `noun` of an answer, as far as it is one."""
+    rows = answer.get(noun)
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def cell(value: Json) -> str:
+    """A value as people read it in a table."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ", ".join(cell(item) for item in value)
+        case dict():
+            return ", ".join(f"{key} {cell(item)}" for key, item in value.items())
+    return str(value)
+
+
+def time_cell(value: Json) -> str:
+    """An ISO 8601 text in this computer's time; anything else as it is."""
+    if isinstance(value, str):
+        try:
+            return clock(value)
+        except ValueError:
+            return value
+    return cell(value)

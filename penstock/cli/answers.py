@@ -1,0 +1,129 @@
+"""What a gate answers over HTTP, as values; the field names are those of the JSON API.
+
+Pure.  Unknown fields are ignored, so that a newer gate can say more; missing ones are an error of the gate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from penstock.model import Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AboutGate:
+    """``GET /api/gate``: which gate this is, and the authority that its certificate is issued by."""
+
+    gate: str
+    site: str
+    tunnel_port: int
+    ca_pem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolment:
+    """``POST /api/enrolments``: what an authenticator app needs."""
+
+    subject: str
+    otpauth_uri: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedIn:
+    """``POST /api/sign-ins``: a bearer token and a short-lived certificate for the key that never left."""
+
+    token: str
+    certificate_pem: str
+    ca_pem: str
+    subject: str
+    groups: tuple[str, ...]
+    expires_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingPiece:
+    """One criterion that failed: what it wanted, what it found, and what or who can help."""
+
+    criterion: str
+    wanted: str = ""
+    found: str = ""
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.criterion}: wanted {self.wanted or 'nothing'}, found {self.found or 'nothing'}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reachable:
+    """One row of ``GET /api/reach``: a service of an asset, and whether this subject may open a session to it."""
+
+    asset: str
+    service: str
+    protocol: str
+    zone: str
+    port: int
+    is_allowed: bool
+    conduit: str | None = None
+    allows: tuple[str, ...] = ()
+    misses: tuple[MissingPiece, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedGrant:
+    """``POST /api/grants``, allowed."""
+
+    grant: int
+    asset: str
+    service: str
+    protocol: str
+    expires_at: str | None
+    tunnel_port: int
+    overlay: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """``POST /api/grants``, denied: a value, not an error."""
+
+    error: str = ""
+    reason: str = ""
+    conduit: str | None = None
+    misses: tuple[MissingPiece, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemSeen:
+    """One problem of an error answer (HTTP 4xx)."""
+
+    why: str
+    where: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorAnswer:
+    """The body of every answer that is an error."""
+
+    error: str = ""
+    problems: tuple[ProblemSeen, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddedSubject:
+    """``POST /admin/subjects``: the code with which the person enrols, once."""
+
+    code: str
+    expires_at: Json = None
+
+
+def moment(text: str) -> datetime:
+    """The instant that an ISO 8601 text names; without an offset it is UTC."""
+    instant = datetime.fromisoformat(text)
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def clock(text: str | None) -> str:
+    """The instant in this computer's own time, for people: ``2026-11-23 18:05``; empty for ``None``."""
+    return moment(text).astimezone().strftime("%Y-%m-%d %H:%M") if text else ""

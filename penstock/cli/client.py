@@ -1,0 +1,274 @@
+"""HTTP to one gate: the portal's JSON API over TLS pinned to the gate's own authority, and its admin socket.
+
+Stands between the verbs and the gate; every request of the command line passes here.  It must never send anything
+secret over a connection whose certificate was not verified, and never follow the proxy settings of the environment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+from urllib.parse import quote
+
+import httpx2
+import msgspec
+
+from penstock.cli.answers import (
+    AboutGate,
+    AddedSubject,
+    Enrolment,
+    ErrorAnswer,
+    OpenedGrant,
+    Reachable,
+    Refusal,
+    SignedIn,
+)
+from penstock.model import Invalid, Json, Problem, Unauthenticated, Unavailable
+
+T = TypeVar("T")
+
+#: The gate answers from memory; Argon2id at sign-in is the slowest thing it does (about 0.25 s).
+TIMEOUT_S = 10.0
+_DEFAULT_RUN_DIR = "/run/penstock"
+_UNAUTHENTICATED, _FORBIDDEN, _TOO_MANY, _SERVER_FAILED = 401, 403, 429, 500
+
+
+class _Http:
+    """One HTTP client, and the errors of `penstock.model` in place of its own."""
+
+    def __init__(self, client: httpx2.Client, where: str) -> None:
+        self._client, self._where = client, where
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Json] | None = None) -> httpx2.Response:
+        try:
+            response = self._client.request(method, path, json=body)
+        except httpx2.ConnectError as error:
+            raise _not_connected(self._where, error) from error
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise Unavailable(f"{self._where} did not answer: {str(error) or type(error).__name__}") from error
+        return response
+
+    def _answer(self, kind: type[T], method: str, path: str, body: Mapping[str, Json] | None = None) -> T:
+        response = self._ask(method, path, body)
+        _raise_for(response, self._where)
+        return _decoded(kind, response, self._where)
+
+    def _order(self, method: str, path: str, body: Mapping[str, Json] | None = None) -> None:
+        _raise_for(self._ask(method, path, body), self._where)
+
+
+class Gate(_Http):
+    """The JSON API of a gate's portal, for people.
+
+    Every method raises `Unauthenticated`, `Unavailable` or `Invalid` as `penstock.model.errors` says.
+    """
+
+    def __init__(self, url: str, ca_pem: str, token: str | None = None) -> None:
+        """`url` is ``https://HOST:PORT``; `ca_pem` the only authority that is believed."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        super().__init__(_https(url, verifying(ca_pem), headers), where=url)
+
+    def about(self) -> AboutGate:
+        """Which gate this is."""
+        return self._answer(AboutGate, "GET", "/api/gate")
+
+    def enrol(self, code: str) -> Enrolment:
+        """Present the one-time code; the answer is for the authenticator app."""
+        return self._answer(Enrolment, "POST", "/api/enrolments", {"code": code})
+
+    def confirm_enrolment(self, code: str, password: str, totp: str) -> None:
+        """Set the password, proving that the authenticator works."""
+        self._order("POST", "/api/enrolments/confirm", {"code": code, "password": password, "totp": totp})
+
+    def sign_in(self, subject: str, password: str, totp: str, csr_pem: str) -> SignedIn:
+        """Sign in with two factors; the certificate is for the key of `csr_pem`."""
+        proof: dict[str, Json] = {"subject": subject, "password": password, "totp": totp, "csr_pem": csr_pem}
+        return self._answer(SignedIn, "POST", "/api/sign-ins", proof)
+
+    def sign_out(self) -> None:
+        """End the sign-in, and with it every session under it."""
+        self._order("DELETE", "/api/sign-ins/current")
+
+    def reach(self) -> tuple[Reachable, ...]:
+        """Every service of every asset, and whether this subject may."""
+        return self._answer(dict[str, tuple[Reachable, ...]], "GET", "/api/reach")["reach"]
+
+    def open_grant(self, asset: str, service: str | None) -> OpenedGrant | Refusal:
+        """Ask for a grant that is bound to the certificate.  A denial is an answer, not an error."""
+        body: dict[str, Json] = {"asset": asset, "binding": "certificate"}
+        if service is not None:
+            body["service"] = service
+        response = self._ask("POST", "/api/grants", body)
+        if response.status_code == _FORBIDDEN:
+            return _decoded(Refusal, response, self._where)
+        _raise_for(response, self._where)
+        return _decoded(OpenedGrant, response, self._where)
+
+    def close_grant(self, number: int) -> None:
+        """Give the grant back; its flows end."""
+        self._order("DELETE", f"/api/grants/{number}")
+
+    def live_grants(self) -> frozenset[int]:
+        """The numbers of this subject's grants that are still alive."""
+        rows = self._answer(dict[str, list[dict[str, Json]]], "GET", "/api/sessions").get("sessions", [])
+        return frozenset(number for row in rows if isinstance(number := row.get("grant"), int))
+
+
+class Admin(_Http):
+    """The administrator's API on a local socket: who may open the socket is the administrator."""
+
+    def __init__(self, path: Path) -> None:
+        transport = httpx2.HTTPTransport(uds=str(path))
+        client = httpx2.Client(base_url="http://gate", transport=transport, timeout=TIMEOUT_S, trust_env=False)
+        super().__init__(client, where=f"the gate at {path}")
+
+    def add_subject(self, name: str, groups: list[str]) -> AddedSubject:
+        """Add a person, who enrols with the code of the answer."""
+        body: dict[str, Json] = {"name": name, "groups": list(groups)}
+        return self._answer(AddedSubject, "POST", "/admin/subjects", body)
+
+    def set_suspended(self, name: str, *, is_suspended: bool) -> None:
+        """Suspend a subject, which ends what is under way, or let it sign in again."""
+        self._order("POST", f"/admin/subjects/{quoted(name)}/{'suspend' if is_suspended else 'resume'}")
+
+    def revoke_grant(self, number: int) -> None:
+        """Revoke one grant; its flows end at once."""
+        self._order("DELETE", f"/admin/grants/{number}")
+
+    def apply_revision(self, documents: Mapping[str, str]) -> dict[str, Json]:
+        """Make these site documents (name to text) the policy.  Raises `Invalid` with every problem."""
+        return self._answer(dict[str, Json], "POST", "/admin/revisions", {"documents": dict(documents)})
+
+    def look(self, noun: str) -> dict[str, Json]:
+        """``GET /admin/NOUN``: subjects, grants, revisions or status."""
+        return self._answer(dict[str, Json], "GET", f"/admin/{noun}")
+
+
+def first_contact(url: str) -> AboutGate:
+    """What the gate says of itself over a connection that proves nothing: nothing secret may be sent on it.
+
+    The caller compares the authority's fingerprint with what it knows, then speaks through `Gate` only.
+    """
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with _Unverified(_https(url, context, {}), where=url) as http:
+        return http.about()
+
+
+class _Unverified(_Http):
+    def about(self) -> AboutGate:
+        """Which gate this claims to be."""
+        return self._answer(AboutGate, "GET", "/api/gate")
+
+
+def admin_socket(given: Path | None) -> Path:
+    """Where the gate's admin socket is: as given, or in the gate's folder for local sockets."""
+    return given or Path(os.environ.get("PENSTOCK_RUN") or _DEFAULT_RUN_DIR) / "admin.sock"
+
+
+def verifying(ca_pem: str) -> ssl.SSLContext:
+    """A TLS 1.3 client context that believes this authority only, and checks the name."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    try:
+        context.load_verify_locations(cadata=ca_pem)
+    except (ssl.SSLError, ValueError) as error:
+        raise Invalid(Problem(where="authority", why="not a certificate in PEM form")) from error
+    return context
+
+
+def single_authority(ca_pem: str) -> bytes:
+    """The DER form of the one certificate in `ca_pem`.  Raises `Invalid` where there is none, or more than one.
+
+    More than one must never be pinned: a fingerprint speaks for the first only, TLS would believe them all.
+    """
+    text = ca_pem.strip()
+    if text.count("BEGIN CERTIFICATE") != 1:
+        why = f"{text.count('BEGIN CERTIFICATE')} certificates where exactly one is expected"
+        raise Invalid(Problem(where="authority", why=why))
+    try:
+        return ssl.PEM_cert_to_DER_cert(text)
+    except ValueError as error:
+        raise Invalid(Problem(where="authority", why="not a certificate in PEM form")) from error
+
+
+def fingerprint(ca_pem: str) -> str:
+    """SHA-256 over the certificate's DER form, as pairs of hex digits.  Raises `Invalid`."""
+    return hashlib.sha256(single_authority(ca_pem)).digest().hex(":").upper()
+
+
+def quoted(name: str) -> str:
+    """A name as one segment of a path."""
+    return quote(name, safe="")
+
+
+def _https(url: str, context: ssl.SSLContext, headers: Mapping[str, str]) -> httpx2.Client:
+    if not url.startswith("https://"):
+        raise Invalid(Problem(where="--gate", why=f"{url} is not an https address", hint="https://HOST:8443"))
+    return httpx2.Client(base_url=url, verify=context, headers=dict(headers), timeout=TIMEOUT_S, trust_env=False)
+
+
+def _not_connected(where: str, error: httpx2.ConnectError) -> Unavailable | Unauthenticated:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            stranger = Unauthenticated(f"{where} does not prove to be the known gate: {cause.verify_message}")
+            stranger.add_note("someone may be in between, or the gate was installed anew; compare fingerprints first")
+            return stranger
+        cause = cause.__cause__ or cause.__context__
+    silent = Unavailable(f"{where} does not answer: {error}")
+    silent.add_note("check that the gate runs and can be reached from here")
+    return silent
+
+
+def _raise_for(response: httpx2.Response, where: str) -> None:
+    """The error that this status stands for; nothing where the gate did what was asked."""
+    status = response.status_code
+    if status < 300:  # noqa: PLR2004  2xx, RFC 9110 section 15.3
+        return
+    said = _error_of(response)
+    text = said.error or f"HTTP {status}"
+    if status == _UNAUTHENTICATED:
+        raise Unauthenticated(text)
+    if status == _TOO_MANY:
+        locked = Unauthenticated(text)
+        locked.add_note(f"try again in {response.headers.get('Retry-After', 'some')} seconds")
+        raise locked
+    if status >= _SERVER_FAILED:
+        raise Unavailable(f"{where}: {text}")
+    problems = said.problems
+    raise Invalid(
+        *(Problem(where=p.where, why=p.why, hint=p.hint) for p in problems)
+        if problems
+        else (Problem(where="", why=text),)
+    )
+
+
+def _error_of(response: httpx2.Response) -> ErrorAnswer:
+    try:
+        return msgspec.json.decode(response.content, type=ErrorAnswer)
+    except msgspec.MsgspecError:
+        return ErrorAnswer()
+
+
+def _decoded(kind: type[T], response: httpx2.Response, where: str) -> T:
+    try:
+        return msgspec.json.decode(response.content, type=kind)
+    except msgspec.MsgspecError as error:
+        raise Unavailable(f"{where} does not answer as a gate does: {error}") from error

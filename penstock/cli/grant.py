@@ -1,0 +1,50 @@
+"""``penstock grant``: who may reach what right now, and end it."""
+
+from __future__ import annotations
+
+import argparse
+
+from penstock.cli import admin, output
+
+_COLUMNS = ("grant", "subject", "asset", "service", "binding", "expires_at")
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``grant``."""
+    verbs = subparsers.add_parser("grant", help="list live grants, revoke one").add_subparsers(
+        metavar="VERB", required=True
+    )
+    parser = verbs.add_parser("ls", help="list live grants")
+    parser.add_argument("--json", action="store_true")
+    admin.add_socket(parser)
+    parser.set_defaults(run=ls)
+    parser = verbs.add_parser("revoke", help="end a grant and its flows at once")
+    parser.add_argument("number", type=int, metavar="N")
+    admin.add_socket(parser)
+    parser.set_defaults(run=revoke)
+
+
+def ls(arguments: argparse.Namespace) -> int:
+    """The live grants, a row each."""
+    with admin.opened(arguments) as http:
+        rows = admin.rows_of(http.look("grants"), "grants")
+    if arguments.json:
+        output.data_json(list(rows))
+        return 0
+    output.show_table(
+        ("GRANT", "SUBJECT", "ASSET", "SERVICE", "BINDING", "UNTIL"),
+        [
+            [(admin.time_cell if column == "expires_at" else admin.cell)(row.get(column)) for column in _COLUMNS]
+            for row in rows
+        ],
+        nothing="no grant is open",
+    )
+    return 0
+
+
+def revoke(arguments: argparse.Namespace) -> int:
+    """Revoke one grant."""
+    with admin.opened(arguments) as http:
+        http.revoke_grant(arguments.number)
+    output.say(f"grant {arguments.number} is revoked")
+    return 0

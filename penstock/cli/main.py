@@ -1,0 +1,85 @@
+"""``penstock``: finds the verb, runs it, and turns what went wrong into words and an exit status.
+
+Exit statuses: 0 done, 1 refused or evidence tampered with, 2 the request or document is invalid, 3 nobody is signed
+in, 4 something does not answer, 130 interrupted.  Only the file of the verb that is asked for is imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from penstock import __version__
+from penstock.cli.output import complain
+from penstock.model import Invalid, PenstockError, Tampered, Unauthenticated, Unavailable
+
+#: Every file of verbs, in the order of the help: what an engineer needs, then the administrator, then the gate itself.
+NOUNS = (
+    "enrol",
+    "login",
+    "ls",
+    "connect",
+    "logout",
+    "status",
+    "subject",
+    "grant",
+    "revision",
+    "policy",
+    "evidence",
+    "serve",
+    "demo",
+)
+#: Verbs that are not named after their file.
+_ELSEWHERE = {"process": "serve"}
+
+EXIT_REFUSED, EXIT_INVALID, EXIT_UNAUTHENTICATED, EXIT_UNAVAILABLE, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        arguments = parser_for(words).parse_args(words)
+        run: Callable[[argparse.Namespace], int] = arguments.run
+        return run(arguments)
+    except SystemExit as end:  # argparse ends so, after a usage error or --help
+        return end.code if isinstance(end.code, int) else EXIT_INVALID
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # whoever read stdout has gone, as in `penstock ls | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the last flush complains
+        return EXIT_REFUSED
+    except PenstockError as error:
+        complain(error)
+        return status_of(error)
+
+
+def parser_for(words: Sequence[str]) -> argparse.ArgumentParser:
+    """A parser that knows the verb in `words`; all of them where the first word is none."""
+    parser = argparse.ArgumentParser(
+        prog="penstock", description="Zero Trust access to industrial assets", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"penstock {__version__}")
+    subparsers = parser.add_subparsers(metavar="VERB", required=True)
+    first = words[0] if words else ""
+    noun = _ELSEWHERE.get(first, first)
+    for name in (noun,) if noun in NOUNS else NOUNS:
+        importlib.import_module(f"penstock.cli.{name}").register(subparsers)
+    return parser
+
+
+def status_of(error: PenstockError) -> int:
+    """The exit status that stands for this error."""
+    match error:
+        case Invalid():
+            return EXIT_INVALID
+        case Unauthenticated():
+            return EXIT_UNAUTHENTICATED
+        case Unavailable():
+            return EXIT_UNAVAILABLE
+        case Tampered():
+            return EXIT_REFUSED
+    return EXIT_REFUSED

@@ -1,0 +1,260 @@
+"""What a sign-in left on this computer: one private folder, for one person and one gate.
+
+Stands between the verbs and the disk.  Folder 0700, files 0600, each replaced in one step; a file that others can
+read is refused, as ssh does.  The private key is made here and never leaves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from penstock.cli.answers import moment
+from penstock.model import Invalid, Problem, Unauthenticated, Unavailable
+
+T = TypeVar("T")
+
+#: Local ports of assets: above the services that people run, below the kernel's range for outgoing flows (32768).
+FIRST_PORT, LAST_PORT = 20_000, 29_999
+_SECRET_FILES = ("sign-in.json", "key.pem", "certificate.pem")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownGate:
+    """The gate that this profile belongs to."""
+
+    url: str
+    gate: str
+    site: str
+    tunnel_port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignIn:
+    """Who is signed in here, until when (ISO 8601); the token is as good as the person."""
+
+    subject: str
+    groups: tuple[str, ...]
+    token: str
+    expires_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """A `connect` that holds a local port now."""
+
+    pid: int
+    asset: str
+    service: str
+
+
+class Profile:
+    """The folder of one profile.  Reading raises `Invalid` where somebody else could have read or written it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.key_path = folder / "key.pem"
+        self.certificate_path = folder / "certificate.pem"
+
+    # --- the gate
+
+    def remember_gate(self, gate: KnownGate, ca_pem: str) -> None:
+        """From now on this profile believes this authority."""
+        self._write("ca.pem", ca_pem.encode())
+        self._write("gate.json", msgspec.json.encode(gate))
+
+    def gate(self) -> KnownGate | None:
+        """The gate of this profile; ``None`` before the first contact."""
+        return self._load("gate.json", KnownGate)
+
+    def ca_pem(self) -> str | None:
+        """The authority that this profile believes."""
+        found = self._read("ca.pem")
+        return found.decode() if found is not None else None
+
+    def known_gate(self) -> tuple[KnownGate, str]:
+        """The gate and its authority.  Raises `Unauthenticated` before the first contact."""
+        gate, ca_pem = self.gate(), self.ca_pem()
+        if gate is None or ca_pem is None:
+            raise _not_signed_in("this computer does not know a gate yet")
+        return gate, ca_pem
+
+    # --- the sign-in
+
+    def remember_sign_in(self, sign_in: SignIn, key_pem: bytes, certificate_pem: str) -> None:
+        """Keep what a sign-in gave."""
+        self._write("key.pem", key_pem)
+        self._write("certificate.pem", certificate_pem.encode())
+        self._write("sign-in.json", msgspec.json.encode(sign_in))
+
+    def sign_in(self) -> SignIn | None:
+        """Who is signed in, whether or not it has expired."""
+        return self._load("sign-in.json", SignIn)
+
+    def live_sign_in(self, now: datetime | None = None) -> SignIn:
+        """Who is signed in.  Raises `Unauthenticated` where nobody is, or it has expired."""
+        found = self.sign_in()
+        if found is None:
+            raise _not_signed_in("nobody is signed in")
+        if moment(found.expires_at) <= (now or datetime.now(UTC)):
+            raise _not_signed_in("the sign-in has expired")
+        return found
+
+    def require_private_key(self) -> None:
+        """Raise `Invalid` where others could have read the key, `Unauthenticated` where there is none."""
+        if self._read("key.pem") is None or self._read("certificate.pem") is None:
+            raise _not_signed_in("the sign-in has no certificate")
+
+    def forget_sign_in(self) -> None:
+        """Remove token, key and certificate."""
+        for name in _SECRET_FILES:
+            (self.folder / name).unlink(missing_ok=True)
+
+    # --- local ports
+
+    def port_of(self, asset: str, service: str, is_free: Callable[[int], bool]) -> int:
+        """The local port of this service: assigned the first time, and the same ever after."""
+        key = f"{asset}/{service}"
+        with self._locked():
+            ports = self._load("ports.json", dict[str, int]) or {}
+            if key not in ports:
+                ports[key] = stable_port(key, ports, is_free)
+                self._write("ports.json", msgspec.json.encode(ports))
+        return ports[key]
+
+    def listening(self, port: int) -> Listening | None:
+        """Which live `connect` of this profile holds the port."""
+        found = self._load(f"port-{port}.json", Listening)
+        return found if found is not None and _is_alive(found.pid) else None
+
+    @contextlib.contextmanager
+    def announced(self, port: int, asset: str, service: str) -> Iterator[None]:
+        """While the block runs, `listening` tells others what holds the port."""
+        name = f"port-{port}.json"
+        self._write(name, msgspec.json.encode(Listening(pid=os.getpid(), asset=asset, service=service)))
+        try:
+            yield
+        finally:
+            (self.folder / name).unlink(missing_ok=True)
+
+    # --- the disk
+
+    def _load(self, name: str, kind: type[T]) -> T | None:
+        found = self._read(name)
+        if found is None:
+            return None
+        try:
+            return msgspec.json.decode(found, type=kind)
+        except msgspec.MsgspecError as error:
+            broken = Problem(where=str(self.folder / name), why=f"cannot be read: {error}", hint="penstock login")
+            raise Invalid(broken) from error
+
+    def _read(self, name: str) -> bytes | None:
+        path = self.folder / name
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise Invalid(Problem(where=str(path), why=f"cannot be opened: {error.strerror}")) from error
+        with os.fdopen(descriptor, "rb") as file:
+            _require_private(self.folder, self.folder.stat(), "700")
+            _require_private(path, os.fstat(descriptor), "600")
+            return file.read()
+
+    def _write(self, name: str, content: bytes) -> None:
+        self._make_folder()
+        path = self.folder / name
+        draft = self.folder / f".{name}.{secrets.token_hex(8)}"
+        try:
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(descriptor)
+            draft.replace(path)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise Unavailable(f"{path} cannot be written: {error.strerror}") from error
+
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable(f"{self.folder} cannot be made: {error.strerror}") from error
+        _require_private(self.folder, self.folder.stat(), "700")
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One `penstock` at a time, for what is read, changed and written."""
+        self._make_folder()
+        descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def of_this_person(environment: Mapping[str, str] | None = None) -> Profile:
+    """The profile in ``$PENSTOCK_HOME``, else in the XDG state folder (XDG Base Directory Specification 0.8)."""
+    given = os.environ if environment is None else environment
+    if home := given.get("PENSTOCK_HOME"):
+        return Profile(Path(home))
+    state = given.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Profile(Path(state) / "penstock")
+
+
+def stable_port(key: str, taken: Mapping[str, int], is_free: Callable[[int], bool]) -> int:
+    """The first port after the hash of `key` that is neither promised to another nor in use.
+
+    Pure but for `is_free`.  Raises `Unavailable` where every port of the range is gone.
+    """
+    count = LAST_PORT - FIRST_PORT + 1
+    start = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") % count
+    promised = set(taken.values())
+    for step in range(count):
+        port = FIRST_PORT + (start + step) % count
+        if port not in promised and is_free(port):
+            return port
+    raise Unavailable(f"no local port from {FIRST_PORT} to {LAST_PORT} is free")
+
+
+def _require_private(path: Path, found: os.stat_result, mode: str) -> None:
+    if found.st_uid != os.geteuid():
+        raise Invalid(
+            Problem(where=str(path), why="belongs to somebody else", hint="set PENSTOCK_HOME to a folder of your own")
+        )
+    if loose := stat.S_IMODE(found.st_mode) & 0o077:
+        seen = f"{stat.S_IMODE(found.st_mode):04o}"
+        why = f"others may {'write' if loose & 0o022 else 'read'} it (mode {seen}), so it is not used"
+        raise Invalid(
+            Problem(where=str(path), why=why, hint=f"chmod {mode} {path}, and sign in anew if others use this computer")
+        )
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _not_signed_in(text: str) -> Unauthenticated:
+    error = Unauthenticated(text)
+    error.add_note("penstock login")
+    return error

@@ -1,0 +1,247 @@
+"""The client's end of the tunnel: local TCP connections in, one TLS 1.3 connection with a client certificate out each.
+
+Stands between a native tool on this computer and the gate's tunnel port.  A flow starts with one line each way,
+``{"grant": N}`` and ``{"ok": true}`` or ``{"refused": REASON}``; after that bytes pass unchanged in both directions.
+It must never look into those bytes, and never send any before the gate proved who it is and took the grant.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import cast
+
+from penstock.model import Unavailable
+
+ALPN = "penstock/1"
+#: The gate's one line before the bytes; a reason is a word.
+MAX_ANSWER_BYTES = 1024
+#: TLS handshake and the gate's own connection to the asset.
+OPEN_TIMEOUT_S = 10.0
+#: What may wait here in one direction before its sender is made to wait.
+HIGH_WATER_BYTES = 256 * 1024
+#: A tool that is done sending still gets its answer.  asyncio cannot close one direction of a TLS connection, so the
+#: tunnel stays until the asset closes it, or says nothing for so long.
+LINGER_S = 5.0
+
+
+class FlowRefused(Exception):
+    """The gate did not take this flow; the text is its reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TunnelPlace:
+    """Where the gate takes flows, and how this end proves who it is."""
+
+    host: str
+    port: int
+    context: ssl.SSLContext
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowBytes:
+    """What a flow carried."""
+
+    to_asset: int
+    to_tool: int
+
+
+class Half(asyncio.Protocol):
+    """One transport of a flow; what it receives goes out on the other half, no faster than that one takes it."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.received_bytes = 0
+        self.closed: asyncio.Future[None] = loop.create_future()
+        self._line: asyncio.Future[bytes] = loop.create_future()
+        self._early = bytearray()
+        self._other: Half | None = None
+        self._transport: asyncio.Transport | None = None
+        self._is_done_sending = False
+        self._linger: asyncio.TimerHandle | None = None
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The transport; there is one from `connection_made` on."""
+        assert self._transport is not None
+        return self._transport
+
+    async def line(self) -> bytes:
+        """The first line that arrives, without its end.  Raises `Unavailable` where none does."""
+        return await asyncio.shield(self._line)
+
+    def face(self, other: Half) -> None:
+        """From now on the other half gets what this one receives, what came early first."""
+        self._other = other
+        if self._early:
+            self._forward(bytes(self._early))
+        if self.closed.done():
+            other.hang_up()
+        elif self._is_done_sending:
+            self._linger_on()
+
+    # --- called by the other half
+
+    def send(self, data: bytes) -> None:
+        """Send; a tool that is done sending gets as long again for the next part of its answer."""
+        if not self.transport.is_closing():
+            self.transport.write(data)
+        if self._is_done_sending:
+            self._linger_on()
+
+    def set_reading(self, *, is_on: bool) -> None:
+        """Make this half's sender wait, or let it go on."""
+        if not self.transport.is_closing():
+            if is_on:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
+
+    def hang_up(self) -> None:
+        """Send what is waiting, then close."""
+        if not self.transport.is_closing():
+            self.transport.close()
+
+    # --- called by the event loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep small segments small: a control loop waits for each of them."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
+        if (found := transport.get_extra_info("socket")) is not None:
+            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def data_received(self, data: bytes) -> None:
+        """Forward; before the flow is whole, look for the gate's line."""
+        if self._other is not None:
+            self._forward(data)
+            return
+        self._early += data
+        if self._line.done():
+            return
+        line, end, rest = bytes(self._early).partition(b"\n")
+        if end:
+            self._early = bytearray(rest)
+            self._line.set_result(line)
+        elif len(self._early) > MAX_ANSWER_BYTES:
+            self._line.set_exception(Unavailable("the gate's tunnel answers with something else than a line"))
+
+    def eof_received(self) -> bool:
+        """The tool is done sending: let the answer come.  (TLS transports close by themselves.)"""
+        self._is_done_sending = True
+        if self._other is not None:
+            self._linger_on()
+        return True
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Whatever was received still goes out on the other half, then it closes too."""
+        if not self._line.done():
+            self._line.set_exception(Unavailable("the gate closed the connection before it answered"))
+            self._line.exception()  # the tool's half has no line, and nobody waits for it
+        if self._linger is not None:
+            self._linger.cancel()
+        self.closed.set_result(None)
+        if self._other is not None:
+            self._other.hang_up()
+
+    def pause_writing(self) -> None:
+        """This side is slow: read no more from the other."""
+        if self._other is not None:
+            self._other.set_reading(is_on=False)
+
+    def resume_writing(self) -> None:
+        """This side has caught up."""
+        if self._other is not None:
+            self._other.set_reading(is_on=True)
+
+    # --- within
+
+    def _forward(self, data: bytes) -> None:
+        assert self._other is not None
+        self.received_bytes += len(data)
+        self._other.send(data)
+
+    def _linger_on(self) -> None:
+        assert self._other is not None
+        if self._linger is not None:
+            self._linger.cancel()
+        self._linger = asyncio.get_running_loop().call_later(LINGER_S, self._other.hang_up)
+
+
+@contextlib.asynccontextmanager
+async def opened(place: TunnelPlace, grant: int) -> AsyncIterator[Half]:
+    """A flow that the gate took, ready to be joined.  Raises `FlowRefused` or `Unavailable`."""
+    loop = asyncio.get_running_loop()
+    half: Half | None = None
+    try:
+        async with asyncio.timeout(OPEN_TIMEOUT_S):
+            transport, half = await loop.create_connection(
+                Half, place.host, place.port, ssl=place.context, server_hostname=place.host
+            )
+            _require_alpn(transport)
+            transport.write(json.dumps({"grant": grant}).encode() + b"\n")
+            _require_ok(await half.line())
+        yield half
+    except TimeoutError as error:
+        raise Unavailable(f"the gate's tunnel at {place.host}:{place.port} does not answer") from error
+    except OSError as error:
+        raise Unavailable(f"the gate's tunnel at {place.host}:{place.port}: {error}") from error
+    finally:
+        if half is not None:
+            half.hang_up()
+
+
+async def relay(accepted: socket.socket, place: TunnelPlace, grant: int) -> FlowBytes:
+    """Carry one local connection through the tunnel until either end closes it.
+
+    Raises `FlowRefused` or `Unavailable` where the flow did not come about; `accepted` is closed in every case.
+    """
+    is_handed_over = False
+    try:
+        async with opened(place, grant) as tunnel:
+            _, tool = await asyncio.get_running_loop().connect_accepted_socket(Half, accepted)
+            is_handed_over = True
+            tool.face(tunnel)
+            tunnel.face(tool)
+            try:
+                await asyncio.wait((tool.closed, tunnel.closed))
+            finally:
+                tool.hang_up()
+            return FlowBytes(to_asset=tool.received_bytes, to_tool=tunnel.received_bytes)
+    finally:
+        if not is_handed_over:
+            accepted.close()
+
+
+def client_context(base: ssl.SSLContext, certificate_path: str, key_path: str) -> ssl.SSLContext:
+    """`base` with the certificate of this sign-in and the tunnel's protocol name.  Raises `Unavailable`."""
+    try:
+        base.load_cert_chain(certificate_path, key_path)
+    except (OSError, ssl.SSLError) as error:
+        broken = Unavailable(f"the certificate of this sign-in cannot be used: {error}")
+        broken.add_note("penstock login")
+        raise broken from error
+    base.set_alpn_protocols([ALPN])
+    return base
+
+
+def _require_alpn(transport: asyncio.Transport) -> None:
+    tls = transport.get_extra_info("ssl_object")
+    if tls is None or tls.selected_alpn_protocol() != ALPN:
+        raise Unavailable(f"what answers at the tunnel port does not speak {ALPN}")
+
+
+def _require_ok(line: bytes) -> None:
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise Unavailable("the gate's tunnel answers with something else than a line of JSON")
+    if answer.get("ok") is not True:
+        raise FlowRefused(str(answer.get("refused", "no reason given")))
