@@ -1,0 +1,171 @@
+"""The side-by-side benchmark: one run, every path, the same load, alternating.
+
+usage: bench/run.py [--quick] [--rounds N] [--variants NAME,NAME] [--json]
+
+It builds a plant in network namespaces of its own (no right on the machine is needed), starts a real gate and the
+relays it is compared with, and loads each path in turn, in random order, round after round.  It prints a table and
+writes ``bench/out/latest.json``.  A missed target is a result, and exits 0; a wrong or missing reply is an error.
+See ``docs/reference/benchmarks.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import gate
+import processes
+from plant import HERE, WARM_UP_S, Plant, Way, build, far_core, gate_core
+from report import Load, Row, Run, judged, rows_of, text
+
+from penstock.lab.netns import enter
+from penstock.model import PenstockError
+
+VARIANTS = ("direct", "kernel", "inspected", "haproxy", "nginx", "inspected-tls", "haproxy-tls", "stunnel")
+OUT = HERE / "out"
+PACE_US = 1000
+SETTLE_S = 3.0
+"""How long the gate may come to rest before its idle memory is read."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark and return the exit status."""
+    options = _options(argv)
+    enter()  # before anything starts a thread
+    try:
+        rows = _measured(options)
+    except PenstockError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    OUT.mkdir(exist_ok=True)
+    (OUT / "latest.json").write_text(json.dumps(rows, indent=1) + "\n")
+    print(json.dumps(rows, indent=1) if options.json else text(rows))
+    return 0
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="the side-by-side benchmark")
+    parser.add_argument("--quick", action="store_true", help="short runs, two rounds: to see that everything works")
+    parser.add_argument("--rounds", type=int, help="how often each path is measured (5)")
+    parser.add_argument("--variants", type=_variants, default=VARIANTS, help="only these, separated by commas")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON instead of the table")
+    options = parser.parse_args(argv)
+    options.rounds = options.rounds or (2 if options.quick else 5)
+    return options
+
+
+def _variants(words: str) -> tuple[str, ...]:
+    chosen = words.split(",")
+    unknown = sorted(set(chosen) - set(VARIANTS))
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no such variant: {', '.join(unknown)}; there are {', '.join(VARIANTS)}")
+    return tuple(name for name in VARIANTS if name in chosen)
+
+
+def loads(*, is_quick: bool) -> tuple[Load, ...]:
+    """The loads, the longest for the one whose rare slow replies count."""
+    paced_s, closed_s = (1.0, 0.5) if is_quick else (4.0, 1.4)
+    return (
+        Load(mode="paced", connections=1, seconds=paced_s, interval_us=PACE_US),
+        Load(mode="closed", connections=1, seconds=closed_s),
+        Load(mode="closed", connections=50, seconds=closed_s),
+    )
+
+
+def _measured(options: argparse.Namespace) -> list[Row]:
+    build()
+    with _plant() as plant:
+        rows = [machine()]
+        if set(options.variants) & set(gate.VARIANTS):
+            started = gate.start_gate(plant)
+            plant.ways.update(started.ways)
+            time.sleep(SETTLE_S)
+            rows.append(memory(started.pid))
+        plant.start_relays()
+        ways = [plant.ways[name] for name in options.variants]
+        for way in ways:
+            plant.wait_for(way)
+        rows += rows_of(rounds(plant, ways, loads(is_quick=options.quick), options.rounds))
+        return rows + judged(rows)
+
+
+@contextmanager
+def _plant() -> Iterator[Plant]:
+    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder:
+        plant = Plant(Path(folder))
+        try:
+            yield plant
+        except PenstockError:
+            kept = OUT / "failed"
+            shutil.rmtree(kept, ignore_errors=True)
+            shutil.copytree(folder, kept, ignore=shutil.ignore_patterns("*.sock", "*.key"), dirs_exist_ok=True)
+            print(f"bench: what the programs printed is kept in {kept}", file=sys.stderr)
+            raise
+        finally:
+            plant.close()
+
+
+def rounds(plant: Plant, ways: Sequence[Way], every: Sequence[Load], count: int) -> list[Run]:
+    """Measure every way under every load, `count` times; within a round the ways alternate in random order."""
+    runs = []
+    for number in range(count):
+        for load in every:
+            for way in random.sample(ways, len(ways)):
+                print(f"round {number + 1}/{count} {load.mode} {load.connections} {way.variant}", file=sys.stderr)
+                runs.append(_run(plant, way, load))
+    order = {way.variant: place for place, way in enumerate(ways)}
+    return sorted(runs, key=lambda run: (every.index(run.load), order[run.variant]))
+
+
+def _run(plant: Plant, way: Way, load: Load) -> Run:
+    pids = [pid for process in way.processes for pid in processes.family(process)]
+    before_us = processes.cpu_us(pids)
+    figures = plant.measure(way, load)
+    spent_us = processes.cpu_us(pids) - before_us
+    # The warm-up is loaded alike but not counted.
+    requests = figures["per_s"] * (load.seconds + WARM_UP_S)
+    return Run(variant=way.variant, load=load, figures=figures, cpu_us=spent_us / requests if pids else None)
+
+
+def memory(supervisor: int) -> Row:
+    """Resident memory of all the gate's processes while nothing happens, in MB (10^6 bytes)."""
+    shares, rss_kb, pss_kb = {}, 0, 0
+    for pid in processes.family(supervisor):
+        rss, pss = processes.memory_kb(pid)
+        command = processes.words(pid)
+        name = command[command.index("process") + 1] if "process" in command else "supervisor"
+        shares[name] = round(pss * 1024 / 1e6, 1)
+        rss_kb, pss_kb = rss_kb + rss, pss_kb + pss
+    total = {"rss_mb": round(rss_kb * 1024 / 1e6, 1), "pss_mb": round(pss_kb * 1024 / 1e6, 1)}
+    return {"bench": "memory", "variant": "idle gate", "mode": "idle", "connections": 0, **total, "processes": shares}
+
+
+def machine() -> Row:
+    """What it was measured on."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
+    return {
+        "bench": "machine",
+        "variant": "machine",
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "processor": model,
+        "cores": os.cpu_count(),
+        "client_core": far_core(),
+        "gate_core": gate_core(),
+        "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
