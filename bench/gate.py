@@ -50,7 +50,12 @@ assets:
     address: {CONTROLLER}
     overlay: {OVERLAY_INSPECTED}
     services: {{modbus: {MODBUS_PORT}}}
-  plc-kernel: {{zone: machines, role: plc, address: {CONTROLLER_KERNEL}, overlay: {OVERLAY_KERNEL}}}
+  plc-kernel:
+    zone: machines
+    role: plc
+    address: {CONTROLLER_KERNEL}
+    overlay: {OVERLAY_KERNEL}
+    services: {{modbus: {MODBUS_PORT}}}
 
 conduits:
   The client polls the controller:

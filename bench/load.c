@@ -2,7 +2,7 @@
  * load: the client of the benchmark. One thread with epoll, so that what is measured is the path.
  *
  *   load --address IPV4 --port PORT [--connections N] [--seconds S] [--warm-up S] [--interval-us US]
- *        [--ca FILE --certificate FILE --key FILE] [--say LINE --expect LINE]
+ *        [--ca FILE --certificate FILE --key FILE] [--alpn NAME] [--say LINE --expect LINE]
  *
  * It polls one register: 12 bytes out, 11 bytes back, one request outstanding per connection.
  *
@@ -52,7 +52,7 @@ static uint64_t now_ns(void)
 }
 
 struct options {
-	const char *address, *ca, *certificate, *key, *say, *expect;
+	const char *address, *ca, *certificate, *key, *alpn, *say, *expect;
 	int port, connections, interval_us;
 	double seconds, warm_up;
 };
@@ -95,6 +95,16 @@ static SSL_CTX *tls_context(const struct options *o)
 		tls_failure("--certificate cannot be read");
 	if (o->key && SSL_CTX_use_PrivateKey_file(context, o->key, SSL_FILETYPE_PEM) != 1)
 		tls_failure("--key cannot be read");
+	if (o->alpn) { /* RFC 7301, section 3.1: a list of names, each after its length */
+		uint8_t names[256];
+		size_t length = strlen(o->alpn);
+		if (length == 0 || length >= sizeof names)
+			complain("--alpn wants one protocol name");
+		names[0] = (uint8_t)length;
+		memcpy(names + 1, o->alpn, length);
+		if (SSL_CTX_set_alpn_protos(context, names, (unsigned)length + 1) != 0)
+			tls_failure("--alpn");
+	}
 	return context;
 }
 
@@ -319,8 +329,9 @@ static const struct option OPTIONS[] = {
 	{"connections", required_argument, NULL, 'n'}, {"seconds", required_argument, NULL, 's'},
 	{"warm-up", required_argument, NULL, 'w'},     {"interval-us", required_argument, NULL, 'i'},
 	{"ca", required_argument, NULL, 'A'},          {"certificate", required_argument, NULL, 'C'},
-	{"key", required_argument, NULL, 'K'},         {"say", required_argument, NULL, 'S'},
-	{"expect", required_argument, NULL, 'E'},      {NULL, 0, NULL, 0},
+	{"key", required_argument, NULL, 'K'},         {"alpn", required_argument, NULL, 'L'},
+	{"say", required_argument, NULL, 'S'},         {"expect", required_argument, NULL, 'E'},
+	{NULL, 0, NULL, 0},
 };
 
 static bool read_options(int argc, char **argv, struct options *o)
@@ -336,6 +347,7 @@ static bool read_options(int argc, char **argv, struct options *o)
 		case 'A': o->ca = optarg; break;
 		case 'C': o->certificate = optarg; break;
 		case 'K': o->key = optarg; break;
+		case 'L': o->alpn = optarg; break;
 		case 'S': o->say = optarg; break;
 		case 'E': o->expect = optarg; break;
 		default: return false;
@@ -352,7 +364,7 @@ int main(int argc, char **argv)
 	if (!read_options(argc, argv, &o)) {
 		fputs("usage: load --address IPV4 --port PORT [--connections N] [--seconds S] [--warm-up S]\n"
 		      "            [--interval-us US] [--ca FILE --certificate FILE --key FILE]\n"
-		      "            [--say LINE --expect LINE]\n",
+		      "            [--alpn NAME] [--say LINE --expect LINE]\n",
 		      stderr);
 		return 2;
 	}

@@ -155,7 +155,7 @@ def _compare(row: Row, rows: Sequence[Row], suffix: str, reference: str) -> None
     found = next((other for other in rows if (other["mode"], other["connections"], other["variant"]) == same), None)
     for measure in MEASURES:
         name = f"{measure.removesuffix('_us')}_{suffix}"
-        row[name] = round(row[measure] / found[measure], 2) if found is not None and found[measure] else None
+        row[name] = round(row[measure] / found[measure], 3) if found is not None and found[measure] else None
 
 
 def judged(rows: Sequence[Row], targets: Sequence[Target] = TARGETS) -> list[Row]:
