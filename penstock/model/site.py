@@ -53,10 +53,11 @@ class Asset:
     handles_cui: bool = False
 
     def service(self, name: str | None = None) -> Service | None:
-        """The service of that name or protocol; without a name the first one; ``None`` where there is none."""
+        """The service of that name, else the first of that protocol; without a name the first; or ``None``."""
         if name is None:
             return self.services[0] if self.services else None
-        return next((s for s in self.services if name in (s.name, s.protocol)), None)
+        named = next((s for s in self.services if s.name == name), None)
+        return named or next((s for s in self.services if s.protocol == name), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,41 @@
+"""The policy: a site document in, decisions out.  Pure but for `files`.
+
+document (parse) → assertions (its own tests) → compile (→ `Policy`, `Ruleset`) → decide, with one file a criterion.
+"""
+
+from penstock.policy.asking import OBJECTS, What, Who, request_of
+from penstock.policy.assertions import accept
+from penstock.policy.compile import MachinePath, Policy, compile_policy, compile_ruleset, machine_paths
+from penstock.policy.criteria import CRITERIA
+from penstock.policy.decide import decide, misses_text
+from penstock.policy.document import Document, parse
+from penstock.policy.files import read_documents
+from penstock.policy.numbers import read_range
+from penstock.policy.rate import Ledger
+from penstock.policy.reach import Reach, reach, reach_service
+from penstock.policy.sections import Assertion
+
+__all__ = [
+    "CRITERIA",
+    "OBJECTS",
+    "Assertion",
+    "Document",
+    "Ledger",
+    "MachinePath",
+    "Policy",
+    "Reach",
+    "What",
+    "Who",
+    "accept",
+    "compile_policy",
+    "compile_ruleset",
+    "decide",
+    "machine_paths",
+    "misses_text",
+    "parse",
+    "reach",
+    "reach_service",
+    "read_documents",
+    "read_range",
+    "request_of",
+]

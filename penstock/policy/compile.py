@@ -1,0 +1,198 @@
+"""A site, compiled: an immutable, indexed `Policy` for judging, and the `Ruleset` that the kernel needs.
+
+Pure.  A policy is made once a revision and swapped in whole; nothing in it changes afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from penstock.model import (
+    Asset,
+    Conduit,
+    GatePlace,
+    Grant,
+    Inspected,
+    Invalid,
+    Problem,
+    Ruleset,
+    Selector,
+    Service,
+    Site,
+    Standing,
+    Translation,
+)
+from penstock.policy.lanes import Lane, lane_of
+from penstock.policy.selection import is_inspected_by, is_port_of, sources_of, targets_of
+
+SubjectKey = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Way:
+    """One service of one asset, and the lanes that lead to it, by the most telling field of their source.
+
+    The keys are pairs such as ``("group", "operators")``: of user, group, asset, role or zone, and a name.
+    """
+
+    asset: Asset
+    service: Service
+    lanes: Mapping[SubjectKey, tuple[Lane, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Policy:
+    """One revision, ready to judge.  Make it with `compile_policy` only.
+
+    `ways` finds a service by asset and by its name, its protocol (the first such service) or its port (``tcp/5432``).
+    `leading` finds the conduits that lead to an asset at all.
+    """
+
+    revision: int
+    site: Site
+    assets: Mapping[str, Asset]
+    ways: Mapping[tuple[str, str], Way]
+    leading: Mapping[str, tuple[Conduit, ...]]
+    conduits: tuple[Conduit, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachinePath:
+    """One machine may reach one service of another.  `conduits` are the names of all that permit it, sorted.
+
+    `is_safety_critical`: at least one of them fails open, and so does the flow as a whole: when inspection is not alive
+    the kernel cannot tell the operations of one conduit from those of another.
+    """
+
+    source: Asset
+    target: Asset
+    service: Service
+    conduits: tuple[str, ...]
+    is_safety_critical: bool
+    is_inspected: bool
+
+
+def compile_policy(site: Site, revision: int) -> Policy:
+    """Index a site.  Raises `Invalid` where one conduit inspects a port that another permits uninspected."""
+    conduits = tuple(sorted(site.conduits, key=lambda conduit: conduit.name))
+    leading: dict[str, list[Conduit]] = {asset.name: [] for asset in site.assets}
+    for conduit in conduits:
+        for asset in targets_of(conduit, site.assets):
+            leading[asset.name].append(conduit)
+    ways: dict[tuple[str, str], Way] = {}
+    problems: list[Problem] = []
+    for asset in site.assets:
+        for service in asset.services:
+            lanes = [lane_of(each, asset, service, service.protocol, revision) for each in leading[asset.name]]
+            problems += _contradictions(asset, service, lanes)
+            way = Way(asset=asset, service=service, lanes=MappingProxyType(_by_subject(lanes)))
+            for name in (service.name, service.protocol, f"{service.transport}/{service.port}"):
+                known = ways.get((asset.name, name))
+                if known is None or (name == service.name != known.service.name):
+                    ways[asset.name, name] = way
+    if problems:
+        raise Invalid(*problems)
+    return Policy(
+        revision=revision,
+        site=site,
+        assets=MappingProxyType({asset.name: asset for asset in site.assets}),
+        ways=MappingProxyType(ways),
+        leading=MappingProxyType({name: tuple(found) for name, found in leading.items()}),
+        conduits=conduits,
+    )
+
+
+def _by_subject(lanes: list[Lane]) -> dict[SubjectKey, tuple[Lane, ...]]:
+    found: dict[SubjectKey, tuple[Lane, ...]] = {}
+    for lane in lanes:
+        if lane.permits or lane.is_port:
+            key = _subject_key(lane.conduit.source)
+            if key is not None:
+                found[key] = (*found.get(key, ()), lane)
+    return found
+
+
+def _subject_key(selector: Selector) -> SubjectKey | None:
+    """The field that the fewest subjects share; the criterion looks at the others."""
+    for field in ("user", "group", "asset", "role", "zone"):
+        name = getattr(selector, field)
+        if name is not None:
+            return field, name
+    return None
+
+
+def _contradictions(asset: Asset, service: Service, lanes: list[Lane]) -> list[Problem]:
+    inspecting = next((lane.conduit.name for lane in lanes if lane.permits), None)
+    if inspecting is None:
+        return []
+    port = f"{service.transport}/{service.port}"
+    return [
+        Problem(
+            where=f"conduit {lane.conduit.name!r}",
+            why=f"`{port}: any` contradicts conduit {inspecting!r}: it inspects {port} of {asset.name!r}",
+            hint="name the operations in both, or permit the port in both",
+        )
+        for lane in lanes
+        if lane.is_port
+    ]
+
+
+def machine_paths(policy: Policy) -> tuple[MachinePath, ...]:
+    """Every path that machine conduits permit: one for each source, target and service, in a fixed order."""
+    found: dict[tuple[str, str, str], list[Conduit]] = {}
+    for conduit in policy.conduits:
+        targets = [(asset, service) for asset in targets_of(conduit, policy.site.assets) for service in asset.services]
+        for source in sources_of(conduit, policy.site.assets):
+            for target, service in targets:
+                if source is not target and (is_inspected_by(conduit, service) or is_port_of(conduit, service)):
+                    found.setdefault((source.name, target.name, service.name), []).append(conduit)
+    return tuple(_paths(policy, found))
+
+
+def _paths(policy: Policy, found: dict[tuple[str, str, str], list[Conduit]]) -> Iterator[MachinePath]:
+    for (source, target, name), conduits in sorted(found.items()):
+        service = policy.ways[target, name].service
+        yield MachinePath(
+            source=policy.assets[source],
+            target=policy.assets[target],
+            service=service,
+            conduits=tuple(conduit.name for conduit in conduits),
+            is_safety_critical=any(conduit.is_safety_critical for conduit in conduits),
+            is_inspected=any(is_inspected_by(conduit, service) for conduit in conduits),
+        )
+
+
+def compile_ruleset(policy: Policy, place: GatePlace, standing: Sequence[Grant]) -> Ruleset:
+    """All that the kernel must know.  Of the `standing` grants only those that are safety-critical enter it."""
+    assets = sorted(policy.site.assets, key=lambda asset: asset.name)
+    inspected = {
+        Inspected(overlay=way.asset.overlay, transport=way.service.transport, port=way.service.port)
+        for way in policy.ways.values()
+        if any(lane.permits for lanes in way.lanes.values() for lane in lanes)
+    }
+    sources = {source.name for each in policy.conduits for source in sources_of(each, policy.site.assets)}
+    return Ruleset(
+        revision=policy.revision,
+        overlay=policy.site.overlay,
+        place=place,
+        assets=tuple(Translation(overlay=each.overlay, underlay=each.address, mac=each.mac) for each in assets),
+        inspected=tuple(sorted(inspected, key=lambda each: (each.overlay, each.transport, each.port))),
+        standing=tuple(_standing(grant) for grant in sorted(standing, key=lambda each: each.number) if _stands(grant)),
+        hardware=tuple((each.address, each.mac) for each in assets if each.mac is not None and each.name in sources),
+    )
+
+
+def _stands(grant: Grant) -> bool:
+    return grant.is_safety_critical and grant.source is not None
+
+
+def _standing(grant: Grant) -> Standing:
+    return Standing(
+        source=grant.source or "",
+        overlay=grant.overlay,
+        transport=grant.transport,
+        port=grant.port,
+        grant=grant.number,
+    )

@@ -1,0 +1,164 @@
+"""Checks of conduits against the inventory and against each other.
+
+Pure.  A conduit that can never permit anything, or that asks for what its subjects cannot give, is a mistake of its
+author: it is a problem, never a silent nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from penstock.model import Asset, Conduit, FactorStrength, Selector, Service
+from penstock.policy.faults import Faults, did_you_mean, shown
+from penstock.policy.sections import PlacedAsset, PlacedConduit
+from penstock.policy.selection import (
+    fits_asset,
+    is_inspected_by,
+    is_port_of,
+    selector_text,
+    sources_of,
+    targets_of,
+)
+
+
+def check_conduits(
+    conduits: Sequence[PlacedConduit],
+    assets: Sequence[PlacedAsset],
+    names: Mapping[str, frozenset[str]],
+    faults: Faults,
+) -> list[Conduit]:
+    """The conduits with TLS required where CUI asks for it.
+
+    `names` holds the known names of ``zone``, ``asset`` and ``role``.  With ``is_complete`` among its keys the
+    inventory was read in full, so that a selector without any asset is a problem of the conduit.
+    """
+    inventory = [item.asset for item in assets]
+    checked = []
+    for item in conduits:
+        unknown = [end for end, selector in _ends(item.conduit) if not _names(item, end, selector, names, faults)]
+        _failure_mode(item, faults)
+        _machines(item, faults)
+        if not unknown and "is_complete" in names:
+            _reach(item, inventory, faults)
+        checked.append(_cui(item, inventory, faults))
+    _ports(conduits, inventory, faults)
+    return checked
+
+
+def _ends(conduit: Conduit) -> tuple[tuple[str, Selector], tuple[str, Selector]]:
+    return ("from", conduit.source), ("to", conduit.target)
+
+
+def _names(
+    item: PlacedConduit, end: str, selector: Selector, names: Mapping[str, frozenset[str]], faults: Faults
+) -> bool:
+    """Note every zone, asset or role that does not exist; whether all do."""
+    is_known = True
+    for kind in ("zone", "asset", "role"):
+        name = getattr(selector, kind)
+        if name is None or name in names[kind]:
+            continue
+        is_known = False
+        hint = did_you_mean(name, names[kind]) or f"no asset has a {kind}"
+        faults.add(item.at(end), f"unknown {kind} {shown(name)} in {end!r} of conduit {shown(item.conduit.name)}", hint)
+    return is_known
+
+
+def _failure_mode(item: PlacedConduit, faults: Faults) -> None:
+    conduit = item.conduit
+    if not conduit.is_safety_critical:
+        return
+    if conduit.is_for_people:
+        why = f"conduit {shown(conduit.name)} is for people, and only machines' conduits may fail open"
+        faults.add(
+            item.at("on_failure"), why, "remove `on_failure: open`: an unsupervised person is no safety function"
+        )
+    if conduit.approved_by is None:
+        why = f"conduit {shown(conduit.name)} fails open, and nobody approved it"
+        faults.add(item.at("on_failure"), why, "add `approved_by: …`, the person who answers for it")
+
+
+def _machines(item: PlacedConduit, faults: Faults) -> None:
+    conduit = item.conduit
+    if conduit.is_for_people:
+        return
+    if conduit.require.tls:
+        why = "a machine cannot meet `tls: true`: it has no client of the gate"
+        faults.add(item.at("require"), why, "remove `tls`; machines are known by address and hardware address")
+    if conduit.require.factors is not FactorStrength.NONE:
+        why = f"a machine cannot meet `factors: {conduit.require.factors}`: it does not sign in"
+        faults.add(item.at("require"), why, "remove `factors`")
+
+
+def _reach(item: PlacedConduit, inventory: list[Asset], faults: Faults) -> None:
+    """Each end selects something, and each permission finds a service there."""
+    conduit = item.conduit
+    targets, sources = targets_of(conduit, inventory), sources_of(conduit, inventory)
+    if not targets:
+        faults.add(item.at("to"), f"no asset fits {selector_text(conduit.target)!r}", "a conduit must lead somewhere")
+    if not conduit.is_for_people and not sources:
+        faults.add(
+            item.at("from"), f"no asset fits {selector_text(conduit.source)!r}", "a conduit must lead from somewhere"
+        )
+    if not targets or not (sources or conduit.is_for_people):
+        return
+    if sources == targets and len(sources) == 1:
+        faults.add(item.at("to"), f"the conduit leads from {sources[0].name!r} to itself", "name another target")
+        return
+    for protocol in dict.fromkeys(permission.protocol for permission in conduit.permissions):
+        only = replace(conduit, permissions=tuple(p for p in conduit.permissions if p.protocol == protocol))
+        if not any(is_inspected_by(only, service) for asset in targets for service in asset.services):
+            why = f"{_listed(targets)} offers no service of protocol {protocol!r} over tcp"
+            faults.add(item.at("allow"), why, f"add `services: {{{protocol}: …}}` to the asset, or correct 'to'")
+    for port in conduit.ports:
+        only = replace(conduit, ports=(port,))
+        if not any(is_port_of(only, service) for asset in targets for service in asset.services):
+            why = f"{_listed(targets)} offers no service at {port.transport}/{port.port}"
+            hint = f"add `services: {{name: {{protocol: …, port: {port.port}}}}}` to the asset, or correct 'to'"
+            faults.add(item.at("allow"), why, hint)
+
+
+def _listed(assets: Sequence[Asset]) -> str:
+    return f"asset {assets[0].name!r}" if len(assets) == 1 else f"none of {len(assets)} assets"
+
+
+def _cui(item: PlacedConduit, inventory: list[Asset], faults: Faults) -> Conduit:
+    """TLS between people and the gate wherever controlled unclassified information is reached."""
+    conduit = item.conduit
+    if not conduit.is_for_people:
+        return conduit
+    asset = next((each for each in inventory if each.handles_cui and fits_asset(conduit.target, each)), None)
+    if asset is None:
+        return conduit
+    if item.is_tls_refused:
+        why = f"`tls: false` contradicts `handles_cui: true` of asset {asset.name!r}"
+        faults.add(item.at("require"), why, "remove `tls: false`: people reach such an asset over TLS only")
+    return replace(conduit, require=replace(conduit.require, tls=True))
+
+
+def _ports(conduits: Sequence[PlacedConduit], inventory: list[Asset], faults: Faults) -> None:
+    """A port is inspected, or it is not: two conduits must not differ about it."""
+    inspecting: dict[tuple[str, str], PlacedConduit] = {}
+    for item, asset, service in _services(conduits, inventory):
+        if is_inspected_by(item.conduit, service):
+            inspecting.setdefault((asset.name, service.name), item)
+    for item, asset, service in _services(conduits, inventory):
+        other = inspecting.get((asset.name, service.name))
+        if other is None or not is_port_of(item.conduit, service):
+            continue
+        port = f"{service.transport}/{service.port}"
+        by = f"conduit {shown(other.conduit.name)} ({other.place})"
+        why = f"`{port}: any` contradicts {by}: it inspects {port} of {asset.name!r}"
+        faults.add(
+            item.at("allow"), why, f"name the operations of {service.protocol} here too, or permit the port in both"
+        )
+
+
+def _services(conduits: Sequence[PlacedConduit], inventory: list[Asset]) -> list[tuple[PlacedConduit, Asset, Service]]:
+    return [
+        (item, asset, service)
+        for item in conduits
+        for asset in targets_of(item.conduit, inventory)
+        for service in asset.services
+    ]

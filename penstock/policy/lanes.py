@@ -1,0 +1,158 @@
+"""A lane: one conduit as it leads to one service of one asset, prepared for judging.
+
+`compile` makes lanes once a revision; the criteria read them for every request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from penstock.model import (
+    Asset,
+    Conduit,
+    Decision,
+    Interval,
+    Operation,
+    OperationClass,
+    Permission,
+    Reason,
+    Request,
+    Service,
+    Span,
+    Target,
+)
+from penstock.policy.describe import permission_text
+from penstock.policy.selection import fits_asset, is_port_of
+
+Spent = Callable[[str, int], int]
+Ranges = tuple[tuple[int, int], ...]
+_REGISTER = 0x10000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Permit:
+    """A permission with its spans merged per table and its values as they stand on the wire.
+
+    `spans` or `values` are ``None`` where the permission is not narrowed.  `key` is where its rate is counted: by
+    asset, conduit and wording, so all subjects share a count, and it goes on in the next revision if nothing changed.
+    """
+
+    permission: Permission
+    spans: Mapping[str, Ranges] | None
+    values: Ranges | None
+    key: str
+
+    def covers(self, target: Target | None) -> bool:
+        """Whether all of the target lies in the union of the spans."""
+        if self.spans is None:
+            return True
+        if target is None or target.count < 1:
+            return False
+        first, last = target.first, target.first + target.count - 1
+        return any(low <= first and last <= high for low, high in self.spans.get(target.table, ()))
+
+    def admits(self, target: Target | None) -> bool:
+        """Whether every value of the target is allowed; what the message does not say is not."""
+        if self.values is None:
+            return True
+        if target is None or not target.values:
+            return False
+        return all(any(low <= value <= high for low, high in self.values) for value in target.values)
+
+    def has_room(self, spent: Spent) -> bool:
+        """Whether one more operation fits into the rate."""
+        rate = self.permission.rate
+        return rate is None or spent(self.key, rate.period_s) < rate.count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Lane:
+    """One conduit towards one service.  `leads`: its target fits the asset.  `is_port`: permitted as a whole port.
+
+    `rated` are the classes of which some permission has a rate: only these can cost anything.
+    """
+
+    conduit: Conduit
+    leads: bool
+    is_port: bool
+    permits: Mapping[OperationClass, tuple[Permit, ...]]
+    required_rank: int
+    requires_tls: bool
+    rated: frozenset[OperationClass]
+    allowed: Decision
+
+
+class Question:
+    """A request with its asset and service looked up and its demands spread out.  Lives for one decision."""
+
+    __slots__ = ("asset", "demands", "operation", "request", "service", "spent")
+
+    def __init__(self, request: Request, asset: Asset | None, service: Service | None, spent: Spent) -> None:
+        self.request, self.asset, self.service, self.spent = request, asset, service, spent
+        self.operation = request.operation
+        self.demands = () if request.operation is None else demands_of(request.operation)
+
+    @property
+    def protocol(self) -> str:
+        """The protocol that the service speaks, or what the request called it."""
+        return self.request.protocol if self.service is None else self.service.protocol
+
+
+def demands_of(operation: Operation) -> tuple[tuple[OperationClass, Target | None], ...]:
+    """Each class that must be allowed, with each target of it; ``None`` where the operation names no target."""
+    targets = operation.targets
+    if len(targets) == 1 and operation.classes == (targets[0].operation_class,):
+        return ((targets[0].operation_class, targets[0]),)
+    touched = {target.operation_class for target in targets}
+    bare = [(each, None) for each in operation.classes if each not in touched]
+    return (*((target.operation_class, target) for target in targets), *bare)
+
+
+def lane_of(conduit: Conduit, asset: Asset | None, service: Service | None, protocol: str, revision: int) -> Lane:
+    """The conduit towards a service, or towards what is not in the inventory."""
+    permits: dict[OperationClass, tuple[Permit, ...]] = {}
+    for permission in conduit.permissions:
+        if permission.protocol == protocol and (service is None or service.transport == "tcp"):
+            found = permits.get(permission.operation_class, ())
+            permits[permission.operation_class] = (*found, _permit(permission, conduit, asset))
+    return Lane(
+        conduit=conduit,
+        leads=asset is not None and fits_asset(conduit.target, asset),
+        is_port=service is not None and is_port_of(conduit, service),
+        permits=permits,
+        required_rank=conduit.require.factors.rank,
+        requires_tls=conduit.require.tls,
+        rated=frozenset(each for each, found in permits.items() if any(one.permission.rate for one in found)),
+        allowed=Decision(is_allowed=True, reason=Reason.ALLOWED, revision=revision, conduit=conduit.name),
+    )
+
+
+def _permit(permission: Permission, conduit: Conduit, asset: Asset | None) -> Permit:
+    spans = {table: _merged(permission.spans, table) for table in {span.table for span in permission.spans}}
+    return Permit(
+        permission=permission,
+        spans=spans or None,
+        values=_on_the_wire(permission.values) or None,
+        key="\n".join((asset.name if asset else "", conduit.name, permission.protocol, permission_text(permission))),
+    )
+
+
+def _merged(spans: tuple[Span, ...], table: str) -> Ranges:
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted((span.first, span.last) for span in spans if span.table == table):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        else:
+            merged.append((first, last))
+    return tuple(merged)
+
+
+def _on_the_wire(values: tuple[Interval, ...]) -> Ranges:
+    """Values as decoders report them: a register is unsigned there, -5 stands as its two's complement 65531."""
+    ranges: list[tuple[int, int]] = []
+    for item in values:
+        ranges.append((item.low, item.high))
+        if item.low < 0:
+            ranges.append((item.low + _REGISTER, min(item.high, -1) + _REGISTER))
+    return tuple(ranges)

@@ -1,0 +1,89 @@
+"""Ranges, rates, durations and ports as people write them.
+
+Pure text to numbers; each function returns ``None`` for what it cannot read.  It must never accept half of a text.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: Modbus Application Protocol V1.1b3, section 4.4: data addresses are 16 bits wide.
+MAX_ADDRESS = 0xFFFF
+#: A register holds 16 bits; the document may speak of it as unsigned or as two's complement.
+MIN_VALUE, MAX_VALUE = -0x8000, 0xFFFF
+MAX_SIGNED = 0x7FFF
+MAX_PORT = 65535
+#: More operations in one period are not a limit any more; it also bounds the ledger's memory.
+MAX_RATE_COUNT = 10_000
+MAX_RATE_PERIOD_S = 86_400
+
+_RANGE = re.compile(r"\s*(-?[0-9]{1,7})\s*(?:(?:-|\.\.)\s*(-?[0-9]{1,7})\s*)?\Z", re.ASCII)
+_RATE = re.compile(r"\s*([0-9]{1,7})\s*/\s*([0-9]{0,5})\s*(s|min|h|d)\s*\Z", re.ASCII)
+_DURATION = re.compile(r"(?:([0-9]{1,5})d)?(?:([0-9]{1,5})h)?(?:([0-9]{1,5})m)?(?:([0-9]{1,6})s)?\Z", re.ASCII)
+_PORT = re.compile(r"(tcp|udp)/([0-9]{1,5})\Z", re.ASCII)
+_UNITS_S = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
+
+
+def read_range(text: str) -> tuple[int, int] | None:
+    """``10-12``, ``5``, ``-5-10`` or ``-5..10`` as first and last; ``None`` if it is no range or backwards."""
+    found = _RANGE.match(text)
+    if found is None:
+        return None
+    first = int(found[1])
+    last = first if found[2] is None else int(found[2])
+    return (first, last) if first <= last else None
+
+
+def read_rate(text: str) -> tuple[int, int] | None:
+    """``6/min``, ``1/10s`` or ``20/h`` as count and period in seconds; ``None`` outside 1 to 10000 in up to a day."""
+    found = _RATE.match(text)
+    if found is None:
+        return None
+    count, period_s = int(found[1]), int(found[2] or 1) * _UNITS_S[found[3]]
+    return (count, period_s) if 1 <= count <= MAX_RATE_COUNT and 1 <= period_s <= MAX_RATE_PERIOD_S else None
+
+
+def read_duration(text: str) -> int | None:
+    """``8h``, ``15m``, ``1h30m`` or ``90s`` in seconds; ``None`` if it is no duration or zero."""
+    found = _DURATION.match(text.strip())
+    if found is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return days * 86_400 + hours * 3600 + minutes * 60 + seconds or None
+
+
+def read_port(text: str) -> tuple[str, int] | None:
+    """``tcp/5432`` as transport and port; ``None`` if it is not of that form.  The port may be out of range."""
+    found = _PORT.match(text)
+    return (found[1], int(found[2])) if found else None
+
+
+def is_port(number: int) -> bool:
+    """Whether a flow can go to this port."""
+    return 1 <= number <= MAX_PORT
+
+
+def range_text(first: int, last: int) -> str:
+    """The way back: ``10-12``, ``5``, ``-5..10``."""
+    if first == last:
+        return str(first)
+    return f"{first}-{last}" if first >= 0 else f"{first}..{last}"
+
+
+def duration_text(seconds: int) -> str:
+    """The way back, in the largest units that fit: ``8h``, ``1h30m``, ``90s`` as ``1m30s``."""
+    parts = []
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
+        amount, seconds = divmod(seconds, size)
+        if amount:
+            parts.append(f"{amount}{unit}")
+    return "".join(parts) or "0s"
+
+
+def period_text(seconds: int) -> str:
+    """A period as a rate names it: ``min``, ``h``, ``10s``."""
+    for unit in ("d", "h", "min"):
+        amount, rest = divmod(seconds, _UNITS_S[unit])
+        if amount and not rest:
+            return unit if amount == 1 else f"{amount}{unit}"
+    return "s" if seconds == 1 else f"{seconds}s"

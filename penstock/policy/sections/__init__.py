@@ -1,0 +1,18 @@
+"""The sections of a site document, one file each: YAML values in, placed values of the model out."""
+
+from penstock.policy.sections.assertions import Assertion, read_assertion
+from penstock.policy.sections.assets import PlacedAsset, read_asset
+from penstock.policy.sections.conduits import PlacedConduit, read_conduit
+from penstock.policy.sections.zones import PlacedZone, network_of, read_zone
+
+__all__ = [
+    "Assertion",
+    "PlacedAsset",
+    "PlacedConduit",
+    "PlacedZone",
+    "network_of",
+    "read_assertion",
+    "read_asset",
+    "read_conduit",
+    "read_zone",
+]

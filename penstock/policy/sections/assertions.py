@@ -1,0 +1,132 @@
+"""The `tests:` section: what the document claims about itself, run on every change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from penstock.model import Asset, FactorStrength, OperationClass, Request, Service
+from penstock.policy.asking import OBJECTS, What, Who, request_of
+from penstock.policy.faults import Faults
+from penstock.policy.fields import Fields, integer_of, table_of
+from penstock.policy.inspection import NARROWED
+from penstock.policy.numbers import MAX_ADDRESS, MAX_VALUE, MIN_VALUE, read_port, read_range
+from penstock.policy.source import Listing, Scalar, Value
+
+_KEYS = ("may", "may_not", "on", "over", "as", "value", *OBJECTS)
+_WHO = ("group", "user", "role", "zone", "asset", "factors", "tls")
+_CLASSES = tuple(item.value for item in OperationClass)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assertion:
+    """One claim: this request is allowed, or it is not.  `where` is ``file:line:col``."""
+
+    where: str
+    is_allowed: bool
+    request: Request
+
+
+def read_assertion(
+    value: Value, faults: Faults, assets: Mapping[str, Asset | None], zones: frozenset[str]
+) -> Assertion | None:
+    """One claim, or ``None`` with the reason in `faults`.  An asset that could not be read is ``None`` in `assets`."""
+    table = table_of(value, faults, "a test")
+    if table is None:
+        return None
+    fields = Fields(table, faults, "the test", _KEYS)
+    is_complete = fields.need("on", "over", "as")
+    if fields.has("may") == fields.has("may_not"):
+        faults.add(table.place, "a test needs 'may' or 'may_not', and not both")
+        return None
+    verb = "may" if fields.has("may") else "may_not"
+    found = fields.choice(verb, _CLASSES)
+    what = None if found is None else _what(fields, OperationClass(found))
+    who = _who(fields, verb, assets, zones)
+    asset, over = _asset(fields, "on", assets), fields.text("over")
+    if not is_complete or what is None or who is None or asset is None or over is None:
+        return None
+    service = asset.service(over) or _at_port(asset, over)
+    if service is None:
+        names = [item.name for item in asset.services]
+        faults.unknown(fields.place("over"), f"service of asset {asset.name!r}:", over, names)
+        return None
+    request = request_of(who, what, asset.name, service.name, service.protocol)
+    return Assertion(where=str(table.place), is_allowed=verb == "may", request=request)
+
+
+def _at_port(asset: Asset, over: str) -> Service | None:
+    return next((item for item in asset.services if read_port(over) == (item.transport, item.port)), None)
+
+
+def _asset(fields: Fields, key: str, assets: Mapping[str, Asset | None]) -> Asset | None:
+    name = fields.text(key)
+    if name is None or name in assets:
+        return None if name is None else assets[name]
+    fields.faults.unknown(fields.place(key), "asset", name, assets)
+    return None
+
+
+def _who(fields: Fields, verb: str, assets: Mapping[str, Asset | None], zones: frozenset[str]) -> Who | None:
+    table = fields.inner("as")
+    if table is None:
+        return None
+    before = len(fields.faults)
+    inner = Fields(table, fields.faults, "'as'", _WHO)
+    people, machines = [[key for key in keys if inner.has(key)] for keys in (_WHO[:2], _WHO[2:5])]
+    if bool(people) == bool(machines):
+        why = "'as' must name a person (group, user) or a machine (asset, role, zone), and not both"
+        fields.faults.add(table.place, why)
+    elif machines and (inner.has("factors") or inner.has("tls")):
+        fields.faults.add(table.place, "a machine has no factors and no TLS to the gate", "remove `factors` and `tls`")
+    zone = inner.text("zone")
+    if zone is not None and zone not in zones:
+        fields.faults.unknown(inner.place("zone"), "zone", zone, zones)
+    # What is left out is taken as the worst case for the claim.
+    worst = FactorStrength.NONE if verb == "may" else FactorStrength.PHISHING_RESISTANT
+    factors = inner.choice("factors", tuple(item.value for item in FactorStrength))
+    asset, tls = _asset(inner, "asset", assets), inner.boolean("tls")
+    group, user, role = inner.foreign("group"), inner.foreign("user"), inner.foreign("role")
+    if len(fields.faults) > before or (inner.has("asset") and asset is None):
+        return None
+    strength = worst if factors is None else FactorStrength(factors)
+    has_tls = True if tls is None else tls
+    return Who(group=group, user=user, role=role, zone=zone, asset=asset, factors=strength, has_tls=has_tls)
+
+
+def _what(fields: Fields, found: OperationClass) -> What | None:
+    objects = [key for key in OBJECTS if fields.has(key)]
+    before = len(fields.faults)
+    values = _values(fields)
+    if not objects and fields.has("value"):
+        fields.faults.add(fields.place("value"), "'value' needs an object", f"name one of: {', '.join(OBJECTS)}")
+    if len(objects) > 1:
+        fields.faults.add(fields.place(objects[1]), f"a test names one object, here are {' and '.join(objects)}")
+    if objects and found not in NARROWED:
+        fields.faults.add(fields.place(objects[0]), f"operations of class {found.value!r} name no {objects[0]}")
+    ends = _ends(fields, objects[0]) if objects else (0, 0)
+    if ends is None or len(fields.faults) > before:
+        return None
+    table = OBJECTS[objects[0]] if objects else None
+    return What(operation_class=found, table=table, first=ends[0], last=ends[1], values=values)
+
+
+def _ends(fields: Fields, key: str) -> tuple[int, int] | None:
+    value = fields.value(key)
+    ends = read_range(value.text) if isinstance(value, Scalar) else None
+    if ends is None or ends[0] < 0 or ends[1] > MAX_ADDRESS:
+        fields.faults.add(fields.place(key), f"{key!r} must be an address or a range up to {MAX_ADDRESS}")
+        return None
+    return ends
+
+
+def _values(fields: Fields) -> tuple[int, ...] | None:
+    value = fields.value("value")
+    if value is None:
+        return None
+    items = value.items if isinstance(value, Listing) else (value,)
+    if not items:
+        fields.faults.add(value.place, "'value' names no value", "write `value: 300` or a list")
+    found = (integer_of(item, fields.faults, "'value'", MIN_VALUE, MAX_VALUE) for item in items)
+    # On the wire a register is unsigned; a negative value stands there as its two's complement.
+    return tuple(number & 0xFFFF for number in found if number is not None)

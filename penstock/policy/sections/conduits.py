@@ -1,0 +1,113 @@
+"""The `conduits:` section: who may do what to what, and under which conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from penstock.model import Conduit, FactorStrength, FailureMode, Requirements, Selector, SessionLimits
+from penstock.policy.faults import Faults, Place
+from penstock.policy.fields import Fields, table_of, text_of
+from penstock.policy.sections.permissions import read_allow
+from penstock.policy.source import Entry
+
+_KEYS = ("from", "to", "allow", "require", "session", "on_failure", "approved_by")
+#: Parts of the product's full language that this version does not enforce, so it must not accept them.
+_LATER = ("pattern", "latency_budget", "hold", "record", "approval", "reason", "agreement", "window")
+_LATER_REQUIRE = ("approval", "reason", "agreement", "window")
+_SOURCE = ("group", "user", "role", "zone", "asset")
+_TARGET = ("role", "zone", "asset")
+
+#: A grant that outlives a week is a standing one, which only safety-critical conduits have.
+_MAX_LENGTH_S = 7 * 86_400
+_MIN_S = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedConduit:
+    """A conduit with the places of its parts.  `is_tls_refused`: the document says ``tls: false``."""
+
+    conduit: Conduit
+    place: Place
+    places: dict[str, Place]
+    is_tls_refused: bool = False
+
+    def at(self, key: str) -> Place:
+        """Where this part stands, or the conduit's name."""
+        return self.places.get(key, self.place)
+
+
+def read_conduit(entry: Entry, faults: Faults, ports: Mapping[str, str]) -> PlacedConduit | None:
+    """One conduit, or ``None`` with the reason in `faults`.  `ports`: see `read_allow`."""
+    name = text_of(entry.key, faults, "the name of a conduit")
+    table = table_of(entry.value, faults, f"conduit {entry.key.text!r}")
+    if name is None or table is None:
+        return None
+    fields = Fields(table, faults, f"conduit {name!r}", _KEYS, _LATER)
+    fields.need("from", "to", "allow")
+    source, target = read_selector(fields, "from", _SOURCE), read_selector(fields, "to", _TARGET)
+    allow = fields.value("allow")
+    permissions, ports_allowed = ((), ()) if allow is None else read_allow(allow, faults, ports)
+    require, tls = _require(fields)
+    mode = fields.choice("on_failure", tuple(item.value for item in FailureMode))
+    approved_by, session = fields.foreign("approved_by"), _session(fields)
+    if source is None or target is None:
+        return None
+    conduit = Conduit(
+        name=name,
+        source=source,
+        target=target,
+        permissions=permissions,
+        ports=ports_allowed,
+        require=require,
+        session=session,
+        on_failure=FailureMode(mode or FailureMode.CLOSED),
+        approved_by=approved_by,
+    )
+    places = {item.key.text: item.value.place for item in table.entries}
+    return PlacedConduit(conduit=conduit, place=entry.key.place, places=places, is_tls_refused=tls is False)
+
+
+def read_selector(fields: Fields, key: str, known: tuple[str, ...]) -> Selector | None:
+    """One end of a conduit; it must name something."""
+    table = fields.inner(key)
+    if table is None:
+        return None
+    inner = Fields(table, fields.faults, f"{key!r}", known)
+    if not table.entries:
+        fields.faults.add(table.place, f"{key!r} names nothing", f"name one or more of: {', '.join(known)}")
+        return None
+    parts = {part: inner.foreign(part) for part in known if inner.has(part)}
+    if not parts or None in parts.values():
+        return None
+    people, machines = ({"group", "user"} & set(parts), {"role", "zone", "asset"} & set(parts))
+    if people and machines:
+        why = f"{key!r} names people ({', '.join(sorted(people))}) and machines ({', '.join(sorted(machines))})"
+        fields.faults.add(table.place, why, "a conduit is for one or the other; make two conduits")
+        return None
+    return Selector(**parts)
+
+
+def _require(fields: Fields) -> tuple[Requirements, bool | None]:
+    table = fields.inner("require")
+    if table is None:
+        return Requirements(), None
+    inner = Fields(table, fields.faults, "'require'", ("factors", "tls"), _LATER_REQUIRE)
+    factors = inner.choice("factors", tuple(item.value for item in FactorStrength))
+    tls = inner.boolean("tls")
+    strength = FactorStrength(factors) if factors is not None else FactorStrength.NONE
+    return Requirements(factors=strength, tls=bool(tls)), tls
+
+
+def _session(fields: Fields) -> SessionLimits:
+    table = fields.inner("session")
+    if table is None:
+        return SessionLimits()
+    inner = Fields(table, fields.faults, "'session'", ("length", "idle"))
+    usual = SessionLimits()
+    length_s = inner.duration("length", _MIN_S, _MAX_LENGTH_S) or usual.length_s
+    idle_s = inner.duration("idle", 1, _MAX_LENGTH_S)
+    if idle_s is not None and idle_s > length_s:
+        why = f"'idle' ({idle_s} s) is longer than 'length' ({length_s} s)"
+        fields.faults.add(inner.place("idle"), why, "shorten it, or lengthen the session")
+    return SessionLimits(length_s=length_s, idle_s=min(usual.idle_s, length_s) if idle_s is None else idle_s)

@@ -1,0 +1,80 @@
+"""Which subjects and assets a selector means.  Pure; every given field must fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from penstock.model import Asset, Conduit, Selector, Service, Subject, SubjectKind
+from penstock.policy.inspection import INSPECTED
+
+
+def fits_asset(selector: Selector, asset: Asset) -> bool:
+    """Whether the selector, as the target of a conduit or as its machine source, means this asset."""
+    return (
+        selector.asset in {None, asset.name}
+        and selector.role in {None, asset.role}
+        and selector.zone in {None, asset.zone}
+        and selector.group is None
+        and selector.user is None
+    )
+
+
+def fits_subject(selector: Selector, subject: Subject) -> bool:
+    """Whether the selector, as the source of a conduit, means this subject.
+
+    A person is never a machine: a person who is called like an asset does not fit `asset`, and the reverse.
+    """
+    if selector.group is not None or selector.user is not None:
+        return (
+            subject.kind is SubjectKind.PERSON
+            and (selector.group is None or selector.group in subject.groups)
+            and (selector.user is None or selector.user == subject.name)
+            and selector.role is None
+            and selector.zone is None
+            and selector.asset is None
+        )
+    return (
+        subject.kind is SubjectKind.MACHINE
+        and (selector.asset is None or selector.asset == subject.name)
+        and (selector.role is None or selector.role == subject.role)
+        and (selector.zone is None or selector.zone == subject.zone)
+        and (selector.asset or selector.role or selector.zone) is not None
+    )
+
+
+def is_inspected_by(conduit: Conduit, service: Service) -> bool:
+    """Whether the conduit names operations of this service's protocol.  Inspection is of TCP flows."""
+    return service.transport == "tcp" and any(
+        item.protocol == service.protocol and item.protocol in INSPECTED for item in conduit.permissions
+    )
+
+
+def is_port_of(conduit: Conduit, service: Service) -> bool:
+    """Whether the conduit permits this service's port as a whole."""
+    return any((item.transport, item.port) == (service.transport, service.port) for item in conduit.ports)
+
+
+def targets_of(conduit: Conduit, assets: Iterable[Asset]) -> list[Asset]:
+    """The assets that the conduit leads to."""
+    return [asset for asset in assets if fits_asset(conduit.target, asset)]
+
+
+def sources_of(conduit: Conduit, assets: Iterable[Asset]) -> list[Asset]:
+    """The machines that the conduit leads from; none where it is for people."""
+    return [] if conduit.is_for_people else [asset for asset in assets if fits_asset(conduit.source, asset)]
+
+
+def selector_text(selector: Selector) -> str:
+    """``group operators``, ``role plc in zone filtration``: how messages name it."""
+    parts = []
+    if selector.user is not None:
+        parts.append(f"user {selector.user}")
+    if selector.group is not None:
+        parts.append(f"group {selector.group}")
+    if selector.asset is not None:
+        parts.append(f"asset {selector.asset}")
+    if selector.role is not None:
+        parts.append(f"role {selector.role}")
+    if selector.zone is not None:
+        parts.append(f"in zone {selector.zone}" if parts else f"zone {selector.zone}")
+    return " ".join(parts)
