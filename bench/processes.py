@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,9 +26,18 @@ def family(pid: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def cpu_us(pids: Iterable[int]) -> float:
-    """CPU time that these processes have used, with all their threads past and present, in microseconds."""
-    return sum(time.clock_gettime_ns(_cpu_clock(pid)) for pid in pids) / 1e3
+def cpu_us(pids: Iterable[int]) -> dict[int, float]:
+    """CPU time of these processes, with all their threads past and present, in microseconds; none for ended ones."""
+    used = {}
+    for pid in pids:
+        with suppress(OSError):
+            used[pid] = time.clock_gettime_ns(_cpu_clock(pid)) / 1e3
+    return used
+
+
+def cpu_us_since(before: Mapping[int, float]) -> float:
+    """What the processes of an earlier `cpu_us` have used since, in microseconds."""
+    return sum(now_us - before[pid] for pid, now_us in cpu_us(before).items())
 
 
 def _cpu_clock(pid: int) -> int:

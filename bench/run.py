@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import gate
@@ -108,7 +108,8 @@ def _plant() -> Iterator[Plant]:
         except PenstockError:
             kept = OUT / "failed"
             shutil.rmtree(kept, ignore_errors=True)
-            shutil.copytree(folder, kept, ignore=shutil.ignore_patterns("*.sock", "*.key"), dirs_exist_ok=True)
+            with suppress(shutil.Error):  # files of running programs come and go
+                shutil.copytree(folder, kept, ignore=shutil.ignore_patterns("*.sock", "*.key", "*.pem"))
             print(f"bench: what the programs printed is kept in {kept}", file=sys.stderr)
             raise
         finally:
@@ -128,13 +129,12 @@ def rounds(plant: Plant, ways: Sequence[Way], every: Sequence[Load], count: int)
 
 
 def _run(plant: Plant, way: Way, load: Load) -> Run:
-    pids = [pid for process in way.processes for pid in processes.family(process)]
-    before_us = processes.cpu_us(pids)
+    before_us = processes.cpu_us(pid for process in way.processes for pid in processes.family(process))
     figures = plant.measure(way, load)
-    spent_us = processes.cpu_us(pids) - before_us
+    spent_us = processes.cpu_us_since(before_us)
     # The warm-up is loaded alike but not counted.
     requests = figures["per_s"] * (load.seconds + WARM_UP_S)
-    return Run(variant=way.variant, load=load, figures=figures, cpu_us=spent_us / requests if pids else None)
+    return Run(variant=way.variant, load=load, figures=figures, cpu_us=spent_us / requests if before_us else None)
 
 
 def memory(supervisor: int) -> Row:
