@@ -33,6 +33,11 @@ class Link:
         self._waiting: deque[asyncio.Future[Done | Failed]] = deque()
         self.is_open = True
 
+    @property
+    def backlog_bytes(self) -> int:
+        """What was sent but not taken by the other end yet: grows while that end hangs."""
+        return self._writer.transport.get_write_buffer_size() if self.is_open else 0
+
     def send(self, message: Message) -> None:
         """Put a message on its way, without waiting for anything."""
         if self.is_open:

@@ -1,0 +1,220 @@
+"""Pure: the text of the kernel table: its counters, sets, chains and every statement in them.
+
+`penstock.kernel.render` puts the site's values where ``$NAME`` stands.  One packet's way through the chains, and what
+was measured to make each statement as it is, is told in docs/concepts/kernel-path.md.
+
+A statement that accepts a packet of a grant must always ask ``live`` or ``standing``; ``ct state established`` is
+never a reason to let a packet through to an asset, because it would keep withdrawn sessions alive.
+"""
+
+from __future__ import annotations
+
+from string import Template
+
+from penstock.model import (
+    FIRST_WORKER_MARK,
+    GRANT_MASK,
+    PROBE_MARK,
+    PROXIED_BIT,
+    SAFETY_BIT,
+    TPROXY_BIT,
+    UPSTREAM_BIT,
+)
+
+#: Dropped because nothing admits it; hardware address forged; packet of an ended grant or dead worker; inspection
+#: not alive: let through, or reset; data of a worker that missed its heartbeat.
+COUNTERS = ("refused", "forged", "cut", "failed_open", "failed_closed", "fenced")
+
+_SERVICE = "ipv4_addr . inet_proto . inet_service"
+
+#: Filled from the ruleset, and filled anew with every ruleset.
+STATIC_SETS = {
+    "assets": "map type ipv4_addr : ipv4_addr;",
+    "underlay": "set type ipv4_addr;",
+    "inspect": f"set type {_SERVICE};",
+    "safety": f"map type ipv4_addr . {_SERVICE} : mark;",
+    "standing": "set type mark;",
+    "standing_dials": f"set type {_SERVICE} . mark;",
+    "declared": "set type ipv4_addr;",
+    "hardware": "set type ipv4_addr . ether_addr;",
+}
+
+#: Written over netlink while the gate runs (`noisy` by the kernel itself).  Never with ``flags interval``: one change
+#: would clone the whole tree.  The most elements: 262,144 grants, 16 workers, 8,192 sources that are logged apart.
+DYNAMIC_SETS = {
+    "grants": f"map type ipv4_addr . {_SERVICE} : mark; flags timeout; size 262144;",
+    "live": "set type mark; flags timeout; size 262144;",
+    "dials": f"set type {_SERVICE} . mark; flags timeout; size 262144;",
+    "alive": "set type mark; flags dynamic,timeout; size 16;",
+    "noisy": "set type ipv4_addr; flags dynamic,timeout; timeout 1m; size 8192;",
+}
+
+#: Every chain, in the order of the file; a hook where the kernel starts it, nothing where another chain does.
+CHAINS = {
+    "steer": "type filter hook prerouting priority mangle; policy accept;",
+    "admit": "",
+    "inspected": "",
+    "proxied": "",
+    "to_asset": "type nat hook prerouting priority dstnat; policy accept;",
+    "forward": "type filter hook forward priority filter; policy drop;",
+    "from_gate": "type nat hook postrouting priority srcnat; policy accept;",
+    "in": "type filter hook input priority filter; policy drop;",
+    "from_leg": "",
+    "raw_out": "type filter hook output priority raw; policy accept;",
+    "out": "type filter hook output priority filter; policy accept;",
+    "to_client": "",
+    "upstream": "",
+    "dial": "",
+    "fence": "",
+    "refuse": "",
+}
+
+_BODY = Template("""\
+  chain steer {                        # after conntrack (-200), before DNAT (-100)
+    iifname $leg ip saddr @declared ip saddr . ether saddr != @hardware counter name forged goto refuse
+    ip daddr != $overlay return
+    iifname != $leg goto refuse        # overlay addresses are reached over the leg and nowhere else
+    ct mark & $proxied != 0 goto proxied
+    ct state established,related return    # kernel path: judged packet by packet in `forward`
+    ct state != new counter name cut drop
+    jump admit
+    ip daddr . meta l4proto . th dport @inspect goto inspected
+  }
+  chain admit {                        # leaves the grant's number in ct mark, or drops
+    ct mark set ip saddr . ip daddr . meta l4proto . th dport map @safety return
+    # everybody else opens with a SYN: no flow is picked up half-way into a later grant
+    tcp flags & (fin | syn | rst | ack) != syn counter name cut drop
+    ct mark set ip saddr . ip daddr . meta l4proto . th dport map @grants
+    ct mark & $grant == 0 goto refuse
+  }
+  chain inspected {                    # first packet of a flow whose payload is inspected
+    meta mark set $worker
+    meta l4proto tcp meta mark @alive meta mark set ct mark & $carried | $tproxy \
+tproxy ip to 127.0.0.1:$proxy_port ct mark set ct mark | $proxied accept
+    meta mark set 0                    # no heartbeat, or no listener (tproxy breaks off)
+    ct mark & $safety != 0 counter name failed_open return
+    counter name failed_closed
+    meta l4proto tcp reject with tcp reset
+    drop
+  }
+  chain proxied {                      # every later packet of a flow that the worker owns
+    ct mark & $grant != @live ct mark & $grant != @standing counter name cut reject with tcp reset
+    meta mark set $worker
+    meta l4proto tcp meta mark @alive meta mark set ct mark & $carried | $tproxy \
+tproxy ip to 127.0.0.1:$proxy_port accept
+    meta mark set 0
+    counter name cut reject with tcp reset    # worker dead or hung: make the client dial anew
+  }
+  chain to_asset {
+    meta mark & $tproxy != 0 return    # the worker's listener must see the overlay address
+    iifname $leg ip daddr $overlay ct mark & $grant != 0 dnat ip to ip daddr map @assets
+  }
+  chain forward {                      # every packet of every kernel path flow, both directions
+    iifname != $leg oifname != $leg accept    # not the plant's: the machine's own affair
+    ct state invalid counter name cut drop
+    ct mark & $grant @live ct status dnat accept
+    ct mark & $grant @standing ct status dnat accept
+    meta l4proto tcp ct mark & $grant != 0 ct status dnat counter name cut reject with tcp reset
+    goto refuse                        # no way between two machines but over the overlay
+  }
+  chain from_gate {
+    oifname $leg ct mark & $grant != 0 ct status dnat snat ip to $address
+  }
+  chain in {
+    meta mark & $tproxy != 0 accept                 # handed to the worker by `steer`
+    tcp dport $proxy_port ip daddr 127.0.0.0/8 drop # its listener has no other visitors
+    iifname lo accept
+    iifname $leg goto from_leg
+    accept                                          # other interfaces: the machine's own affair
+  }
+  chain from_leg {
+    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
+    meta nfproto ipv6 counter name refused drop
+    meta l4proto { tcp, udp } th dport { $proxy_port, $beat_port } goto refuse
+    $answer
+    icmp type echo-request limit rate 20/second accept
+    ip saddr @underlay ct mark & $upstream != 0 ct mark & $grant @live accept
+    ip saddr @underlay ct mark & $upstream != 0 ct mark & $grant @standing accept
+    ip saddr @underlay meta l4proto tcp ct mark & $upstream != 0 counter name cut reject with tcp reset
+    ct state established,related ip saddr != @underlay accept
+    meta l4proto tcp tcp flags & (syn | ack) != syn counter name cut drop  # never reset an asset by accident
+    meta pkttype host goto refuse
+    counter name refused drop                       # broadcasts of the plant: counted, not logged
+  }
+  chain raw_out {                      # probes that close ended flows are not tracked
+    meta mark $probe notrack
+  }
+  chain out {
+    meta mark $probe accept
+    # The worker's heartbeat is a marked datagram to itself.  Latched: it refreshes only an element that is still
+    # there.  A worker that missed its second stays out until it is armed anew, like a tripped safety relay.
+    oifname lo udp dport $beat_port meta mark @alive update @alive { meta mark timeout 1s } drop
+    oifname lo udp dport $beat_port drop
+    oifname $leg icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
+    oifname $leg meta nfproto ipv6 counter name refused drop
+    ct mark & $proxied != 0 goto to_client
+    ct direction reply accept
+    ip daddr @underlay goto upstream
+  }
+  chain to_client {                    # what the worker answers ends with the grant as well
+    tcp flags & rst != 0 accept
+    ct mark & $grant @live accept
+    ct mark & $grant @standing accept
+    counter name cut reject with tcp reset
+  }
+  chain upstream {                     # the gate itself talks to an asset only inside a grant
+    # closing is always allowed, data is not: RST, and a FIN without payload (20 or 32 byte TCP header), so that the
+    # asset gets its connection slot back
+    tcp flags & rst != 0 accept
+    ct state established tcp flags & fin != 0 ip length 40 tcp doff 5 accept
+    ct state established tcp flags & fin != 0 ip length 52 tcp doff 8 accept
+    ct state new jump dial
+    ct mark & $upstream != 0 jump fence
+    ct mark & $grant @live accept
+    ct mark & $grant @standing accept
+    icmp type { destination-unreachable, time-exceeded } accept
+    meta l4proto tcp ct mark & $upstream != 0 counter name cut reject with tcp reset
+    goto refuse
+  }
+  chain dial {                         # the mark says under which grant, `dials` says where that grant leads
+    ct mark set meta mark & $dialled
+    ct mark & $upstream == 0 goto refuse
+    meta mark set meta mark & $grant
+    ip daddr . meta l4proto . th dport . meta mark @dials return
+    ip daddr . meta l4proto . th dport . meta mark @standing_dials return
+    goto refuse
+  }
+  chain fence {                        # a worker that hung must not deliver stale commands when it wakes up
+    meta mark set $worker
+    meta mark @alive return
+    counter name fenced reject with tcp reset
+  }
+  chain refuse {                       # counted always, told to the enforcer at a bounded rate per source
+    counter name refused
+    update @noisy { ip saddr limit rate over 50/second burst 200 packets } drop
+    limit rate 1000/second burst 2000 packets log group 1 snaplen 96
+    drop
+  }
+""")
+
+
+def body(*, leg: str, address: str, overlay: str, proxy_port: int, beat_port: int, open_ports: tuple[int, ...]) -> str:
+    """Every chain with its statements, for values that are checked already."""
+    ports = ", ".join(str(port) for port in sorted(set(open_ports)))
+    return _BODY.substitute(
+        leg=f'"{leg}"',
+        address=address,
+        overlay=overlay,
+        proxy_port=proxy_port,
+        beat_port=beat_port,
+        answer=f"tcp dport {{ {ports} }} accept" if ports else "# the gate itself answers on no port",
+        grant=f"{GRANT_MASK:#010x}",
+        proxied=f"{PROXIED_BIT:#010x}",
+        safety=f"{SAFETY_BIT:#010x}",
+        upstream=f"{UPSTREAM_BIT:#010x}",
+        tproxy=f"{TPROXY_BIT:#010x}",
+        probe=f"{PROBE_MARK:#010x}",
+        worker=f"{FIRST_WORKER_MARK:#010x}",
+        carried=f"{GRANT_MASK | SAFETY_BIT:#010x}",
+        dialled=f"{GRANT_MASK | SAFETY_BIT | UPSTREAM_BIT:#010x}",
+    )

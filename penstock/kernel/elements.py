@@ -1,0 +1,200 @@
+"""I/O: the dynamic elements of the kernel table: which grants live, whom they admit and where they lead.
+
+Stands between the enforcer and nf_tables; a change is one transaction of 0.02 ms.  Formats: linux/netfilter/nf_tables.h
+(NFTA_SET_ELEM_*); the fields of a concatenated key are padded to 4 bytes each (NFT_REG32).
+
+It must never remove an element's successor: an element is always written together with what it replaces.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from socket import IPPROTO_TCP, IPPROTO_UDP, inet_aton, inet_ntoa
+
+from penstock.kernel.netlink import (
+    ACK,
+    CREATE,
+    DUMP,
+    NFT_SUBSYSTEM,
+    NetlinkSocket,
+    attribute,
+    attributes,
+    each_attribute,
+    nested,
+    payload,
+)
+from penstock.model import GRANT_MASK, Grant
+
+TRANSPORT_NUMBERS = {"tcp": IPPROTO_TCP, "udp": IPPROTO_UDP}
+TRANSPORT_NAMES = {number: name for name, number in TRANSPORT_NUMBERS.items()}
+
+_NEW, _GET, _DELETE = 12, 13, 14  # NFT_MSG_NEWSETELEM and following
+_INET = 1  # NFPROTO_INET
+_KEY, _DATA, _TIMEOUT, _EXPIRATION = 1, 2, 4, 5  # NFTA_SET_ELEM_*
+_MARK = struct.Struct("=I")
+_MILLISECONDS = struct.Struct("!Q")
+_SERVICE_KEY = struct.Struct("!4sBxxxHxx")  # ipv4_addr . inet_proto . inet_service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Element:
+    """One element of a set (``data`` is empty) or map; `left_ms` is ``None`` where it does not expire."""
+
+    key: bytes
+    data: bytes = b""
+    left_ms: int | None = None
+
+
+def mark_bytes(mark: int) -> bytes:
+    """A mark as nf_tables holds it."""
+    return _MARK.pack(mark)
+
+
+def service_key(address: str, transport: str, port: int) -> bytes:
+    """``ipv4_addr . inet_proto . inet_service``."""
+    return _SERVICE_KEY.pack(inet_aton(address), TRANSPORT_NUMBERS[transport], port)
+
+
+def service_of(key: bytes) -> tuple[str, str, int]:
+    """Address, transport and port of what `service_key` makes."""
+    address, transport, port = _SERVICE_KEY.unpack(key)
+    return inet_ntoa(address), TRANSPORT_NAMES.get(transport, str(transport)), port
+
+
+class Elements:
+    """The elements of one table, over one socket.  Every change that raises changed nothing."""
+
+    def __init__(self, table: str = "penstock") -> None:
+        self._socket = NetlinkSocket()
+        self._table = attribute(1, table.encode() + b"\0")
+
+    def close(self) -> None:
+        """Give the socket back."""
+        self._socket.close()
+
+    def open_grant(self, grant: Grant, ttl_ms: int) -> None:
+        """Let packets of the grant pass for `ttl_ms` from now on, whatever time it had left before."""
+        elements = _elements_of(grant, ttl_ms)
+        try:
+            self._commit([step for name, element in elements for step in self._renewal(name, element)])
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.EBUSY):
+                raise
+            # the service is open to this source under another number, which this one replaces
+            replaced = [self._message(_DELETE, name, _bare(element)) for name, element in elements if name == "grants"]
+            steps = [step for name, element in elements if name != "grants" for step in self._renewal(name, element)]
+            added = [self._message(_NEW, name, element) for name, element in elements if name == "grants"]
+            self._commit(replaced + steps + added)
+
+    def close_grant(self, number: int, keys: dict[str, list[bytes]] | None = None) -> bool:
+        """Cut: from the return on no packet of the grant passes.  Whether anything of it was there.
+
+        `keys` are its elements in ``grants`` and ``dials`` where they are known; else they are looked for.
+        """
+        known = self.keys_of(number) if keys is None else keys
+        bare = [("live", Element(key=mark_bytes(number)))]
+        bare += [(name, Element(key=key)) for name, found in known.items() for key in found]
+        deletions = [self._message(_DELETE, name, element) for name, element in bare]
+        try:
+            self._commit(deletions)
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+        else:
+            return True
+        # something expired in the meantime: one by one, `live` first
+        return sum(self._has_deleted(name, element) for name, element in bare) > 0
+
+    def keys_of(self, number: int) -> dict[str, list[bytes]]:
+        """The keys of a grant's elements in ``grants`` and ``dials``."""
+        return {
+            "grants": [e.key for e in self.dump("grants") if number_in(e.data) == number],
+            "dials": [e.key for e in self.dump("dials") if number_in(e.key[-4:]) == number],
+        }
+
+    def arm(self, mark: int, ttl_ms: int = 2000) -> None:
+        """Arm the dead-man switch of the worker with this mark; its heartbeat keeps it armed from now on."""
+        self._commit(self._renewal("alive", Element(key=mark_bytes(mark), left_ms=ttl_ms)))
+
+    def live(self) -> dict[int, int]:
+        """The numbers of the grants that let packets pass, with the milliseconds that they have left."""
+        return {number_in(element.key): element.left_ms or 0 for element in self.dump("live")}
+
+    def dump(self, name: str) -> Iterator[Element]:
+        """Every element of a set or map."""
+        request = self._table + attribute(2, name.encode() + b"\0")
+        for body in list(self._socket.dump(self._socket.message(NFT_SUBSYSTEM, _GET, DUMP, _INET, request))):
+            listed = payload(body).get(3)
+            if listed is not None:
+                yield from (_element(item) for _, item in each_attribute(listed))
+
+    def _renewal(self, name: str, element: Element) -> list[bytes]:
+        """Add, delete, add: on every kernel the element then has exactly this time left (6.12 could do with one)."""
+        bare = _bare(element)
+        return [
+            self._message(_NEW, name, element),
+            self._message(_DELETE, name, bare),
+            self._message(_NEW, name, element),
+        ]
+
+    def _has_deleted(self, name: str, element: Element) -> bool:
+        try:
+            self._commit([self._message(_DELETE, name, element)])
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            return False
+        return True
+
+    def _commit(self, messages: list[bytes]) -> None:
+        self._socket.transaction(messages)
+
+    def _message(self, kind: int, name: str, element: Element) -> bytes:
+        parts = [nested(_KEY, attribute(1, element.key))]
+        if element.data:
+            parts.append(nested(_DATA, attribute(1, element.data)))
+        if element.left_ms is not None:
+            parts.append(attribute(_TIMEOUT, _MILLISECONDS.pack(element.left_ms)))
+        body = self._table + attribute(2, name.encode() + b"\0") + nested(3, nested(1, *parts))
+        return self._socket.message(NFT_SUBSYSTEM, kind, ACK | (CREATE if kind == _NEW else 0), _INET, body)
+
+
+def grant_keys(grant: Grant) -> dict[str, list[bytes]]:
+    """The keys of the elements that `Elements.open_grant` writes for this grant, beside the one in ``live``."""
+    dials = service_key(grant.underlay, grant.transport, grant.port) + mark_bytes(grant.number)
+    admits = [] if grant.source is None else [_source_key(grant.source, grant)]
+    return {"grants": admits, "dials": [dials]}
+
+
+def number_in(data: bytes) -> int:
+    """The grant number in four bytes of mark."""
+    mark: int = _MARK.unpack(data)[0]
+    return mark & GRANT_MASK
+
+
+def _source_key(source: str, grant: Grant) -> bytes:
+    return inet_aton(source) + service_key(grant.overlay, grant.transport, grant.port)
+
+
+def _elements_of(grant: Grant, ttl_ms: int) -> list[tuple[str, Element]]:
+    """``live`` first: then the first packet that is admitted finds its number good."""
+    elements = [("live", Element(key=mark_bytes(grant.number), left_ms=ttl_ms))]
+    keys = grant_keys(grant)
+    elements += [("dials", Element(key=key, left_ms=ttl_ms)) for key in keys["dials"]]
+    elements += [("grants", Element(key=key, data=mark_bytes(grant.mark), left_ms=ttl_ms)) for key in keys["grants"]]
+    return elements
+
+
+def _bare(element: Element) -> Element:
+    return Element(key=element.key)
+
+
+def _element(item: memoryview) -> Element:
+    found = attributes(item)
+    key = bytes(attributes(found[_KEY])[1])
+    data = bytes(attributes(found[_DATA])[1]) if _DATA in found else b""
+    left = _MILLISECONDS.unpack(found[_EXPIRATION])[0] if _EXPIRATION in found else None
+    return Element(key=key, data=data, left_ms=left)

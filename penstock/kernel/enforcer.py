@@ -1,0 +1,249 @@
+"""I/O: the enforcer process: makes the kernel do what control says, and tells control what the kernel did.
+
+Stands between control (commands over ``enforcer.sock``) and netfilter.  The kernel enforces without it: while this
+process is away, grants still expire and everything else is still refused.  Starting it changes nothing in the kernel.
+
+It must never open anything by itself, and holds no right but CAP_NET_ADMIN and CAP_NET_RAW.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import time
+from collections import deque
+from pathlib import Path
+
+from penstock.bus import Capability, Link, Message, keep_only, listen
+from penstock.kernel.apply import load, prepare
+from penstock.kernel.conntrack import Change, ConnectionEvents, Connections, Entry
+from penstock.kernel.destroy import Sockets
+from penstock.kernel.elements import Elements, grant_keys, number_in, service_of
+from penstock.kernel.flows import KernelFlows, is_on_kernel_path
+from penstock.kernel.kick import Prober
+from penstock.kernel.refusals import RefusalCount, RefusalLog
+from penstock.model import (
+    ApplyRuleset,
+    ArmWorker,
+    CloseGrant,
+    Done,
+    Event,
+    Failed,
+    GateSettings,
+    KeepGrants,
+    OpenGrant,
+    PenstockError,
+    Ruleset,
+)
+
+SOCKET_NAME = "enforcer.sock"
+#: Refusals are told at most this often.
+REFUSALS_PERIOD_S = 1.0
+#: Both ends of a withdrawn flow have answered the probe by then (13 ms measured on a quiet network).
+FORGET_AFTER_S = 0.3
+#: The last ACK of an orderly close has passed by then.
+CLOSED_AFTER_S = 0.5
+#: An element's timeout is counted in jiffies; by then it has passed.
+EXPIRED_AFTER_S = 0.05
+#: Events that wait for control while it is away, and bytes that wait for it while it is slow.
+MAX_WAITING_EVENTS = 20_000
+MAX_BACKLOG_BYTES = 8 << 20
+#: Datagrams that are read in one go, so that commands are not kept waiting.
+_READ_AT_ONCE = 64
+
+
+async def run(settings: GateSettings) -> None:
+    """Be the enforcer until cancelled.  Raises `Unavailable` where this machine cannot be a gate."""
+    keep_only(Capability.NET_ADMIN, Capability.NET_RAW)
+    prepare(settings.place)
+    enforcer = Enforcer()
+    try:
+        server = await listen(Path(settings.run_dir) / SOCKET_NAME, enforcer.receive, enforcer.forget_link)
+        async with server:
+            await server.serve_forever()
+    finally:
+        enforcer.close()
+
+
+class Enforcer:
+    """The enforcer's state: what it knows of the kernel, and whom it tells.  Lives in one event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._elements, self._connections = Elements(), Connections()
+        self._sockets, self._prober = Sockets(), Prober()
+        self._events, self._refusals = ConnectionEvents(), RefusalLog()
+        self._refused, self._flows = RefusalCount(), KernelFlows()
+        self._control: Link | None = None
+        self._waiting: deque[Event] = deque(maxlen=MAX_WAITING_EVENTS)
+        self._keys: dict[int, dict[str, list[bytes]]] = {}
+        self._expiries: dict[int, asyncio.TimerHandle] = {}
+        self._standing: dict[bytes, int] = {}
+        self._adopt()
+        self._loop.add_reader(self._events.fileno(), self._read_events)
+        self._loop.add_reader(self._refusals.fileno(), self._read_refusals)
+
+    def close(self) -> None:
+        """Let go of the kernel's sockets; everything in the kernel stays as it is."""
+        for watched in (self._events, self._refusals):
+            self._loop.remove_reader(watched.fileno())
+        for expiry in self._expiries.values():
+            expiry.cancel()
+        for opened in (self._elements, self._connections, self._sockets, self._prober, self._events, self._refusals):
+            opened.close()
+
+    # --- control
+
+    async def receive(self, link: Link, message: Message) -> Done | Failed | None:
+        """Carry out one command.  Only one link commands; it is told the events from its first message on."""
+        if self._control is not None and self._control.is_open and self._control is not link:
+            return Failed(why="another control is connected already")
+        if self._control is not link:
+            self._control = link
+            self._tell_waiting()
+        try:
+            return self._carry_out(message)
+        except (PenstockError, OSError) as error:
+            return Failed(why=str(error))
+
+    def forget_link(self, link: Link) -> None:
+        """The link is closed: keep everything, and let the next control come."""
+        if self._control is link:
+            self._control = None
+
+    def _carry_out(self, message: Message) -> Done | Failed | None:
+        match message:
+            case ApplyRuleset():
+                self._apply(message.ruleset)
+            case OpenGrant():
+                self._open(message)
+            case CloseGrant():
+                self._cut(message.grant.number)
+            case KeepGrants():
+                for number in self._elements.live().keys() - set(message.numbers):
+                    self._cut(number)
+            case ArmWorker():
+                self._elements.arm(message.mark)
+            case _:
+                return None
+        return Done()
+
+    # --- commands
+
+    def _apply(self, ruleset: Ruleset) -> None:
+        load(ruleset)
+        before = self._standing
+        self._remember_static()
+        for key, number in before.items():
+            if self._standing.get(key) != number:
+                self._clear(number)  # no packet of it passes any more; this closes its ends
+
+    def _open(self, command: OpenGrant) -> None:
+        grant = command.grant
+        self._elements.open_grant(grant, command.ttl_ms)
+        self._keys[grant.number] = grant_keys(grant)
+        self._expire_in(grant.number, command.ttl_ms / 1000)
+
+    def _cut(self, number: int) -> None:
+        expiry = self._expiries.pop(number, None)
+        if expiry is not None:
+            expiry.cancel()
+        self._elements.close_grant(number, self._keys.pop(number, None))
+        self._clear(number)
+
+    def _expire_in(self, number: int, left_s: float) -> None:
+        earlier = self._expiries.pop(number, None)
+        if earlier is not None:
+            earlier.cancel()
+        self._expiries[number] = self._loop.call_later(left_s + EXPIRED_AFTER_S, self._cut, number)
+
+    def _clear(self, number: int) -> None:
+        """Close both ends of every flow of a grant that is gone already, then forget its connections."""
+        self._sockets.destroy_marked(number)
+        carried = [entry for entry in self._connections.marked(number) if is_on_kernel_path(entry)]
+        if self._prober.kick(carried):
+            self._loop.call_later(FORGET_AFTER_S, self._connections.delete_marked, number)
+        else:
+            self._connections.delete_marked(number)
+
+    # --- what is in the kernel already
+
+    def _adopt(self) -> None:
+        """Learn what an earlier enforcer left in the kernel; on an empty kernel there is nothing to learn."""
+        try:
+            self._remember_static()
+            for name, part in (("grants", slice(None)), ("dials", slice(-4, None))):
+                for element in self._elements.dump(name):
+                    number = number_in(element.data or element.key[part])
+                    keys = self._keys.setdefault(number, {"grants": [], "dials": []})
+                    keys[name].append(element.key)
+            for number, left_ms in self._elements.live().items():
+                self._expire_in(number, left_ms / 1000)
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+        self._flows.adopt(self._connections.marked(0, 0))
+
+    def _remember_static(self) -> None:
+        self._flows.inspected = frozenset(service_of(element.key) for element in self._elements.dump("inspect"))
+        self._standing = {element.key: number_in(element.data) for element in self._elements.dump("safety")}
+
+    # --- events
+
+    def _read_events(self) -> None:
+        try:
+            for _ in range(_READ_AT_ONCE):
+                changes = self._events.received()
+                if changes is None:
+                    return
+                for change, entry in changes:
+                    self._take(change, entry)
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            for event in self._flows.reconcile(self._connections.marked(0, 0), _now_us()):
+                self._tell(event)
+
+    def _take(self, change: Change, entry: Entry) -> None:
+        if change is Change.CLOSING and is_on_kernel_path(entry):
+            # the kernel would tell of the end up to two minutes later, so the entry is deleted
+            self._loop.call_later(CLOSED_AFTER_S, self._connections.delete, entry)
+        event = self._flows.event(change, entry, _now_us())
+        if event is not None:
+            self._tell(event)
+
+    def _read_refusals(self) -> None:
+        is_first = not self._refused
+        try:
+            for _ in range(_READ_AT_ONCE):
+                refusals = self._refusals.received()
+                if refusals is None:
+                    break
+                for refusal in refusals:
+                    self._refused.add(refusal)
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:  # the counter in the kernel has them all
+                raise
+        if is_first and self._refused:
+            self._loop.call_later(REFUSALS_PERIOD_S, self._tell_refusals)
+
+    def _tell_refusals(self) -> None:
+        for event in self._refused.drained(_now_us()):
+            self._tell(event)
+
+    def _tell(self, event: Event) -> None:
+        """To control, or into the queue of what it has missed; when that is full, the oldest goes."""
+        control = self._control
+        if control is not None and control.is_open and control.backlog_bytes < MAX_BACKLOG_BYTES:
+            self._tell_waiting()
+            control.send(event)
+        else:
+            self._waiting.append(event)
+
+    def _tell_waiting(self) -> None:
+        while self._waiting and self._control is not None:
+            self._control.send(self._waiting.popleft())
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

@@ -1,0 +1,89 @@
+"""Pure: what the connection table's changes mean: flows on the kernel path that opened and closed.
+
+Stands between `conntrack` and the enforcer's `KernelFlowOpened` and `KernelFlowClosed`.  Inspected flows make two
+entries with the same number; both are left out here, the worker tells of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from penstock.kernel.conntrack import Change, Entry
+from penstock.kernel.elements import TRANSPORT_NAMES
+from penstock.model import GRANT_MASK, PROXIED_BIT, UPSTREAM_BIT, KernelFlowClosed, KernelFlowOpened
+
+#: Flows that are remembered so that lost events can be made good; beyond it their closing is still told.
+MAX_OPEN = 65_536
+
+
+def is_on_kernel_path(entry: Entry) -> bool:
+    """Whether the kernel alone carries this connection under a grant."""
+    return bool(entry.mark & GRANT_MASK) and not entry.mark & (PROXIED_BIT | UPSTREAM_BIT)
+
+
+class KernelFlows:
+    """The flows that are open, and which services are inspected (overlay address, transport, port)."""
+
+    def __init__(self) -> None:
+        self.inspected: frozenset[tuple[str, str, int]] = frozenset()
+        self._open: dict[tuple[object, int], Entry] = {}
+
+    def adopt(self, entries: Iterable[Entry]) -> None:
+        """Flows that were open before anybody watched; their opening is not told again."""
+        self._open.update((_key(entry), entry) for entry in entries if is_on_kernel_path(entry))
+
+    def event(self, change: Change, entry: Entry, at_us: int) -> KernelFlowOpened | KernelFlowClosed | None:
+        """What to tell of one change, if anything."""
+        if not is_on_kernel_path(entry):
+            return None
+        if change is Change.OPENED:
+            if len(self._open) < MAX_OPEN:
+                self._open[_key(entry)] = entry
+            return self._opened(entry, at_us)
+        if change is Change.ENDED:
+            self._open.pop(_key(entry), None)
+            return self._closed(entry, at_us)
+        return None
+
+    def reconcile(self, entries: Iterable[Entry], at_us: int) -> list[KernelFlowOpened | KernelFlowClosed]:
+        """After events were lost: what `entries`, the whole table now, shows to have been missed.
+
+        Counters of flows whose end was lost are those of their opening: 0.
+        """
+        now = {_key(entry): entry for entry in entries if is_on_kernel_path(entry)}
+        closed = [self._closed(entry, at_us) for key, entry in self._open.items() if key not in now]
+        opened = [self._opened(entry, at_us) for key, entry in now.items() if key not in self._open]
+        self._open = now
+        return [*closed, *opened]
+
+    def _has_failed_open(self, entry: Entry) -> bool:
+        way = entry.original
+        return (way.destination, TRANSPORT_NAMES.get(way.transport, ""), way.port) in self.inspected
+
+    def _opened(self, entry: Entry, at_us: int) -> KernelFlowOpened:
+        return KernelFlowOpened(
+            grant=entry.mark & GRANT_MASK,
+            source=entry.original.source,
+            source_port=entry.original.source_port,
+            overlay=entry.original.destination,
+            port=entry.original.port,
+            at_us=at_us,
+            has_failed_open=self._has_failed_open(entry),
+        )
+
+    def _closed(self, entry: Entry, at_us: int) -> KernelFlowClosed:
+        return KernelFlowClosed(
+            grant=entry.mark & GRANT_MASK,
+            source=entry.original.source,
+            source_port=entry.original.source_port,
+            overlay=entry.original.destination,
+            port=entry.original.port,
+            at_us=at_us,
+            packets=entry.packets,
+            bytes=entry.bytes,
+            has_failed_open=self._has_failed_open(entry),
+        )
+
+
+def _key(entry: Entry) -> tuple[object, int]:
+    return entry.original, entry.identity
