@@ -74,7 +74,7 @@ def _variants(words: str) -> tuple[str, ...]:
 
 def loads(*, is_quick: bool) -> tuple[Load, ...]:
     """The loads, the longest for the one whose rare slow replies count."""
-    paced_s, closed_s = (1.0, 0.5) if is_quick else (4.0, 1.4)
+    paced_s, closed_s = (1.0, 0.5) if is_quick else (3.5, 1.4)
     return (
         Load(mode="paced", connections=1, seconds=paced_s, interval_us=PACE_US),
         Load(mode="closed", connections=1, seconds=closed_s),
@@ -121,9 +121,10 @@ def rounds(plant: Plant, ways: Sequence[Way], every: Sequence[Load], count: int)
     runs = []
     for number in range(count):
         for load in every:
-            for way in random.sample(ways, len(ways)):
-                print(f"round {number + 1}/{count} {load.mode} {load.connections} {way.variant}", file=sys.stderr)
-                runs.append(_run(plant, way, load))
+            print(
+                f"bench: round {number + 1} of {count}, {load.mode}, connections: {load.connections}", file=sys.stderr
+            )
+            runs += [_run(plant, way, load) for way in random.sample(ways, len(ways))]
     order = {way.variant: place for place, way in enumerate(ways)}
     return sorted(runs, key=lambda run: (every.index(run.load), order[run.variant]))
 
