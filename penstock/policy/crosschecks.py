@@ -37,12 +37,14 @@ def check_conduits(
     checked = []
     for item in conduits:
         unknown = [end for end, selector in _ends(item.conduit) if not _names(item, end, selector, names, faults)]
+        if not item.is_whole:
+            continue
         _failure_mode(item, faults)
         _machines(item, faults)
         if not unknown and "is_complete" in names:
             _reach(item, inventory, faults)
         checked.append(_cui(item, inventory, faults))
-    _ports(conduits, inventory, faults)
+    _ports([item for item in conduits if item.is_whole], inventory, faults)
     return checked
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from penstock.policy.faults import Faults, Place, shown
+from penstock.policy.faults import Faults, Place, did_you_mean, shown
 from penstock.policy.numbers import read_duration
 from penstock.policy.source import Kind, Listing, Scalar, Table, Value
 
@@ -37,7 +37,8 @@ class Fields:
                     "remove it: this version does not enforce it, and what is not enforced is not accepted",
                 )
             elif entry.key.text not in known:
-                faults.unknown(entry.key.place, f"key in {what}", entry.key.text, known)
+                why = f"unknown key {shown(entry.key.text)} in {what}"
+                faults.add(entry.key.place, why, did_you_mean(entry.key.text, known))
 
     def place(self, key: str) -> Place:
         """Where the value of `key` stands, or the table itself."""

@@ -25,12 +25,16 @@ _MIN_S = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedConduit:
-    """A conduit with the places of its parts.  `is_tls_refused`: the document says ``tls: false``."""
+    """A conduit with the places of its parts.  `is_tls_refused`: the document says ``tls: false``.
+
+    Where it is not `is_whole`, an end could not be read; the conduit then only serves to find more problems.
+    """
 
     conduit: Conduit
     place: Place
     places: dict[str, Place]
     is_tls_refused: bool = False
+    is_whole: bool = True
 
     def at(self, key: str) -> Place:
         """Where this part stands, or the conduit's name."""
@@ -51,12 +55,10 @@ def read_conduit(entry: Entry, faults: Faults, ports: Mapping[str, str]) -> Plac
     require, tls = _require(fields)
     mode = fields.choice("on_failure", tuple(item.value for item in FailureMode))
     approved_by, session = fields.foreign("approved_by"), _session(fields)
-    if source is None or target is None:
-        return None
     conduit = Conduit(
         name=name,
-        source=source,
-        target=target,
+        source=source or Selector(),
+        target=target or Selector(),
         permissions=permissions,
         ports=ports_allowed,
         require=require,
@@ -65,7 +67,13 @@ def read_conduit(entry: Entry, faults: Faults, ports: Mapping[str, str]) -> Plac
         approved_by=approved_by,
     )
     places = {item.key.text: item.value.place for item in table.entries}
-    return PlacedConduit(conduit=conduit, place=entry.key.place, places=places, is_tls_refused=tls is False)
+    return PlacedConduit(
+        conduit=conduit,
+        place=entry.key.place,
+        places=places,
+        is_tls_refused=tls is False,
+        is_whole=source is not None and target is not None,
+    )
 
 
 def read_selector(fields: Fields, key: str, known: tuple[str, ...]) -> Selector | None:

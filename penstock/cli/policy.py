@@ -1,0 +1,246 @@
+"""``penstock policy``: check a site document, and ask it who may do what, without a gate and without a network.
+
+Stands on `penstock.policy` alone, so what it says is what the gate would decide.  It must never change anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from penstock.cli import output
+from penstock.model import (
+    Decision,
+    FactorStrength,
+    Invalid,
+    Json,
+    OperationClass,
+    Problem,
+    Request,
+    Service,
+    SessionLimits,
+    Site,
+)
+from penstock.policy import (
+    OBJECTS,
+    Policy,
+    What,
+    Who,
+    accept,
+    compile_policy,
+    decide,
+    parse,
+    read_documents,
+    read_range,
+    request_of,
+)
+
+_WHO = ("group", "user", "asset", "role", "zone")
+_ALLOWED, _DENIED = 0, 1
+_MAX_ADDRESS = _MAX_VALUE = 0xFFFF
+_MIN_VALUE = -0x8000
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``policy check`` and ``policy explain``."""
+    verbs = subparsers.add_parser("policy", help="check a site document, or ask it").add_subparsers(
+        metavar="VERB", required=True
+    )
+    check_parser = verbs.add_parser("check", help="read it, run its tests, and sum it up")
+    check_parser.add_argument("path", type=Path, help="the document, or a folder of *.yaml files")
+    check_parser.add_argument("--json", action="store_true", help="the summary as JSON")
+    check_parser.set_defaults(run=check)
+    explain_parser = verbs.add_parser("explain", help="is this allowed, and why not", allow_abbrev=False)
+    _add_question(explain_parser)
+    explain_parser.set_defaults(run=explain)
+
+
+def _add_question(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", type=Path, help="the document, or a folder of *.yaml files")
+    parser.add_argument(
+        "--as",
+        dest="who",
+        action="append",
+        required=True,
+        metavar="KIND=NAME",
+        help=f"who asks: {', '.join(_WHO)}; may be given more than once",
+    )
+    strengths = [strength.value for strength in FactorStrength]
+    parser.add_argument("--factors", choices=strengths, default="none", help="how strongly the person signed in")
+    parser.add_argument("--tls", action=argparse.BooleanOptionalAction, default=True, help="TLS up to the gate")
+    parser.add_argument("--asset", required=True, help="what is reached")
+    parser.add_argument("--over", required=True, metavar="SERVICE", help="service, protocol or tcp/PORT")
+    classes = [each.value for each in OperationClass]
+    parser.add_argument("operation", choices=classes, metavar="OPERATION", help=f"one of: {', '.join(classes)}")
+    objects = parser.add_mutually_exclusive_group()
+    for word in OBJECTS:
+        objects.add_argument(f"--{word.replace('_', '-')}", metavar="N", help="an address, or a range such as 10-12")
+    parser.add_argument("--value", action="append", type=int, metavar="N", help="a value that is written")
+    parser.add_argument("--json", action="store_true", help="the decision as JSON")
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Accept the document as a gate would, and print what it amounts to.  Raises `Invalid`."""
+    document = parse(read_documents(arguments.path))
+    accept(document, 0)
+    site = document.site
+    if arguments.json:
+        output.data_json(_summary(site, len(document.assertions)))
+        return _ALLOWED
+    counts = (
+        _counted(len(site.zones), "zone"),
+        _counted(len(site.assets), "asset"),
+        _counted(len(site.conduits), "conduit"),
+        _counted(len(document.assertions), "test") + " passed",
+    )
+    output.data(f"{site.name}: OK, {', '.join(counts)}")
+    critical = [conduit for conduit in site.conduits if conduit.is_safety_critical]
+    output.data("")
+    output.data("Failure-mode register: these conduits fail open, all others fail closed")
+    output.show_table(
+        ("CONDUIT", "APPROVED BY"),
+        [(conduit.name, conduit.approved_by or "") for conduit in critical],
+        nothing="none: every conduit fails closed",
+    )
+    return _ALLOWED
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _summary(site: Site, tests: int) -> Json:
+    return {
+        "site": site.name,
+        "zones": len(site.zones),
+        "assets": len(site.assets),
+        "conduits": len(site.conduits),
+        "tests_passed": tests,
+        "fails_open": [
+            {"conduit": conduit.name, "approved_by": conduit.approved_by}
+            for conduit in site.conduits
+            if conduit.is_safety_critical
+        ],
+    }
+
+
+def explain(arguments: argparse.Namespace) -> int:
+    """Judge one request, and print the decision.  Raises `Invalid` where the question makes no sense."""
+    policy = compile_policy(parse(read_documents(arguments.path)).site, 0)
+    request = _request(policy, arguments)
+    decision = decide(policy, request)
+    if arguments.json:
+        output.data_json(_as_json(decision))
+    else:
+        _print(policy, request, decision)
+    return _ALLOWED if decision.is_allowed else _DENIED
+
+
+def _request(policy: Policy, arguments: argparse.Namespace) -> Request:
+    problems: list[Problem] = []
+    who, what = _who(policy, arguments, problems), _what(arguments, problems)
+    service = _service(policy, arguments, problems)
+    if problems or service is None:
+        raise Invalid(*problems)
+    return request_of(who, what, arguments.asset, service.name, service.protocol)
+
+
+def _who(policy: Policy, arguments: argparse.Namespace, problems: list[Problem]) -> Who:
+    parts: dict[str, str] = {}
+    for word in arguments.who:
+        kind, equals, name = word.partition("=")
+        if kind not in _WHO or not equals or not name or kind in parts:
+            hint = f"write KIND=NAME, each of {', '.join(_WHO)} at most once"
+            problems.append(Problem(where="--as", why=f"{word!r} does not say who", hint=hint))
+        parts[kind] = name
+    if {"group", "user"} & set(parts) and {"asset", "role", "zone"} & set(parts):
+        problems.append(Problem(where="--as", why="a subject is a person or a machine, not both"))
+    asset = policy.site.asset(parts["asset"]) if "asset" in parts else None
+    if "asset" in parts and asset is None:
+        problems.append(Problem(where="--as", why=f"unknown asset {parts['asset']!r}", hint=_known(policy)))
+    return Who(
+        group=parts.get("group"),
+        user=parts.get("user"),
+        role=parts.get("role"),
+        zone=parts.get("zone"),
+        asset=asset,
+        factors=FactorStrength(arguments.factors),
+        has_tls=arguments.tls,
+    )
+
+
+def _what(arguments: argparse.Namespace, problems: list[Problem]) -> What:
+    operation_class = OperationClass(arguments.operation)
+    values = None if arguments.value is None else tuple(value & 0xFFFF for value in arguments.value)
+    if any(not _MIN_VALUE <= value <= _MAX_VALUE for value in arguments.value or ()):
+        problems.append(Problem(where="--value", why=f"a value must be from {_MIN_VALUE} to {_MAX_VALUE}"))
+    word = next((word for word in OBJECTS if getattr(arguments, word) is not None), None)
+    if word is None:
+        if values is not None:
+            hint = f"add one of: {', '.join('--' + each.replace('_', '-') for each in OBJECTS)}"
+            problems.append(Problem(where="--value", why="a value needs an object", hint=hint))
+        return What(operation_class=operation_class)
+    ends = read_range(getattr(arguments, word))
+    if ends is None or ends[0] < 0 or ends[1] > _MAX_ADDRESS:
+        why = f"{getattr(arguments, word)!r} is no address or range"
+        problems.append(Problem(where=f"--{word.replace('_', '-')}", why=why, hint="write it as 11 or 10-12"))
+        ends = (0, 0)
+    return What(operation_class=operation_class, table=OBJECTS[word], first=ends[0], last=ends[1], values=values)
+
+
+def _service(policy: Policy, arguments: argparse.Namespace, problems: list[Problem]) -> Service | None:
+    if arguments.asset not in policy.assets:
+        problems.append(Problem(where="--asset", why=f"unknown asset {arguments.asset!r}", hint=_known(policy)))
+        return None
+    way = policy.ways.get((arguments.asset, arguments.over))
+    if way is None:
+        names = ", ".join(service.name for service in policy.assets[arguments.asset].services)
+        why = f"asset {arguments.asset!r} offers no {arguments.over!r}"
+        problems.append(Problem(where="--over", why=why, hint=f"one of: {names}" if names else "it offers nothing"))
+        return None
+    return way.service
+
+
+def _known(policy: Policy) -> str:
+    names = sorted(policy.assets)
+    few = 12
+    return f"one of: {', '.join(names[:few])}" + (", …" if len(names) > few else "")
+
+
+def _print(policy: Policy, request: Request, decision: Decision) -> None:
+    if decision.is_allowed:
+        output.data(f"allowed by conduit “{decision.conduit}”")
+        conduit = next(each for each in policy.conduits if each.name == decision.conduit)
+        if request.operation is None and conduit.session != SessionLimits():
+            output.data(f"a session of at most {conduit.session.length_s} s, idle at most {conduit.session.idle_s} s")
+        for charge in decision.charges:
+            output.data(f"it counts against a rate: at most {charge.count} in {charge.period_s} s")
+        return
+    if decision.conduit is None:
+        output.data(f"denied ({decision.reason}): there are no conduits")
+        return
+    output.data(f"denied ({decision.reason}); closest is conduit “{decision.conduit}”")
+    output.show_table(
+        ("CRITERION", "WANTED", "FOUND", "WHAT HELPS"),
+        [(miss.criterion, miss.wanted, miss.found, miss.remedy) for miss in decision.misses],
+        nothing="",
+    )
+
+
+def _as_json(decision: Decision) -> Json:
+    return {
+        "is_allowed": decision.is_allowed,
+        "reason": decision.reason.value,
+        "conduit": decision.conduit,
+        "misses": [
+            {
+                "criterion": miss.criterion,
+                "reason": miss.reason.value,
+                "wanted": miss.wanted,
+                "found": miss.found,
+                "remedy": miss.remedy,
+            }
+            for miss in decision.misses
+        ],
+        "charges": [{"count": charge.count, "period_s": charge.period_s} for charge in decision.charges],
+    }
