@@ -1,0 +1,249 @@
+"""What a worker writes down about every message, before it forwards the message.
+
+Pure but for the `RingWriter` it is given.  One row of 32 bytes goes into the ring when a request is judged, a second
+one when it is answered; flows and the meaning of operations are announced once, refusals go as whole records.
+`penstock.bus.journal_reader` turns it back into records in control's process.  It must never wait, and never say that
+something was written which was not.
+
+A reader that starts anew knows nothing, so the writer announces again: every flow, what its recent operations
+mean, and the requests that are under way.  A writer that starts anew says so, and the reader closes the flows of the
+one before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from enum import IntEnum
+from typing import Any, Final
+
+import msgspec
+
+from penstock.bus.ring import LONG_KINDS, RingWriter, Word
+from penstock.model import Grant, Operation, OperationClass, Record, RecordKind
+
+#: How many meanings of operations of one flow are kept to be announced again.
+MAX_DEFINITIONS: Final = 2048
+#: A new announcement pauses while less of the ring than this is free.
+_ANNOUNCE_ROOM: Final = 0.5
+_QUIET: Final = frozenset(
+    {OperationClass.READ, OperationClass.SESSION, OperationClass.DIAGNOSTICS, OperationClass.DISCOVERY}
+)
+
+
+class Kind(IntEnum):
+    """The kinds of entries; those from `LONG_KINDS` on carry bytes."""
+
+    JUDGED = 1
+    """Tag: index of the operation << 8, flow << 32.  Ordinal in the flow.  Time, microseconds since the epoch."""
+    ANSWERED = 2
+    """Tag: outcome << 8, flow << 32.  Ordinal.  Latency in microseconds."""
+    STARTED = 3
+    """A worker started: the flows of the one before are lost.  Time."""
+    FLOW = LONG_KINDS
+    """Tag: flow << 32.  An `Announced` and the record of its start, new (second word 0) or again (1)."""
+    OPERATION = LONG_KINDS + 1
+    """Tag: index << 8, flow << 32.  An `OperationLine`; the second word is 1 when it must be recorded promptly."""
+    RECORD = LONG_KINDS + 2
+    """A record as it is."""
+    CLOSED = LONG_KINDS + 3
+    """Tag: flow << 32.  The record of the flow's end: nothing of this flow comes after it."""
+
+
+class Outcome(IntEnum):
+    """What became of a request that was forwarded."""
+
+    ANSWERED = 0
+    EXCEPTION = 1
+    UNANSWERED = 2
+
+
+class TargetLine(msgspec.Struct):
+    """A target as it stands in evidence."""
+
+    table: str
+    first: int
+    count: int
+    values: list[int] | None
+
+
+class OperationLine(msgspec.Struct):
+    """An operation as it stands in evidence: what was asked, which conduit allowed it, and the exact bytes."""
+
+    operation: str
+    code: str
+    name: str
+    unit: int | None
+    targets: list[TargetLine]
+    conduit: str | None
+    data: str
+
+
+class Announced(msgspec.Struct):
+    """A flow: its number in evidence, where it comes from, and whose it is."""
+
+    flow: int
+    source: str
+    grant: int
+    subject: str
+    asset: str
+    protocol: str
+
+
+class StoredRecord(msgspec.Struct):
+    """A record as it is read back: JSON cannot hold anything that evidence could not."""
+
+    kind: RecordKind
+    at_us: int
+    grant: int | None = None
+    subject: str | None = None
+    asset: str | None = None
+    protocol: str | None = None
+    operation: str | None = None
+    reason: str | None = None
+    detail: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    @property
+    def value(self) -> Record:
+        """The record."""
+        return Record(**msgspec.structs.asdict(self))
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Journal:
+    """The journal of one worker."""
+
+    def __init__(self, ring: RingWriter, now_us: int) -> None:
+        self.ring = ring
+        self._flows: dict[int, FlowJournal] = {}
+        self._reader = ring.word(Word.READER)
+        self._again: Iterator[bool] | None = None
+        ring.put_last_row(Kind.STARTED, 0, now_us)
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether control says that evidence can be kept."""
+        return not self.ring.word(Word.UNHEALTHY)
+
+    def open_flow(self, grant: Grant, source: str, now_us: int, **detail: str) -> FlowJournal:
+        """Announce a new flow of a grant from `source` (address:port)."""
+        number = self.ring.add(Word.NEXT_FLOW, 1)
+        flow = self.ring.word(Word.BASE) + number
+        opened = Record(
+            kind=RecordKind.FLOW_OPENED,
+            at_us=now_us,
+            grant=grant.number,
+            subject=grant.subject.name,
+            asset=grant.asset,
+            protocol=grant.protocol,
+            detail={"flow": flow, "source": source, "binding": grant.binding.value, **detail},
+        )
+        announced = Announced(
+            flow=flow,
+            source=source,
+            grant=grant.number,
+            subject=grant.subject.name,
+            asset=grant.asset,
+            protocol=grant.protocol,
+        )
+        journal = FlowJournal(self.ring, number & 0xFFFF_FFFF, (announced, opened), self._flows.pop)
+        self._flows[journal.local] = journal
+        return journal
+
+    def record(self, record: Record) -> bool:
+        """Write a whole record.  False when there is no room; the loss itself is counted and recorded later."""
+        return self.ring.put(Kind.RECORD, _encode(record))
+
+    def tick(self) -> None:
+        """Beat, and announce everything again if there is a new reader.  Call it some times a second."""
+        self.ring.beat()
+        reader = self.ring.word(Word.READER)
+        if reader != self._reader:
+            self._reader = reader
+            flows = list(self._flows.values())
+            self._again = (done for flow in flows for done in flow.announce_again())
+        while self._again is not None and self.ring.free_share > _ANNOUNCE_ROOM:
+            if next(self._again, None) is None:
+                self._again = None
+
+
+class FlowJournal:
+    """The journal of one flow.  `judged` and `answered` are the two calls for every message."""
+
+    __slots__ = (
+        "_announced",
+        "_answers",
+        "_definitions",
+        "_forget",
+        "_ring",
+        "judged",
+        "local",
+        "number",
+        "source",
+        "under_way",
+    )
+
+    def __init__(
+        self, ring: RingWriter, local: int, announced: tuple[Announced, Record], forget: Callable[[int, None], object]
+    ) -> None:
+        self._ring = ring
+        self.local = local
+        self.number = announced[0].flow
+        self.source = announced[0].source
+        self._announced = _encode(announced)
+        self._forget = forget
+        self._definitions: dict[int, tuple[bytes, int]] = {}
+        self._answers = tuple(Kind.ANSWERED | outcome << 8 | local << 32 for outcome in Outcome)
+        #: ``judged(tag, ordinal, now_us)``: False means that nothing was written.
+        self.judged = ring.put_row
+        #: Gives tag, ordinal and time of the requests that are not answered yet.
+        self.under_way: Callable[[], Iterable[tuple[int, int, int]]] = tuple
+        ring.put(Kind.FLOW | local << 32, self._announced)
+
+    def define(self, index: int, operation: Operation, conduit: str | None, data: bytes) -> int | None:
+        """Announce what `index` means from now on (indexes are never used twice); the tag of its rows.
+
+        ``None`` when there is no room for it: then nothing of it may be forwarded as recorded.
+        """
+        line = OperationLine(
+            operation=operation.title,
+            code=operation.code,
+            name=operation.name,
+            unit=operation.unit,
+            targets=[
+                TargetLine(t.table, t.first, t.count, None if t.values is None else list(t.values))
+                for t in operation.targets
+            ],
+            conduit=conduit,
+            data=data.hex(),
+        )
+        place = index << 8 | self.local << 32
+        payload, is_prompt = _encode(line), not _QUIET.issuperset(operation.classes)
+        if not self._ring.put(Kind.OPERATION | place, payload, is_prompt):
+            return None
+        self._definitions[index] = payload, is_prompt
+        if len(self._definitions) > MAX_DEFINITIONS:
+            del self._definitions[next(iter(self._definitions))]
+        return Kind.JUDGED | place
+
+    def answered(self, ordinal: int, outcome: int, latency_us: int) -> None:
+        """Write what became of the request with this ordinal."""
+        self._ring.put_last_row(self._answers[outcome], ordinal, latency_us)
+
+    def passed(self) -> None:
+        """Count a request of a safety-critical flow that is forwarded without a row."""
+        self._ring.add(Word.PASSED, 1)
+
+    def closed(self, record: Record) -> None:
+        """Write the record of the flow's end."""
+        self._ring.put(Kind.CLOSED | self.local << 32, _encode(record))
+        self._forget(self.local, None)
+
+    def announce_again(self) -> Iterator[bool]:
+        """Everything that a new reader must know of this flow, step by step."""
+        yield self._ring.put(Kind.FLOW | self.local << 32, self._announced, 1)
+        for index, (payload, is_prompt) in list(self._definitions.items()):
+            yield self._ring.put(Kind.OPERATION | index << 8 | self.local << 32, payload, is_prompt)
+        for tag, ordinal, at_us in list(self.under_way()):
+            yield self._ring.put_last_row(tag, ordinal, at_us)

@@ -1,0 +1,347 @@
+"""Control's end of a worker's journal: rows and announcements in, records out.
+
+The rows of a flow are folded into one record of kind `operations` about once a second, or earlier when there is
+something in them that changes an asset.  It must never lose what it has read: the ring is freed only when the caller
+has stored what an earlier call returned, and it must never believe a worker: whatever does not check out becomes a
+record of a gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from penstock.bus.journal import Announced, Kind, OperationLine, Outcome, StoredRecord
+from penstock.bus.ring import Entry, RingReader, Word, inode
+from penstock.model import Json, Malformed, Reason, Record, RecordKind
+
+#: A record holds at most this long, this many rows and about this many bytes.
+FOLD_US: Final = 1_000_000
+MAX_ROWS: Final = 1000
+MAX_LINE_BYTES: Final = 48_000
+_LINE_BASE_BYTES: Final = 600
+_ROW_BYTES: Final = 36
+#: A worker reports after 5 s that nobody answered.  If it has not, it is gone.
+_UNANSWERED_US: Final = 7_000_000
+#: How long rows wait for an announcement that is to come again.
+_UNKNOWN_US: Final = 5_000_000
+#: The reader keeps as many meanings for a flow as the writer announces again, and as many flows as a worker can have.
+_MAX_DEFINITIONS: Final = 2048
+_MAX_FLOWS: Final = 65_536
+_decode_flow = msgspec.json.Decoder(tuple[Announced, StoredRecord]).decode
+_decode_record = msgspec.json.Decoder(StoredRecord).decode
+_decode_operation = msgspec.json.Decoder(OperationLine).decode
+
+
+class _Row(NamedTuple):
+    ordinal: int
+    at_us: int
+    meaning: int
+    latency_us: int
+    outcome: int
+    position: int
+    tag: int
+
+
+class _Meaning(NamedTuple):
+    line: dict[str, Json]
+    size_bytes: int
+    is_prompt: bool
+
+
+class _Flow:
+    """What is known of one flow, and its rows that are not in a record yet."""
+
+    def __init__(self, now_us: int) -> None:
+        self.announced: Announced | None = None
+        self.meanings: dict[int, _Meaning] = {}
+        self.under_way: dict[int, _Row] = {}
+        self.done: list[_Row] = []
+        self.oldest_us = now_us
+        self.is_prompt = False
+
+    def finish(self, row: _Row, now_us: int) -> None:
+        if not self.done:
+            self.oldest_us = now_us
+        self.done.append(row)
+        meaning = self.meanings.get(row.meaning)
+        if meaning is not None and meaning.is_prompt:
+            self.is_prompt = True
+
+    def finish_unanswered(self, now_us: int, before_us: int) -> None:
+        for ordinal, row in list(self.under_way.items()):
+            if row.at_us < before_us:
+                del self.under_way[ordinal]
+                self.finish(row._replace(outcome=Outcome.UNANSWERED), now_us)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether everything that its finished rows refer to was announced."""
+        return self.announced is not None and all(row.meaning in self.meanings for row in self.done)
+
+    def is_due(self, now_us: int) -> bool:
+        return self.is_prompt or len(self.done) >= MAX_ROWS or now_us - self.oldest_us >= FOLD_US
+
+
+class JournalReader:
+    """Reads the journal at `path`, which may not exist yet.
+
+    ``read`` returns records.  Calling it again, or `commit`, says that those are stored: only then is their place in
+    the ring freed.  If they could not be stored, keep them, say ``set_healthy(False)`` and call neither.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._ring: RingReader | None = None
+        self._flows: dict[int, _Flow] = {}
+        self._emitted: list[tuple[int, int]] = []
+        self._seen = {Word.LOST: 0, Word.PASSED: 0}
+        self._gaps: dict[str, int] = {}
+
+    def read(self, now_us: int) -> list[Record]:
+        """Records since the last call, `now_us` being microseconds since the epoch.  Confirms the last call's."""
+        self.commit()
+        if not self._open(now_us):
+            return []
+        ring = self._ring
+        assert ring is not None
+        records: list[Record] = []
+        try:
+            for entry in ring.entries():
+                records += self._take(entry, now_us)
+        except (Malformed, msgspec.MsgspecError):
+            self._gap("damaged_slots", ring.skip_damage() or 1)
+        for local, flow in list(self._flows.items()):
+            records += self._fold_if_due(local, flow, now_us)
+        self._look_for_losses(ring)
+        return records + self._gap_records(now_us)
+
+    def commit(self) -> None:
+        """What `read` returned is stored: free its place."""
+        ring = self._ring
+        if ring is None:
+            return
+        kept = (row.position for flow in self._flows.values() for row in flow.done)
+        tail = min(kept, default=ring.position)
+        for position, tag in self._emitted:
+            if position >= tail:
+                ring.consume(position, tag)
+        self._emitted.clear()
+        ring.release(tail)
+        for word, seen in ((Word.LOST, Word.LOST_SEEN), (Word.PASSED, Word.PASSED_SEEN)):
+            ring.set_word(seen, self._seen[word])
+
+    def set_healthy(self, is_healthy: bool) -> None:  # noqa: FBT001 - the state itself is the argument
+        """Tell the worker whether evidence can be kept; while it cannot, only safety-critical flows go on."""
+        if self._ring is not None:
+            self._ring.set_word(Word.UNHEALTHY, not is_healthy)
+
+    def close(self) -> None:
+        """Close the file, without confirming anything."""
+        if self._ring is not None:
+            self._ring.close()
+            self._ring = None
+
+    def _open(self, now_us: int) -> bool:
+        """Open the file, or the new one that a worker put in its place."""
+        found = inode(self._path)
+        if self._ring is not None and found not in (None, self._ring.inode):
+            self._gap("replaced_rings", 1)
+            for flow in self._flows.values():
+                self._gap("unknown_rows", len(flow.done) + len(flow.under_way))
+            self._flows.clear()
+            self.close()
+        if self._ring is None and found is not None:
+            try:
+                self._ring = RingReader(self._path)
+                self._seen = {
+                    Word.LOST: self._ring.word(Word.LOST_SEEN),
+                    Word.PASSED: self._ring.word(Word.PASSED_SEEN),
+                }
+            except (Malformed, OSError):
+                return False
+        return self._ring is not None and now_us > 0
+
+    def _take(self, entry: Entry, now_us: int) -> Iterator[Record]:
+        """One entry; the records that follow from it at once."""
+        if entry.kind == Kind.JUDGED:
+            self._take_judged(entry, now_us)
+        elif entry.kind == Kind.ANSWERED:
+            self._take_answered(entry, now_us)
+        elif entry.kind == Kind.STARTED:
+            yield from self._close_lost_flows(entry.second, now_us)
+        elif entry.kind == Kind.OPERATION:
+            self._take_operation(entry, now_us)
+        elif entry.kind == Kind.FLOW:
+            announced, opened = _decode_flow(entry.payload)
+            self._flow(entry, now_us).announced = announced
+            if not entry.second and not entry.was_consumed:
+                yield self._emit(entry, opened)
+        elif entry.kind == Kind.RECORD:
+            if not entry.was_consumed:
+                yield self._emit(entry, _decode_record(entry.payload))
+        elif entry.kind == Kind.CLOSED:
+            yield from self._take_closed(entry, now_us)
+        else:
+            raise Malformed(f"no entry has the kind {entry.kind}")
+
+    def _take_judged(self, entry: Entry, now_us: int) -> None:
+        if entry.was_consumed:
+            return
+        flow = self._flow(entry, now_us)
+        index = entry.tag >> 8 & 0xFF_FFFF
+        flow.under_way.setdefault(
+            entry.first, _Row(entry.first, entry.second, index, -1, Outcome.UNANSWERED, entry.position, entry.tag)
+        )
+
+    def _take_answered(self, entry: Entry, now_us: int) -> None:
+        """An answer to a row that is not under way belongs to a row that an earlier reader recorded."""
+        flow = self._flow(entry, now_us)
+        row = flow.under_way.pop(entry.first, None)
+        if row is not None:
+            outcome = min(entry.tag >> 8 & 0xFF_FFFF, Outcome.UNANSWERED)
+            latency = -1 if outcome == Outcome.UNANSWERED else entry.second
+            flow.finish(row._replace(latency_us=latency, outcome=outcome), now_us)
+
+    def _take_operation(self, entry: Entry, now_us: int) -> None:
+        line = _decode_operation(entry.payload)
+        meanings = self._flow(entry, now_us).meanings
+        fields: dict[str, Json] = msgspec.to_builtins(line)
+        size = len(msgspec.json.encode(fields)) + 1
+        meanings[entry.tag >> 8 & 0xFF_FFFF] = _Meaning(fields, size, bool(entry.second))
+        if len(meanings) > _MAX_DEFINITIONS:
+            del meanings[next(iter(meanings))]
+
+    def _take_closed(self, entry: Entry, now_us: int) -> Iterator[Record]:
+        local = entry.tag >> 32
+        flow = self._flows.pop(local, None)
+        if flow is not None:
+            flow.finish_unanswered(now_us, now_us + _UNANSWERED_US)
+            yield from self._fold(flow)
+        if not entry.was_consumed:
+            yield self._emit(entry, _decode_record(entry.payload))
+
+    def _close_lost_flows(self, at_us: int, now_us: int) -> Iterator[Record]:
+        """A worker started: what the one before had open is lost."""
+        flows, self._flows = self._flows, {}
+        for flow in flows.values():
+            flow.finish_unanswered(now_us, now_us + _UNANSWERED_US)
+            yield from self._fold(flow)
+            if flow.announced is not None:
+                detail: dict[str, Json] = {
+                    "flow": flow.announced.flow,
+                    "source": flow.announced.source,
+                    "ending": "worker_lost",
+                }
+                yield _about(
+                    flow.announced, RecordKind.FLOW_CLOSED, at_us, detail, reason=Reason.INSPECTION_UNAVAILABLE
+                )
+
+    def _flow(self, entry: Entry, now_us: int) -> _Flow:
+        local = entry.tag >> 32
+        flow = self._flows.get(local)
+        if flow is None:
+            if len(self._flows) >= _MAX_FLOWS:
+                raise Malformed(f"a worker cannot have more than {_MAX_FLOWS} flows")
+            flow = self._flows[local] = _Flow(now_us)
+        return flow
+
+    def _fold_if_due(self, local: int, flow: _Flow, now_us: int) -> Iterator[Record]:
+        flow.finish_unanswered(now_us, now_us - _UNANSWERED_US)
+        if flow.done:
+            is_overdue = now_us - flow.oldest_us >= _UNKNOWN_US
+            if is_overdue or (flow.is_due(now_us) and flow.is_known):
+                yield from self._fold(flow)
+        elif flow.announced is None and not flow.under_way:
+            self._flows.pop(local)
+
+    def _fold(self, flow: _Flow) -> Iterator[Record]:
+        """Records of all finished rows of a flow; rows that nothing is known about become a gap."""
+        rows, flow.done, flow.is_prompt = sorted(flow.done), [], False
+        self._emitted += ((row.position, row.tag) for row in rows)
+        announced = flow.announced
+        known = [row for row in rows if row.meaning in flow.meanings] if announced is not None else []
+        if len(known) < len(rows):
+            self._gap("unknown_rows", len(rows) - len(known))
+        if announced is not None:
+            for part in _parts(known, flow.meanings):
+                yield _operations(announced, part, flow.meanings)
+
+    def _emit(self, entry: Entry, record: StoredRecord) -> Record:
+        self._emitted.append((entry.position, entry.tag))
+        return record.value
+
+    def _look_for_losses(self, ring: RingReader) -> None:
+        for word, name in ((Word.LOST, "lost_entries"), (Word.PASSED, "passed_unrecorded")):
+            count = ring.word(word)
+            if count > self._seen[word]:
+                self._gap(name, count - self._seen[word])
+                self._seen[word] = count
+
+    def _gap(self, name: str, count: int) -> None:
+        self._gaps[name] = self._gaps.get(name, 0) + count
+
+    def _gap_records(self, now_us: int) -> list[Record]:
+        gaps, self._gaps = {name: count for name, count in self._gaps.items() if count}, {}
+        if not gaps:
+            return []
+        detail: dict[str, Json] = {"journal": self._path.name, **gaps}
+        return [Record(kind=RecordKind.LOG_GAP, at_us=now_us, reason=Reason.EVIDENCE_UNAVAILABLE, detail=detail)]
+
+
+def _parts(rows: list[_Row], meanings: dict[int, _Meaning]) -> Iterator[list[_Row]]:
+    """Rows in portions that fit into one record each."""
+    part: list[_Row] = []
+    used: set[int] = set()
+    size = _LINE_BASE_BYTES
+    for row in rows:
+        cost = _ROW_BYTES + (0 if row.meaning in used else meanings[row.meaning].size_bytes)
+        if part and (len(part) >= MAX_ROWS or size + cost > MAX_LINE_BYTES):
+            yield part
+            part, used, size = [], set(), _LINE_BASE_BYTES
+            cost = _ROW_BYTES + meanings[row.meaning].size_bytes
+        part.append(row)
+        used.add(row.meaning)
+        size += cost
+    if part:
+        yield part
+
+
+def _operations(announced: Announced, rows: list[_Row], meanings: dict[int, _Meaning]) -> Record:
+    """One record of kind `operations`; indexes count within it."""
+    from_us = min(row.at_us for row in rows)
+    places: dict[int, int] = {}
+    lines: list[Json] = []
+    compact: list[Json] = []
+    for row in rows:
+        place = places.get(row.meaning)
+        if place is None:
+            place = places[row.meaning] = len(lines)
+            lines.append(dict(meanings[row.meaning].line))
+        compact.append([row.at_us - from_us, place, row.latency_us, int(row.outcome)])
+    titles = {str(meanings[index].line["operation"]) for index in places}
+    detail: dict[str, Json] = {
+        "flow": announced.flow,
+        "source": announced.source,
+        "from_us": from_us,
+        "operations": lines,
+        "rows": compact,
+    }
+    title = titles.pop() if len(titles) == 1 else None
+    return _about(announced, RecordKind.OPERATIONS, from_us, detail, operation=title)
+
+
+def _about(announced: Announced, kind: RecordKind, at_us: int, detail: dict[str, Json], **fields: Any) -> Record:
+    return Record(
+        kind=kind,
+        at_us=at_us,
+        grant=announced.grant,
+        subject=announced.subject,
+        asset=announced.asset,
+        protocol=announced.protocol,
+        detail=detail,
+        **fields,
+    )
