@@ -2,3 +2,57 @@
 
 Stands after the decision: what was decided and what happened goes in and is never changed.  It must never decide.
 """
+
+from penstock.evidence.checkpoint import Checkpoint, VerifyingKey
+from penstock.evidence.folder import FolderSource
+from penstock.evidence.keys import PUBLIC_KEY_NAME, load_key, load_or_make_key, load_verifying_key, publish_key
+from penstock.evidence.line import Entry, encode, format_time, gap_record
+from penstock.evidence.log import Log
+from penstock.evidence.proof import check_proof, prove
+from penstock.evidence.query import (
+    Outcome,
+    PerformedOperation,
+    Search,
+    expand,
+    expand_matching,
+    find_record,
+    search,
+)
+from penstock.evidence.report import Finding, Gap, Report
+from penstock.evidence.segment import Damage
+from penstock.evidence.source import Source
+from penstock.evidence.verify import verify_log
+from penstock.evidence.writer import Timing, Writer
+
+__all__ = [
+    "PUBLIC_KEY_NAME",
+    "Checkpoint",
+    "Damage",
+    "Entry",
+    "Finding",
+    "FolderSource",
+    "Gap",
+    "Log",
+    "Outcome",
+    "PerformedOperation",
+    "Report",
+    "Search",
+    "Source",
+    "Timing",
+    "VerifyingKey",
+    "Writer",
+    "check_proof",
+    "encode",
+    "expand",
+    "expand_matching",
+    "find_record",
+    "format_time",
+    "gap_record",
+    "load_key",
+    "load_or_make_key",
+    "load_verifying_key",
+    "prove",
+    "publish_key",
+    "search",
+    "verify_log",
+]

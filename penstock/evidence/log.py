@@ -21,8 +21,9 @@ from penstock.evidence.checkpoint import Checkpoint, VerifyingKey, sign
 from penstock.evidence.disk import Disk
 from penstock.evidence.durable import AppendFile, Reserve, cut, replace
 from penstock.evidence.line import encode, gap_record, number
-from penstock.evidence.recovery import CHECKPOINT_NAME, CHECKPOINTS_NAME, recover
+from penstock.evidence.recovery import recover
 from penstock.evidence.segment import MAX_BODY_BYTES, encode_frame, encode_start, segment_name
+from penstock.evidence.source import CHECKPOINT_NAME, CHECKPOINTS_NAME
 from penstock.evidence.tree import Frontier, leaf_hash
 from penstock.model import Json, Record, RecordKind, Unavailable
 

@@ -17,11 +17,10 @@ from penstock.evidence.checkpoint import MAX_CHECKPOINT_BYTES, Checkpoint, Verif
 from penstock.evidence.disk import Disk
 from penstock.evidence.durable import cut
 from penstock.evidence.segment import Damage, Frame, Start, first_seq_of, read_segment
+from penstock.evidence.source import CHECKPOINT_NAME, CHECKPOINTS_NAME
 from penstock.evidence.tree import Frontier, leaf_hash
 from penstock.model import Malformed, Tampered
 
-CHECKPOINT_NAME = "checkpoint"
-CHECKPOINTS_NAME = "checkpoints"
 _HINT = "keep this folder as it is for the investigation, and start a new log in an empty one"
 
 
@@ -179,8 +178,8 @@ def _names_from(disk: Disk, folder: Path, last: Checkpoint | None) -> list[str]:
     """The segments from the one on that the newest checkpoint ends in."""
     names = [name for name in disk.names(folder) if first_seq_of(name) is not None]
     size = last.size if last is not None else 0
-    older = [name for name in names if (first_seq_of(name) or 0) <= size]
-    if names and not older:
+    older = [name for name in names if (first_seq_of(name) or 0) < size]
+    if names and not older and first_seq_of(names[0]) != size:
         raise _tampered(f"{names[0]}: the records before it were signed and are missing")
     return names[max(0, len(older) - 1) :]
 
