@@ -31,6 +31,15 @@ from penstock.model import Invalid, Problem, Unavailable
 SITE = Path(__file__).with_name("site.yaml")
 PREFIX = "penstock-demo-"
 SECRET = "maria.otpauth"
+PICTURE = """
+    control room              engineering                  filtration
+    scada-1     10.20.0.12    eng-1    10.20.20.21         plc-filter-1  10.20.10.11  overlay 100.64.10.11
+    historian-1 10.20.0.30    rogue-1  10.20.20.66 (!)     plc-dosing    10.20.10.12  overlay 100.64.10.12
+         |                        |                             |
+    -----+------------------------+---------+-------------------+-----   one flat switch, unchanged
+                                            |
+                                    gate 10.20.0.2, one leg: kernel rules, inspection, evidence
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +65,12 @@ def run_demo(settings: DemoSettings) -> bool:
         plant = Plant(folder)
         stack.callback(plant.stop)
         plant.start()
-        print(plant.picture())
+        print(PICTURE)
         gate = _gate(plant, folder, portal, tunnel, settings)
         stack.callback(gate.stop)
         gate.start()
         maria = gate.enrol("maria", "operators", PASSWORD, plant.nodes["eng-1"])
         _write_private(folder / SECRET, maria.totp.provisioning_uri(name="maria", issuer_name="Penstock demo"))
-        plant.start_pollers()
         scene = Scene(plant=plant, gate=gate, folder=folder, tell=tell, maria=maria)
         is_as_claimed = play(scene) if settings.plays_story else True
         if settings.stays_up:

@@ -84,7 +84,7 @@ class LabGate:
             pass_fds=self.descriptors,
         )
         log.close()
-        self.wait(lambda: bool(self.status().get("is_ready")), "the gate to be ready", READY_WITHIN_S)
+        self.wait(self.is_ready, "the gate to be ready", READY_WITHIN_S)
 
     def stop(self) -> None:
         """Stop the gate in order; it gets ten seconds."""
@@ -128,6 +128,12 @@ class LabGate:
         """What the gate says of itself."""
         answer = self.admin("GET", "/admin/status")
         return answer if isinstance(answer, dict) else {}
+
+    def is_ready(self) -> bool:
+        """Whether it enforces, inspects and records."""
+        status = self.status()
+        needed = ("revision", "has_enforcer", "has_inspection", "evidence_is_healthy")
+        return all(status.get(name) for name in needed)
 
     def pid(self, name: str) -> int | None:
         """The process number of one of the gate's processes."""

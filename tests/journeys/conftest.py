@@ -1,0 +1,35 @@
+"""Each journey gets a whole gate in a whole plant, in namespaces of its own (see tests/conftest.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from works import Works
+
+from penstock.lab.gate import LabGate
+from penstock.lab.layout import SITE_PATH
+from penstock.lab.plant import Plant
+
+
+@pytest.fixture
+def site_text() -> str:
+    """The site document; a journey may override it."""
+    return SITE_PATH.read_text()
+
+
+@pytest.fixture
+def works(tmp_path: Path, site_text: str) -> Iterator[Works]:
+    """The plant is up, the gate is ready, both pollers are answered."""
+    site = tmp_path / "site.yaml"
+    site.write_text(site_text)
+    with Plant(tmp_path) as plant:
+        gate = LabGate(node=plant.nodes["gate"], folder=tmp_path, site=site, address=plant.address("gate"))
+        try:
+            gate.start()
+            for poller in ("scada-1", "historian-1"):
+                gate.wait(lambda name=poller: plant.polls(name).lines()[-1]["ok"], f"{poller} to be answered")
+            yield Works(plant, gate, tmp_path)
+        finally:
+            gate.stop()
