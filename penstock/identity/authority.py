@@ -1,4 +1,4 @@
-"""I/O (files): the gate's own certificate authority and its keys, in ``state_dir/keys``.
+"""I/O: key files.  The gate's own certificate authority and its keys, in ``state_dir/keys``.
 
 Made at the first start: ``ca.pem ca.key gate.pem gate.key totp.key``, keys readable by the gate's own user only.
 What is signed is `certificates`' business.  It must never overwrite an authority that exists, nor use a key file that
@@ -63,6 +63,10 @@ class Authority:
         made = certificates.make_server(self._certificate, self._key, key, self._names, now_us)
         _write(path, made.public_bytes(Encoding.PEM), 0o644)
         return True
+
+    def check(self, csr_pem: str) -> None:
+        """Whether this request could be signed, before anybody's proof is used up on it.  Raises `Invalid`."""
+        certificates.key_of_request(csr_pem)
 
     def issue(self, csr_pem: str, subject: str, expires_at_us: int, now_us: int) -> ClientCertificate:
         """A client certificate for the key of this request.  Raises `Invalid`."""

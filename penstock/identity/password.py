@@ -1,4 +1,4 @@
-"""I/O (threads only): passwords as argon2id hashes, and which passwords are refused.
+"""I/O: threads, nothing else.  Passwords as argon2id hashes, and which passwords are refused.
 
 RFC 9106 section 4, second recommendation: 64 MiB, three passes, four lanes.  At most two run at a time, so the memory
 of a storm of sign-ins stays at 128 MiB.  Hashing runs in a thread: the event loop of control must never wait for it.

@@ -5,7 +5,7 @@ Pure.  A sealed value is bound to its subject: a row copied to another subject d
 
 from __future__ import annotations
 
-import secrets
+from collections.abc import Callable
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -18,14 +18,14 @@ _NONCE_BYTES = 12
 
 
 class Seal:
-    """Closes and opens small secrets with one key."""
+    """Closes and opens small secrets with one key; `random_bytes` makes the nonces."""
 
-    def __init__(self, key: bytes) -> None:
-        self._cipher = AESGCM(key)
+    def __init__(self, key: bytes, random_bytes: Callable[[int], bytes]) -> None:
+        self._cipher, self._random_bytes = AESGCM(key), random_bytes
 
     def close(self, secret: str, subject: str) -> bytes:
         """The secret, unreadable without the key."""
-        nonce = secrets.token_bytes(_NONCE_BYTES)
+        nonce = self._random_bytes(_NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, secret.encode(), subject.encode())
 
     def open(self, sealed: bytes, subject: str) -> str:

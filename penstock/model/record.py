@@ -20,6 +20,8 @@ class RecordKind(StrEnum):
     SUBJECT_ADDED = "subject.added"
     SUBJECT_ENROLLED = "subject.enrolled"
     SUBJECT_LOCKED = "subject.locked"
+    SUBJECT_SUSPENDED = "subject.suspended"
+    SUBJECT_RESUMED = "subject.resumed"
     SIGNED_IN = "signed_in"
     SIGNED_OUT = "signed_out"
     SIGN_IN_REFUSED = "sign_in.refused"

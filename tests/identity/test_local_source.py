@@ -1,4 +1,5 @@
 import asyncio
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -75,7 +76,7 @@ class World:
     def __init__(self) -> None:
         self.accounts = Accounts()
         passwords = Passwords(PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1))
-        self.source = LocalSource(self.accounts, passwords, Seal(bytes(32)), "riverside")
+        self.source = LocalSource(self.accounts, passwords, Seal(bytes(32), secrets.token_bytes), "riverside")
         self.secret = ""
 
     async def enrol(self, name: str = "ada") -> None:
@@ -113,7 +114,7 @@ def test_every_wrong_proof_gets_the_same_answer() -> None:
         world.accounts.accounts["new"] = Account(name="new", groups=frozenset())
         world.accounts.accounts["gone"] = replace(world.accounts.accounts["ada"], name="gone", is_suspended=True)
         world.accounts.accounts["gone"] = replace(
-            world.accounts.accounts["gone"], totp_sealed=Seal(bytes(32)).close(world.secret, "gone")
+            world.accounts.accounts["gone"], totp_sealed=Seal(bytes(32), secrets.token_bytes).close(world.secret, "gone")
         )
         answers = [
             await world.sign_in(password="wrong password here"),

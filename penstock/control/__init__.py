@@ -1,0 +1,34 @@
+"""The control plane: state, sign-ins, grants, revisions, and the process that runs them.
+
+Stands between the portal (`penstock.web`) and the enforcement points, which it tells what to admit.  It must never open
+a path that the evidence does not hold, and never see a packet.
+"""
+
+from penstock.control.gate import Gate, Given, Status
+from penstock.control.grants import Asking
+from penstock.control.main import run_control
+from penstock.control.ports import Clock, Enforcer, Moment, Recorder, Workers
+from penstock.control.rows import ActiveSignIn, LiveGrant, SignInKind, StoredRevision, StoredSubject
+from penstock.control.sign_ins import NotSignedIn, SignedIn
+from penstock.control.store import Store
+
+__all__ = [
+    "ActiveSignIn",
+    "Asking",
+    "Clock",
+    "Enforcer",
+    "Gate",
+    "Given",
+    "LiveGrant",
+    "Moment",
+    "NotSignedIn",
+    "Recorder",
+    "SignInKind",
+    "SignedIn",
+    "Status",
+    "Store",
+    "StoredRevision",
+    "StoredSubject",
+    "Workers",
+    "run_control",
+]

@@ -1,0 +1,95 @@
+"""Events of the other processes, as records.
+
+Pure: an event comes in, records go out.  It must never leave an event without a record.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from penstock.control.inspection import Inspection
+from penstock.control.sessions import Sessions
+from penstock.control.state import State
+from penstock.model import (
+    Event,
+    FlowsRefused,
+    Json,
+    KernelFlowClosed,
+    KernelFlowOpened,
+    ProcessEnded,
+    ProcessStarted,
+    Record,
+    RecordKind,
+)
+
+WORKER = "worker"
+
+
+class Events:
+    """Turns events into records."""
+
+    def __init__(self, state: State, sessions: Sessions, inspection: Inspection) -> None:
+        self._state, self._sessions, self._inspection = state, sessions, inspection
+        self.processes: dict[str, ProcessStarted | ProcessEnded] = {}
+        """The last that was heard of each process, by its name."""
+
+    def records_of(self, event: Event) -> list[Record]:
+        """What the evidence must say about this event."""
+        if isinstance(event, ProcessStarted | ProcessEnded):
+            self.processes[event.name] = event
+        match event:
+            case FlowsRefused():
+                return [_flows_refused(event)]
+            case KernelFlowOpened() | KernelFlowClosed():
+                return self._sessions.passed(self._kernel_flow(event))
+            case ProcessEnded():
+                return self._ended(event)
+            case ProcessStarted():
+                detail: dict[str, Json] = {"name": event.name, "pid": event.pid}
+                return [Record(kind=RecordKind.PROCESS_STARTED, at_us=event.at_us, detail=detail)]
+            case _:
+                assert_never(event)
+
+    def _ended(self, event: ProcessEnded) -> list[Record]:
+        detail: dict[str, Json] = {"name": event.name, "pid": event.pid, "status": event.status}
+        ended = Record(kind=RecordKind.PROCESS_ENDED, at_us=event.at_us, reason=event.why, detail=detail)
+        if not event.name.startswith(WORKER):
+            return [ended]
+        policy = self._state.now.policy
+        site = None if policy is None else policy.site
+        return [ended, *self._inspection.lost(site, f"{event.name} ended: {event.why}", event.at_us)]
+
+    def _kernel_flow(self, event: KernelFlowOpened | KernelFlowClosed) -> Record:
+        live = self._state.now.grants.get(event.grant)
+        grant = None if live is None else live.grant
+        detail: dict[str, Json] = {
+            "source": event.source,
+            "source_port": event.source_port,
+            "overlay": event.overlay,
+            "port": event.port,
+            "path": "kernel",
+            "has_failed_open": event.has_failed_open,
+        }
+        kind = RecordKind.FLOW_OPENED
+        if isinstance(event, KernelFlowClosed):
+            kind = RecordKind.FLOW_CLOSED
+            detail |= {"packets": event.packets, "bytes": event.bytes}
+        return Record(
+            kind=kind,
+            at_us=event.at_us,
+            grant=event.grant or None,
+            subject=None if grant is None else grant.subject.name,
+            asset=None if grant is None else grant.asset,
+            protocol=None if grant is None else grant.protocol,
+            detail=detail,
+        )
+
+
+def _flows_refused(event: FlowsRefused) -> Record:
+    detail: dict[str, Json] = {
+        "source": event.source,
+        "destination": event.destination,
+        "port": f"{event.transport}/{event.port}",
+        "count": event.count,
+    }
+    return Record(kind=RecordKind.FLOW_REFUSED, at_us=event.at_us, reason="grant_unknown", detail=detail)

@@ -1,0 +1,173 @@
+"""The whole of control as one value: what the web, and whoever else asks for something, talks to.
+
+Wiring only, no I/O of its own and no decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from penstock.control.events import Events
+from penstock.control.grants import Grants
+from penstock.control.inspection import Inspection
+from penstock.control.ports import Clock, Enforcer, Recorder, Workers
+from penstock.control.revisions import Revisions
+from penstock.control.rows import ActiveSignIn, LiveGrant
+from penstock.control.sessions import Sessions
+from penstock.control.sign_ins import SignIns
+from penstock.control.state import State
+from penstock.control.store import Store
+from penstock.control.subjects import Subjects
+from penstock.identity import Authority, LocalSource, Passwords, Seal
+from penstock.model import Binding, GateSettings, ProcessStarted
+from penstock.policy import Reach, reach
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """How the gate is: for the administrator."""
+
+    revision: int
+    evidence_is_healthy: bool
+    evidence_size: int
+    has_enforcer: bool
+    has_inspection: bool
+    grants: int
+    sign_ins: int
+    processes: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What the rim gives: everything that is not a value."""
+
+    settings: GateSettings
+    store: Store
+    recorder: Recorder
+    enforcer: Enforcer
+    workers: Workers
+    authority: Authority
+    passwords: Passwords
+    seal: Seal
+    clock: Clock
+    make_token: Callable[[], str]
+    turn: AbstractAsyncContextManager[None]
+
+
+class Gate:
+    """One gate: its parts, wired."""
+
+    def __init__(self, given: Given) -> None:
+        self.settings, self.authority, self.clock, self.store = (
+            given.settings,
+            given.authority,
+            given.clock,
+            given.store,
+        )
+        self.recorder, self.enforcer, self.workers = given.recorder, given.enforcer, given.workers
+        self.state, self.inspection = State(), Inspection()
+        self.sessions = Sessions(self.state)
+        self.events = Events(self.state, self.sessions, self.inspection)
+        source = LocalSource(given.store, given.passwords, given.seal, given.settings.names[0])
+        self.grants = Grants(
+            state=self.state,
+            store=given.store,
+            recorder=given.recorder,
+            enforcer=given.enforcer,
+            workers=given.workers,
+            sessions=self.sessions,
+            clock=given.clock,
+            turn=given.turn,
+        )
+        self.revisions = Revisions(
+            state=self.state,
+            store=given.store,
+            recorder=given.recorder,
+            enforcer=given.enforcer,
+            workers=given.workers,
+            grants=self.grants,
+            clock=given.clock,
+            place=given.settings.place,
+            turn=given.turn,
+        )
+        self.sign_ins = SignIns(
+            source=source,
+            authority=given.authority,
+            state=self.state,
+            store=given.store,
+            recorder=given.recorder,
+            grants=self.grants,
+            clock=given.clock,
+            make_token=given.make_token,
+        )
+        self.subjects = Subjects(
+            source=source,
+            store=given.store,
+            state=self.state,
+            recorder=given.recorder,
+            grants=self.grants,
+            clock=given.clock,
+        )
+
+    @property
+    def name(self) -> str:
+        """What people call this gate: its first name."""
+        return self.settings.names[0]
+
+    @property
+    def site(self) -> str:
+        """The name of the site, empty before the first revision."""
+        policy = self.state.now.policy
+        return "" if policy is None else policy.site.name
+
+    @property
+    def tunnel_port(self) -> int:
+        """The TCP port of the client tunnel."""
+        return self.settings.tunnel[0].port if self.settings.tunnel else 0
+
+    def reach(self, sign_in: ActiveSignIn, binding: Binding) -> tuple[Reach, ...]:
+        """Every service that some conduit leads this subject to, and whether it may by this binding."""
+        policy = self.state.now.policy
+        if policy is None:
+            return ()
+        return reach(policy, sign_in.subject, binding, has_tls=binding is Binding.CERTIFICATE)
+
+    def grants_of(self, sign_in: ActiveSignIn) -> tuple[LiveGrant, ...]:
+        """The live grants of the same subject, whichever sign-in opened them, by number."""
+        name = sign_in.subject.name
+        found = [g for g in self.state.now.grants.values() if g.sign_in is not None and g.grant.subject.name == name]
+        return tuple(sorted(found, key=lambda live: live.grant.number))
+
+    def status(self) -> Status:
+        """How the gate is now."""
+        return Status(
+            revision=self.state.now.revision,
+            evidence_is_healthy=self.recorder.is_healthy,
+            evidence_size=self.recorder.size,
+            has_enforcer=self.enforcer.is_synchronised,
+            has_inspection=self.workers.is_alive,
+            grants=len(self.state.now.grants),
+            sign_ins=len(self.state.now.sign_ins),
+            processes={
+                name: "running" if isinstance(event, ProcessStarted) else "ended"
+                for name, event in sorted(self.events.processes.items())
+            },
+        )
+
+    async def begin(self, documents: dict[str, str]) -> None:
+        """At start: take up what was in force.  `documents` are the site of a gate that never ran."""
+        await self.sign_ins.reload()
+        await self.revisions.begin(documents)
+
+    async def sweep(self) -> None:
+        """Each second: end what has expired."""
+        await self.sign_ins.sweep()
+        await self.grants.sweep()
+
+    async def keep_house(self) -> None:
+        """Each hour: renew the gate's certificate when it is due, drop old rows."""
+        now_us = self.clock().wall_us
+        self.authority.renew(now_us)
+        await self.store.forget_old(now_us)

@@ -1,0 +1,362 @@
+"""The only place that makes grants, and the place that ends them.
+
+Opening: decide → record, durable → keep → kernel → workers → answer.  Evidence comes before effect: a record that could
+not be written means that nothing is opened, and a step that fails undoes the ones before and says so.
+Ending: out of the snapshot → kernel (cut) → workers → record.  It must never open a path without a durable record.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+
+from penstock.control import minting
+from penstock.control.minting import Path
+from penstock.control.ports import Clock, Enforcer, Moment, Recorder, Workers
+from penstock.control.rows import ActiveSignIn, LiveGrant
+from penstock.control.sessions import Sessions
+from penstock.control.state import State
+from penstock.control.store import Store
+from penstock.model import (
+    Binding,
+    CloseGrant,
+    Decision,
+    Grant,
+    Invalid,
+    Json,
+    OpenGrant,
+    Problem,
+    PublishGrant,
+    Reason,
+    Record,
+    RecordKind,
+    Request,
+    SubjectKind,
+    Unavailable,
+    WithdrawGrant,
+)
+from penstock.policy import Policy, Reach, decide, reach_service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """What somebody who is signed in asks for.  `service` may be left out; `source` is where they are now."""
+
+    sign_in: ActiveSignIn
+    asset: str
+    service: str | None
+    binding: Binding
+    source: str
+
+
+#: The answer where nothing leads: the same for an asset that is forbidden and for one that does not exist.
+NOT_ALLOWED = Decision(is_allowed=False, reason=Reason.NO_CONDUIT, revision=0)
+_SHOWN = 200
+
+
+class Grants:
+    """Opens, renews and ends grants.  `turn` lets one change of policy or one opening happen at a time."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        store: Store,
+        recorder: Recorder,
+        enforcer: Enforcer,
+        workers: Workers,
+        sessions: Sessions,
+        clock: Clock,
+        turn: AbstractAsyncContextManager[None],
+    ) -> None:
+        self._state, self._store, self._recorder, self._clock = state, store, recorder, clock
+        self._enforcer, self._workers, self._sessions, self._turn = enforcer, workers, sessions, turn
+        self._uncut: dict[int, Grant] = {}
+
+    async def open(self, asking: Asking) -> LiveGrant | Decision:
+        """A grant, or the decision that refused it.  Raises `Unavailable` when a step failed and was undone."""
+        async with self._turn:
+            moment, policy = self._clock(), self._state.now.policy
+            if policy is None:
+                raise Unavailable("the gate has no policy yet")
+            way = self._way(policy, asking)
+            if way is None or not way.decision.is_allowed:
+                self._refused(policy, asking, way, moment)
+                return NOT_ALLOWED if way is None else way.decision
+            path = minting.path_of(
+                policy, way, asking.sign_in.subject, asking.binding, asking.source, asking.sign_in.certificate
+            )
+            if present := self._present(path, asking.sign_in):
+                return present
+            await self._make_room(path)
+            length_us = minting.session_us(path, asking.sign_in, moment)
+            try:
+                live = await self._mint(path, moment, length_us, asking.sign_in.token_hash)
+            except _Unrecorded:
+                return replace(way.decision, is_allowed=False, reason=Reason.EVIDENCE_UNAVAILABLE)
+            await self._take_effect(live, length_us)
+        if asking.sign_in.token_hash not in self._state.now.sign_ins:
+            await self.close(live.grant.number, Reason.NOT_SIGNED_IN)
+            raise Unavailable("the sign-in ended meanwhile")
+        return live
+
+    async def open_machine(self, path: Path, moment: Moment) -> LiveGrant:
+        """A machine's grant: standing where it is safety-critical, otherwise a lease.  The caller has the turn.
+
+        It is recorded and kept, but not in the kernel yet: `apply` puts all of them there at once.
+        """
+        length_us = None if path.is_safety_critical else minting.MACHINE_LEASE_US
+        try:
+            live = await self._mint(path, moment, length_us, None)
+        except _Unrecorded as error:
+            raise Unavailable("the evidence cannot be written") from error
+        self._state.put_grant(live)
+        return live
+
+    async def renew(self, live: LiveGrant, moment: Moment) -> None:
+        """Begin a machine's lease anew.  Raises `Unavailable`: it then goes on until its old end."""
+        grant = replace(live.grant, expires_at_us=moment.wall_us + minting.MACHINE_LEASE_US)
+        renewed = replace(
+            live, grant=grant, boot=moment.boot, ends_steady_us=moment.steady_us + minting.MACHINE_LEASE_US
+        )
+        await self._store.put_grant(renewed)
+        await self._enforcer.command(OpenGrant(grant=grant, ttl_ms=minting.MACHINE_LEASE_US // 1000))
+        await self._workers.publish(PublishGrant(grant=grant))
+        if grant.number in self._state.now.grants:
+            self._state.put_grant(renewed)
+
+    async def close(self, number: int, reason: Reason, by: str = "") -> bool:
+        """End a grant and everything under it; ``False`` when it had ended already.
+
+        It never waits for an opening.  What the kernel did not confirm is cut again until it does.
+        """
+        live = self._state.drop_grant(number)
+        if live is None:
+            return False
+        grant, detail = live.grant, dict[str, Json]()
+        if by:
+            detail["by"] = by
+        try:
+            await self._enforcer.command(CloseGrant(grant=grant))
+        except Unavailable as error:
+            self._uncut[number] = grant
+            detail["not_cut_yet"] = str(error)
+        try:
+            await self._workers.publish(WithdrawGrant(number=number, reason=reason.value))
+        except Unavailable as error:
+            detail["worker"] = str(error)
+        await self._ended(live, reason, detail)
+        return True
+
+    def carry_over(self, live: LiveGrant) -> None:
+        """Keep a grant under a new revision."""
+        if live.grant.number in self._state.now.grants:
+            self._state.put_grant(live)
+
+    async def close_all(self, numbers: tuple[int, ...], reason: Reason, by: str = "") -> int:
+        """End several; answers how many had not ended yet."""
+        return sum([await self.close(number, reason, by) for number in numbers])
+
+    async def sweep(self) -> None:
+        """End what has expired, renew machines' leases that are due, and cut again what was not cut."""
+        moment = self._clock()
+        for number, live in self._state.now.grants.items():
+            if live.ends_steady_us is None:
+                continue
+            is_lease = live.sign_in is None
+            left_us = live.ends_steady_us - moment.steady_us
+            if left_us <= 0:
+                await self.close(number, Reason.GRANT_EXPIRED)
+            elif is_lease and left_us <= minting.MACHINE_LEASE_US - minting.MACHINE_RENEWAL_US:
+                try:
+                    await self.renew(live, moment)
+                except Unavailable:
+                    continue
+        await self._cut_again()
+
+    async def reload(self) -> None:
+        """After a restart of control: take up again what has not expired, end what has."""
+        moment = self._clock()
+        for live in await self._store.live_grants():
+            expires_at_us = live.grant.expires_at_us
+            if live.ends_steady_us is None or expires_at_us is None:
+                self._state.put_grant(replace(live, boot=moment.boot))
+                continue
+            left_us = minting.left_us(expires_at_us, live.grant.opened_at_us, live.ends_steady_us, live.boot, moment)
+            if live.sign_in is None:
+                left_us = min(left_us, minting.MACHINE_LEASE_US)
+            is_signed_in = live.sign_in is None or live.sign_in in self._state.now.sign_ins
+            if left_us <= 0 or not is_signed_in:
+                await self._ended(live, Reason.GRANT_EXPIRED if left_us <= 0 else Reason.NOT_SIGNED_IN, {})
+                continue
+            self._state.put_grant(replace(live, boot=moment.boot, ends_steady_us=moment.steady_us + left_us))
+
+    def _way(self, policy: Policy, asking: Asking) -> Reach | None:
+        """What the policy says; ``None`` where no conduit leads this subject, or there is no such asset or service."""
+        if asking.binding is Binding.CERTIFICATE and asking.sign_in.certificate is None:
+            hint = "sign in with penstock login, or open it from this station"
+            raise Invalid(Problem(where="binding", why="this sign-in has no certificate", hint=hint))
+        name, asset = asking.service, policy.assets.get(asking.asset)
+        if name is None:
+            first = None if asset is None else asset.service()
+            name = "" if first is None else first.name
+        has_tls = asking.binding is Binding.CERTIFICATE
+        return reach_service(policy, asking.sign_in.subject, asking.asset, name, asking.binding, has_tls=has_tls)
+
+    def _present(self, path: Path, sign_in: ActiveSignIn) -> LiveGrant | None:
+        """The grant that this very sign-in has for this very path already."""
+        for live in self._state.now.grants.values():
+            if live.sign_in == sign_in.token_hash and minting.key_of(live.grant) == path.key:
+                return live
+        return None
+
+    async def _make_room(self, path: Path) -> None:
+        """A flow from one address to one service can belong to one grant only: the last who proved it has it.
+
+        Never at the cost of a machine: its grant stays.
+        """
+        if path.binding is not Binding.ADDRESS:
+            return
+        for number, live in self._state.now.grants.items():
+            grant = live.grant
+            if (grant.source, grant.asset, grant.service) != (path.source, path.asset.name, path.service.name):
+                continue
+            if grant.subject.kind is SubjectKind.MACHINE:
+                raise Invalid(
+                    Problem(
+                        where="binding",
+                        why=f"{path.source} has this path as a machine",
+                        hint="use penstock connect, which is bound to your certificate",
+                    )
+                )
+            await self.close(number, Reason.GRANT_REVOKED, path.subject.name)
+
+    async def _mint(self, path: Path, moment: Moment, length_us: int | None, sign_in: str | None) -> LiveGrant:
+        number = await self._store.next_grant_number()
+        grant = minting.mint(path, number, self._state.now.revision, moment, length_us)
+        try:
+            await self._recorder.write([_opened(grant)], urgent=True)
+        except Unavailable as error:
+            raise _Unrecorded from error
+        live = minting.live(grant, moment, length_us, sign_in)
+        try:
+            await self._store.put_grant(live)
+        except Unavailable as error:
+            self._recorder.put([_closed(grant, self._clock(), "undone", {"why": str(error)})])
+            raise
+        return live
+
+    async def _take_effect(self, live: LiveGrant, length_us: int) -> None:
+        """Kernel, then workers; on a failure both are undone and the failure is raised."""
+        grant = live.grant
+        try:
+            self._check_inspection(grant)
+            await self._enforcer.command(OpenGrant(grant=grant, ttl_ms=length_us // 1000))
+            await self._workers.publish(PublishGrant(grant=grant))
+        except Unavailable as error:
+            await self._undo(live, str(error))
+            raise
+        self._state.put_grant(live)
+
+    def _check_inspection(self, grant: Grant) -> None:
+        if not self._workers.is_alive and (grant.is_inspected or grant.binding is not Binding.ADDRESS):
+            raise Unavailable("inspection is not alive")
+
+    async def _undo(self, live: LiveGrant, why: str) -> None:
+        grant = live.grant
+        try:
+            await self._enforcer.command(CloseGrant(grant=grant))
+        except Unavailable:
+            self._uncut[grant.number] = grant
+        try:
+            await self._workers.publish(WithdrawGrant(number=grant.number, reason=Reason.GRANT_REVOKED.value))
+        except Unavailable as error:
+            why = f"{why}; {error}"
+        moment = self._clock()
+        self._recorder.put([_closed(grant, moment, "undone", {"why": why})])
+        await self._store.close_grant(grant.number, moment.wall_us)
+
+    async def _ended(self, live: LiveGrant, reason: Reason, detail: dict[str, Json]) -> None:
+        moment = self._clock()
+        self._recorder.put(
+            [_closed(live.grant, moment, reason.value, detail), *self._sessions.ended(live, moment.wall_us, reason)]
+        )
+        await self._store.close_grant(live.grant.number, moment.wall_us)
+
+    async def _cut_again(self) -> None:
+        for number, grant in list(self._uncut.items()):
+            try:
+                await self._enforcer.command(CloseGrant(grant=grant))
+            except Unavailable:
+                return
+            self._uncut.pop(number, None)
+
+    def _refused(self, policy: Policy, asking: Asking, way: Reach | None, moment: Moment) -> None:
+        """Say the whole truth in the evidence, also about assets that do not exist."""
+        subject, asset = asking.sign_in.subject, policy.assets.get(asking.asset)
+        request = Request(subject=subject, asset=asking.asset, protocol=asking.service or "", binding=asking.binding)
+        decision = decide(policy, request) if way is None else way.decision
+        misses: list[Json] = [
+            {"criterion": miss.criterion, "reason": miss.reason.value, "wanted": miss.wanted, "found": miss.found}
+            for miss in decision.misses
+        ]
+        detail: dict[str, Json] = {
+            "conduit": decision.conduit,
+            "misses": misses,
+            "binding": asking.binding.value,
+            "source": asking.source,
+            "revision": self._state.now.revision,
+            "service": asking.service and asking.service[:_SHOWN],
+            "is_asset_known": asset is not None,
+        }
+        record = Record(
+            kind=RecordKind.GRANT_REFUSED,
+            at_us=moment.wall_us,
+            subject=subject.name,
+            asset=asking.asset[:_SHOWN],
+            protocol=None if way is None else way.service.protocol,
+            reason=decision.reason.value,
+            detail=detail,
+        )
+        self._recorder.put([record])
+
+
+class _Unrecorded(Exception):
+    """The record of a grant did not reach the disk."""
+
+
+def _opened(grant: Grant) -> Record:
+    conduits: list[Json] = list(grant.conduits)
+    return Record(
+        kind=RecordKind.GRANT_OPENED,
+        at_us=grant.opened_at_us,
+        grant=grant.number,
+        subject=grant.subject.name,
+        asset=grant.asset,
+        protocol=grant.protocol,
+        reason=Reason.ALLOWED.value,
+        detail={
+            "conduits": conduits,
+            "binding": grant.binding.value,
+            "source": grant.source,
+            "certificate": grant.certificate,
+            "expires_at_us": grant.expires_at_us,
+            "revision": grant.revision,
+            "is_inspected": grant.is_inspected,
+            "is_safety_critical": grant.is_safety_critical,
+            "port": f"{grant.transport}/{grant.port}",
+        },
+    )
+
+
+def _closed(grant: Grant, moment: Moment, reason: str, detail: dict[str, Json]) -> Record:
+    return Record(
+        kind=RecordKind.GRANT_CLOSED,
+        at_us=moment.wall_us,
+        grant=grant.number,
+        subject=grant.subject.name,
+        asset=grant.asset,
+        protocol=grant.protocol,
+        reason=reason,
+        detail=detail,
+    )

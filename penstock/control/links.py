@@ -1,0 +1,124 @@
+"""I/O: control's links to the enforcer and to the workers.
+
+They fill the contracts `Enforcer` and `Workers`.  It must never report a command as done that the other end did not
+confirm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+
+from penstock.bus.channel import Link, Receive, connect
+from penstock.model import Command, Failed, Publication, Unavailable
+
+#: How long to wait before the enforcer is looked for again.
+RETRY_S = 0.5
+
+
+class EnforcerLink:
+    """The link to the enforcer, made again for ever."""
+
+    def __init__(self, path: Path, receive: Receive, joined: Callable[[], Awaitable[None]]) -> None:
+        self._path, self._receive, self._joined = path, receive, joined
+        self._link: Link | None = None
+        self._is_synchronised = False
+
+    @property
+    def is_synchronised(self) -> bool:
+        """Whether the kernel holds what control wants."""
+        return self._is_synchronised
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is an enforcer at the other end."""
+        return self._link is not None and self._link.is_open
+
+    async def command(self, command: Command) -> None:
+        """Carry it out.  Raises `Unavailable` when the enforcer is silent or says that it failed."""
+        if self._link is None:
+            raise Unavailable("the enforcer is not there")
+        answer = await self._link.ask(command)
+        if isinstance(answer, Failed):
+            raise Unavailable(f"the enforcer could not: {answer.why}")
+
+    async def run(self) -> None:
+        """Keep the link up until cancelled; each new one begins with `joined`."""
+        while True:
+            with suppress(Unavailable):
+                await self._once(await connect(self._path, self._receive))
+            self._link, self._is_synchronised = None, False
+            await asyncio.sleep(RETRY_S)
+
+    async def _once(self, link: Link) -> None:
+        self._link = link
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(link.run())
+            try:
+                await self._joined()
+                self._is_synchronised = True
+            except Unavailable:
+                link.close()
+            await running
+
+
+class WorkerLinks:
+    """The links to the workers that have said who they are; `armed` ones count as alive."""
+
+    def __init__(self) -> None:
+        self._marks: dict[Link, int] = {}
+        self._armed: set[Link] = set()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a worker has its revision and its dead-man switch is armed."""
+        return bool(self._armed)
+
+    @property
+    def marks(self) -> tuple[int, ...]:
+        """The heartbeat marks of the workers that are alive."""
+        return tuple(self._marks[link] for link in self._armed)
+
+    @property
+    def count(self) -> int:
+        """How many workers are linked."""
+        return len(self._marks)
+
+    def add(self, link: Link, mark: int) -> None:
+        """A worker said who it is."""
+        self._marks[link] = mark
+
+    def arm(self, link: Link) -> None:
+        """This worker is ready: it has the revision, and the kernel counts its heartbeat."""
+        if link in self._marks and link.is_open:
+            self._armed.add(link)
+
+    def remove(self, link: Link) -> bool:
+        """A link closed; ``True`` when no worker is left that was alive."""
+        was_alive = self.is_alive
+        self._marks.pop(link, None)
+        self._armed.discard(link)
+        return was_alive and not self.is_alive
+
+    async def publish(self, publication: Publication) -> None:
+        """Tell every worker at once.  A worker that does not take it is unlinked, and must come back for everything."""
+        links = tuple(self._marks)
+        answers = await asyncio.gather(*(tell(link, publication) for link in links), return_exceptions=True)
+        problems = []
+        for link, answer in zip(links, answers, strict=True):
+            if isinstance(answer, Unavailable):
+                problems.append(str(answer))
+                link.close()
+            elif isinstance(answer, BaseException):
+                raise answer
+        if problems:
+            raise Unavailable(f"a worker did not take it: {'; '.join(problems)}")
+
+
+async def tell(link: Link, publication: Publication) -> None:
+    """Tell one worker.  Raises `Unavailable`."""
+    answer = await link.ask(publication)
+    if isinstance(answer, Failed):
+        raise Unavailable(f"the worker could not: {answer.why}")

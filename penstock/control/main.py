@@ -1,0 +1,289 @@
+"""I/O: the process `control`: opens the state, the evidence and the local sockets, and keeps everything moving.
+
+It holds no privileges at all.  If it dies, what is granted goes on until it expires, and nothing new is granted.  It
+must never take a decision here: it only connects sockets, files and clocks with the parts that `gate` wires.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from penstock.bus.channel import Link, listen
+from penstock.bus.codec import Message
+from penstock.bus.journal_reader import JournalReader
+from penstock.bus.privileges import keep_only
+from penstock.control.gate import Gate, Given
+from penstock.control.links import EnforcerLink, WorkerLinks, tell
+from penstock.control.ports import US_PER_S, Moment, Recorder
+from penstock.control.store import Store
+from penstock.evidence import Log, Writer, load_or_make_key, publish_key
+from penstock.identity import Authority, Passwords, Seal, read_or_make_secret
+from penstock.model import (
+    Done,
+    Failed,
+    FlowsRefused,
+    GateSettings,
+    Hello,
+    Json,
+    KernelFlowClosed,
+    KernelFlowOpened,
+    ProcessEnded,
+    ProcessStarted,
+    Publication,
+    Record,
+    RecordKind,
+    Unavailable,
+)
+from penstock.policy import read_documents
+
+#: How often the workers' journal is looked at, when something happens and when nothing does.
+JOURNAL_BUSY_S = 0.02
+JOURNAL_IDLE_S = 0.1
+LOOK_AT_CLOCKS_S = 1.0
+KEEP_HOUSE_S = 3600.0
+#: A wall clock that moved against the steady one by more than this was set.
+CLOCK_STEP_US = 2 * US_PER_S
+TOKEN_BYTES = 32
+#: How long until a worker that could not be welcomed is tried again.
+RETRY_S = 0.2
+
+
+def read_clock() -> Moment:
+    """Now, on both clocks."""
+    return Moment(
+        wall_us=time.time_ns() // 1000, steady_us=time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000, boot=_BOOT
+    )
+
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+async def run_control(settings: GateSettings, serve_web: Callable[[Gate], Awaitable[None]]) -> None:
+    """Run control until cancelled.  Raises `Unavailable`, `Invalid` and `Tampered` where it cannot start."""
+    keep_only()
+    state_dir, keys, now_us = Path(settings.state_dir), Path(settings.state_dir) / "keys", read_clock().wall_us
+    authority = Authority(keys, settings.names[0], settings.names, now_us)
+    seal = Seal(read_or_make_secret(keys / "totp.key"), secrets.token_bytes)
+    store = Store(state_dir / "state.db")
+    await store.open()
+    journal = JournalReader(Path(settings.run_dir) / "worker-1.ring")
+    try:
+        with _open_log(state_dir, keys, settings.names[0]) as log:
+            async with Writer(log, _wall_us, on_health_change=journal.set_healthy) as writer:
+                control = Control(settings, store, Evidence(log, writer), authority, seal, journal)
+                await control.run(serve_web)
+    finally:
+        await store.close()
+
+
+class Evidence:
+    """The evidence log as control writes it."""
+
+    def __init__(self, log: Log, writer: Writer) -> None:
+        self._log, self._writer = log, writer
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether the last records reached the disk."""
+        return self._writer.is_healthy
+
+    @property
+    def size(self) -> int:
+        """How many records the evidence holds."""
+        return self._log.size
+
+    async def write(self, records: Sequence[Record], *, urgent: bool = False) -> range:
+        """Durable on return.  Raises `Unavailable`."""
+        return await self._writer.write(records, urgent=urgent)
+
+    def put(self, records: Sequence[Record]) -> bool:
+        """Written soon."""
+        return self._writer.put(records)
+
+
+class Control:
+    """The running process: sockets, clocks and the journal around one `Gate`."""
+
+    def __init__(
+        self,
+        settings: GateSettings,
+        store: Store,
+        recorder: Recorder,
+        authority: Authority,
+        seal: Seal,
+        journal: JournalReader,
+    ) -> None:
+        self._settings, self._journal, self._recorder = settings, journal, recorder
+        self._run_dir = Path(settings.run_dir)
+        self._workers = WorkerLinks()
+        self._enforcer = EnforcerLink(self._run_dir / "enforcer.sock", self._heard, self._enforcer_joined)
+        self._joining: asyncio.Queue[tuple[Link, int]] = asyncio.Queue()
+        self._store = store
+        self.gate = Gate(
+            Given(
+                settings=settings,
+                store=store,
+                recorder=recorder,
+                enforcer=self._enforcer,
+                workers=self._workers,
+                authority=authority,
+                passwords=Passwords(),
+                seal=seal,
+                clock=read_clock,
+                make_token=lambda: secrets.token_urlsafe(TOKEN_BYTES),
+                turn=asyncio.Lock(),
+            )
+        )
+
+    async def run(self, serve_web: Callable[[Gate], Awaitable[None]]) -> None:
+        """Run everything until cancelled."""
+        await self.gate.begin(await self._documents())
+        server = await listen(self._run_dir / "control.sock", self._heard, self._left)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._enforcer.run())
+                group.create_task(self._welcome_workers())
+                group.create_task(self._follow_journal())
+                group.create_task(self._follow_clocks())
+                group.create_task(self._keep_house())
+                group.create_task(_awaited(serve_web(self.gate)))
+        finally:
+            server.close()
+
+    async def _documents(self) -> dict[str, str]:
+        """The site of a gate that never ran; one that did has its own last revision."""
+        if await self._store.last_revision() is not None:
+            return {}
+        return read_documents(Path(self._settings.site_path))
+
+    async def _heard(self, link: Link, message: Message) -> Done | Failed | None:
+        """A message of the enforcer, a worker or the supervisor."""
+        match message:
+            case Hello(role="worker", mark=mark):
+                self._workers.add(link, mark)
+                self._joining.put_nowait((link, mark))
+            case FlowsRefused() | KernelFlowOpened() | KernelFlowClosed() | ProcessEnded() | ProcessStarted():
+                self._recorder.put(self.gate.events.records_of(message))
+            case _:
+                pass
+        return None
+
+    def _left(self, link: Link) -> None:
+        """A link of a worker or of the supervisor closed."""
+        if self._workers.remove(link):
+            policy = self.gate.state.now.policy
+            site = None if policy is None else policy.site
+            self._recorder.put(self.gate.inspection.lost(site, "the last worker left", read_clock().wall_us))
+
+    async def _enforcer_joined(self) -> None:
+        await self.gate.revisions.synchronise(self._workers.marks)
+
+    async def _welcome_workers(self) -> None:
+        while True:
+            link, mark = await self._joining.get()
+            try:
+                await self.gate.revisions.welcome(_Single(link), mark)
+            except Unavailable:
+                await self._again_later(link, mark)
+                continue
+            self._workers.arm(link)
+            self._recorder.put(self.gate.inspection.restored(read_clock().wall_us))
+
+    async def _again_later(self, link: Link, mark: int) -> None:
+        """The enforcer or the worker was not ready: the same again, while the worker is there."""
+        await asyncio.sleep(RETRY_S)
+        if link.is_open:
+            self._joining.put_nowait((link, mark))
+
+    async def _follow_journal(self) -> None:
+        """Take the workers' records over; their place is freed only when the evidence has them."""
+        pause_s = JOURNAL_BUSY_S
+        while True:
+            records = [out for found in self._journal.read(_wall_us()) for out in self.gate.sessions.passed(found)]
+            if records:
+                await self._keep(records)
+            pause_s = JOURNAL_BUSY_S if records else min(JOURNAL_IDLE_S, pause_s * 1.5)
+            await asyncio.sleep(pause_s)
+
+    async def _keep(self, records: list[Record]) -> None:
+        """Write these records, however long the disk takes."""
+        while not await self._is_kept(records):
+            self._journal.set_healthy(False)
+            await asyncio.sleep(JOURNAL_IDLE_S)
+
+    async def _is_kept(self, records: list[Record]) -> bool:
+        if not self._recorder.is_healthy:
+            return False
+        try:
+            await self._recorder.write(records)
+        except Unavailable:
+            return False
+        except ValueError as error:
+            if len(records) == 1:
+                detail: dict[str, Json] = {"kind": records[0].kind.value, "why": str(error)}
+                self._recorder.put([Record(kind=RecordKind.LOG_GAP, at_us=_wall_us(), detail=detail)])
+                return True
+            for record in records:
+                await self._keep([record])
+        return True
+
+    async def _follow_clocks(self) -> None:
+        """Each second: has the wall clock been set, and what has expired?"""
+        before = read_clock()
+        while True:
+            await asyncio.sleep(LOOK_AT_CLOCKS_S)
+            now = read_clock()
+            if record := clock_step(before, now):
+                self._recorder.put([record])
+            before = now
+            try:
+                await self.gate.sweep()
+            except Unavailable:
+                continue
+
+    async def _keep_house(self) -> None:
+        while True:
+            with suppress(Unavailable):
+                await self.gate.keep_house()
+            await asyncio.sleep(KEEP_HOUSE_S)
+
+
+class _Single:
+    """One worker, as the contract of all of them."""
+
+    is_alive = True
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def publish(self, publication: Publication) -> None:
+        await tell(self._link, publication)
+
+
+def clock_step(before: Moment, now: Moment) -> Record | None:
+    """The record of a wall clock that was set between two looks, or ``None``."""
+    step_us = (now.wall_us - before.wall_us) - (now.steady_us - before.steady_us)
+    if abs(step_us) <= CLOCK_STEP_US:
+        return None
+    return Record(kind=RecordKind.CLOCK_STEPPED, at_us=now.wall_us, detail={"step_us": step_us})
+
+
+def _open_log(state_dir: Path, keys: Path, origin: str) -> Log:
+    key = load_or_make_key(keys / "evidence.key")
+    folder = state_dir / "evidence"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    publish_key(folder, key, origin)
+    return Log.open(folder, key, origin, _wall_us)
+
+
+def _wall_us() -> int:
+    return read_clock().wall_us
+
+
+async def _awaited(work: Awaitable[None]) -> None:
+    await work

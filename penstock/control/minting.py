@@ -1,0 +1,129 @@
+"""What a grant is made of, once the policy has said yes.  Pure: values in, a value out.
+
+Only `grants` may call it: what opens a path takes a `Grant`, and nothing else makes one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from penstock.control.ports import US_PER_S, Moment
+from penstock.control.rows import ActiveSignIn, LiveGrant
+from penstock.model import Asset, Binding, Factor, Grant, Service, SessionLimits, Subject, SubjectKind
+from penstock.policy import Policy, Reach
+
+PathKey: TypeAlias = tuple[str, str, str, str | None, str | None]
+
+#: How long the kernel keeps a machine's path when control is not there to renew it, and how often control renews it.
+MACHINE_LEASE_US = 8 * 3600 * US_PER_S
+MACHINE_RENEWAL_US = 3600 * US_PER_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Path:
+    """The way that a grant opens: who, to which service of which asset, by which conduits, bound to what."""
+
+    subject: Subject
+    asset: Asset
+    service: Service
+    conduits: tuple[str, ...]
+    session: SessionLimits
+    is_inspected: bool
+    is_safety_critical: bool
+    binding: Binding
+    source: str | None = None
+    certificate: str | None = None
+
+    @property
+    def key(self) -> PathKey:
+        """What makes two requests the same one."""
+        return (self.subject.name, self.asset.name, self.service.name, self.source, self.certificate)
+
+
+def path_of(
+    policy: Policy, way: Reach, subject: Subject, binding: Binding, source: str, certificate: str | None
+) -> Path:
+    """The path that the policy allows: an address-bound one has its source, a certificate-bound one its certificate."""
+    is_open = any(conduit.is_safety_critical for conduit in policy.conduits if conduit.name in way.conduits)
+    return Path(
+        subject=subject,
+        asset=way.asset,
+        service=way.service,
+        conduits=way.conduits,
+        session=way.session,
+        is_inspected=way.is_inspected,
+        is_safety_critical=is_open,
+        binding=binding,
+        source=source if binding is Binding.ADDRESS else None,
+        certificate=None if binding is Binding.ADDRESS else certificate,
+    )
+
+
+def machine_subject(asset: Asset) -> Subject:
+    """A machine of the inventory as a subject: its address is all that it proves."""
+    factors = frozenset({Factor.ADDRESS})
+    return Subject(name=asset.name, kind=SubjectKind.MACHINE, role=asset.role, zone=asset.zone, factors=factors)
+
+
+def key_of(grant: Grant) -> PathKey:
+    """The same for a grant."""
+    return (grant.subject.name, grant.asset, grant.service, grant.source, grant.certificate)
+
+
+def mint(path: Path, number: int, revision: int, moment: Moment, length_us: int | None) -> Grant:
+    """The grant of this path; `length_us` is ``None`` for a standing one."""
+    return Grant(
+        number=number,
+        subject=path.subject,
+        asset=path.asset.name,
+        service=path.service.name,
+        protocol=path.service.protocol,
+        transport=path.service.transport,
+        port=path.service.port,
+        overlay=path.asset.overlay,
+        underlay=path.asset.address,
+        conduits=path.conduits,
+        binding=path.binding,
+        revision=revision,
+        opened_at_us=moment.wall_us,
+        expires_at_us=None if length_us is None else moment.wall_us + length_us,
+        idle_s=path.session.idle_s,
+        is_inspected=path.is_inspected,
+        is_safety_critical=path.is_safety_critical,
+        source=path.source,
+        certificate=path.certificate,
+    )
+
+
+def carried_over(grant: Grant, path: Path, revision: int) -> Grant | None:
+    """The same grant under a new revision, or ``None`` when the way itself has changed and it must end.
+
+    The kernel keeps addresses, port and the choice between proxy and kernel path under the number of the grant.
+    """
+    same = replace(grant, conduits=path.conduits, revision=revision, idle_s=path.session.idle_s, subject=path.subject)
+    moment = Moment(wall_us=grant.opened_at_us, steady_us=0, boot="")
+    length_us = None if grant.expires_at_us is None else grant.expires_at_us - grant.opened_at_us
+    return same if mint(path, grant.number, revision, moment, length_us) == same else None
+
+
+def session_us(path: Path, sign_in: ActiveSignIn, moment: Moment) -> int:
+    """How long a person's grant lives: as its conduits say, but never beyond the sign-in that it hangs on."""
+    return max(0, min(path.session.length_s * US_PER_S, sign_in.ends_steady_us - moment.steady_us))
+
+
+def live(grant: Grant, moment: Moment, length_us: int | None, sign_in: str | None = None) -> LiveGrant:
+    """The grant with its end on the steady clock."""
+    ends_steady_us = None if length_us is None else moment.steady_us + length_us
+    return LiveGrant(grant=grant, boot=moment.boot, sign_in=sign_in, ends_steady_us=ends_steady_us)
+
+
+def left_us(expires_at_us: int, opened_at_us: int, ends_steady_us: int, boot: str, moment: Moment) -> int:
+    """What is left after a restart of control, in microseconds; 0 or less: it is over.
+
+    By the steady clock while the machine has not been started anew; otherwise by the wall clock, but never more than
+    the whole length, so that a clock that was set back cannot extend it.
+    """
+    if boot == moment.boot:
+        return ends_steady_us - moment.steady_us
+    return min(expires_at_us - moment.wall_us, expires_at_us - opened_at_us)

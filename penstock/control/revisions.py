@@ -1,0 +1,250 @@
+"""Revisions of policy and inventory, and the machines' grants that follow from them.
+
+A new revision: parse → its own tests → record → keep → kernel (one transaction) → in force → end what it no longer
+permits → workers.  Whatever fails before the kernel has it leaves the old revision in force.  It must never put a
+revision in force that the evidence does not hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import replace
+
+from penstock.control import minting
+from penstock.control.grants import Grants
+from penstock.control.minting import Path
+from penstock.control.ports import Clock, Enforcer, Recorder, Workers
+from penstock.control.rows import LiveGrant, StoredRevision
+from penstock.control.state import State
+from penstock.control.store import Store
+from penstock.model import (
+    ApplyRuleset,
+    ArmWorker,
+    Binding,
+    GatePlace,
+    Invalid,
+    Json,
+    KeepGrants,
+    OpenGrant,
+    PublishRevision,
+    Reason,
+    Record,
+    RecordKind,
+    ReplaceGrants,
+    Ruleset,
+    SubjectKind,
+    Unavailable,
+)
+from penstock.policy import MachinePath, Policy, accept, compile_ruleset, machine_paths, parse, reach_service
+
+_MAX_PROBLEMS_KEPT = 20
+
+
+class Revisions:
+    """Puts revisions in force, in control, in the kernel and in the workers."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        store: Store,
+        recorder: Recorder,
+        enforcer: Enforcer,
+        workers: Workers,
+        grants: Grants,
+        clock: Clock,
+        place: GatePlace,
+        turn: AbstractAsyncContextManager[None],
+    ) -> None:
+        self._state, self._store, self._recorder, self._clock = state, store, recorder, clock
+        self._enforcer, self._workers, self._grants, self._place, self._turn = enforcer, workers, grants, place, turn
+
+    async def begin(self, documents: Mapping[str, str]) -> None:
+        """At start: take up the last accepted revision, or accept `documents` as the first one.
+
+        Only in memory; the kernel and the workers get it when they join.  Raises `Invalid` and `Unavailable`.
+        """
+        async with self._turn:
+            stored = await self._store.last_revision()
+            if stored is None:
+                policy = await self._judge(documents, "the site document")
+                await self._keep(policy, documents, "the site document")
+            else:
+                policy = accept(parse(stored.documents), stored.number)
+            self._state.set_policy(policy, policy.revision)
+            await self._grants.reload()
+            await self._settle(policy, self._unwanted(policy))
+            await self._add_machines(policy)
+
+    async def apply(self, documents: Mapping[str, str], by: str) -> int:
+        """Accept a new revision and put it in force; answers its number.
+
+        Raises `Invalid` with everything that is wrong with it, and `Unavailable` when the kernel or the evidence does
+        not take it: the old one then stays in force.
+        """
+        async with self._turn:
+            policy = await self._judge(documents, by)
+            await self._keep(policy, documents, by)
+            before, unwanted = self._state.now, self._unwanted(policy)
+            self._state.set_policy(policy, policy.revision)
+            try:
+                await self._add_machines(policy)
+                await self._enforcer.command(ApplyRuleset(ruleset=self._ruleset(policy, unwanted)))
+            except Unavailable as error:
+                self._state.set_policy(before.policy, before.revision)
+                await self._take_back(policy, before.grants.keys(), by, str(error))
+                raise
+            await self._settle(policy, unwanted)
+            await self._open_leases(set(before.grants))
+            await self._publish(policy)
+            return policy.revision
+
+    async def synchronise(self, marks: tuple[int, ...]) -> None:
+        """The enforcer has (re)joined: bring the kernel up to what is in force.  Raises `Unavailable`."""
+        async with self._turn:
+            policy = self._state.now.policy
+            if policy is None:
+                return
+            await self._enforcer.command(ApplyRuleset(ruleset=self._ruleset(policy, {})))
+            await self._enforcer.command(KeepGrants(numbers=tuple(sorted(self._state.now.grants))))
+            await self._open_leases(set())
+            for mark in marks:
+                await self._enforcer.command(ArmWorker(mark=mark))
+
+    async def welcome(self, tell: Workers, mark: int) -> None:
+        """A worker has joined: give it all that is in force, then let its heartbeat count.  Raises `Unavailable`."""
+        async with self._turn:
+            policy = self._state.now.policy
+            if policy is None:
+                raise Unavailable("the gate has no policy yet")
+            await tell.publish(PublishRevision(revision=policy.revision, site=policy.site))
+            await tell.publish(self._all_grants())
+            await self._enforcer.command(ArmWorker(mark=mark))
+
+    async def _judge(self, documents: Mapping[str, str], by: str) -> Policy:
+        number = await self._store.next_revision_number()
+        try:
+            return accept(parse(documents), number)
+        except Invalid as invalid:
+            problems: list[Json] = [str(problem) for problem in invalid.problems[:_MAX_PROBLEMS_KEPT]]
+            self._recorder.put([self._record(RecordKind.REVISION_REFUSED, number, documents, by, problems)])
+            raise
+
+    async def _keep(self, policy: Policy, documents: Mapping[str, str], by: str) -> None:
+        moment = self._clock()
+        await self._recorder.write([self._record(RecordKind.REVISION_APPLIED, policy.revision, documents, by, [])])
+        await self._store.add_revision(
+            StoredRevision(
+                number=policy.revision,
+                documents=dict(documents),
+                accepted_at_us=moment.wall_us,
+                accepted_by=by,
+            )
+        )
+
+    def _record(
+        self, kind: RecordKind, number: int, documents: Mapping[str, str], by: str, problems: list[Json]
+    ) -> Record:
+        sums: dict[str, Json] = {
+            name: hashlib.sha256(text.encode()).hexdigest() for name, text in sorted(documents.items())
+        }
+        detail: dict[str, Json] = {"revision": number, "by": by, "sha256": sums}
+        if problems:
+            detail["problems"] = problems
+        return Record(kind=kind, at_us=self._clock().wall_us, detail=detail)
+
+    async def _take_back(self, policy: Policy, before: AbstractSet[int], by: str, why: str) -> None:
+        """The kernel did not take it: nothing of it remains but the record that says so."""
+        new = tuple(number for number in self._state.now.grants if number not in before)
+        await self._grants.close_all(new, Reason.GRANT_REVOKED, "undone")
+        detail: dict[str, Json] = {"revision": policy.revision, "by": by, "why": why}
+        self._recorder.put(
+            [Record(kind=RecordKind.REVISION_REFUSED, at_us=self._clock().wall_us, reason="undone", detail=detail)]
+        )
+        await self._store.remove_revision(policy.revision)
+
+    def _ruleset(self, policy: Policy, without: Mapping[int, Reason]) -> Ruleset:
+        grants = self._state.now.grants.items()
+        standing = [live.grant for number, live in grants if live.ends_steady_us is None and number not in without]
+        return compile_ruleset(policy, self._place, standing)
+
+    def _all_grants(self) -> ReplaceGrants:
+        grants = sorted(self._state.now.grants.items())
+        return ReplaceGrants(grants=tuple(live.grant for _, live in grants))
+
+    async def _publish(self, policy: Policy) -> None:
+        """Tell the workers.  One that does not take it is unlinked, and gets everything when it comes back."""
+        with suppress(Unavailable):
+            await self._workers.publish(PublishRevision(revision=policy.revision, site=policy.site))
+            await self._workers.publish(self._all_grants())
+
+    def _unwanted(self, policy: Policy) -> dict[int, Reason]:
+        """The grants that this policy would not open the same way, and why."""
+        wanted, found = {path.key: path for path in _machine_paths(policy)}, dict[int, Reason]()
+        for number, live in self._state.now.grants.items():
+            path, reason = self._path(policy, live, wanted)
+            if path is None or minting.carried_over(live.grant, path, policy.revision) is None:
+                found[number] = reason
+        return found
+
+    async def _settle(self, policy: Policy, unwanted: Mapping[int, Reason]) -> None:
+        """End what is not wanted any more; carry everything else over to this revision."""
+        for number, reason in unwanted.items():
+            await self._grants.close(number, reason, f"revision {policy.revision}")
+        wanted = {path.key: path for path in _machine_paths(policy)}
+        for live in self._state.now.grants.values():
+            path, _ = self._path(policy, live, wanted)
+            carried = None if path is None else minting.carried_over(live.grant, path, policy.revision)
+            if carried is not None and carried != live.grant:
+                kept = replace(live, grant=carried)
+                self._grants.carry_over(kept)
+                await self._store.put_grant(kept)
+
+    def _path(
+        self, policy: Policy, live: LiveGrant, wanted: Mapping[minting.PathKey, Path]
+    ) -> tuple[Path | None, Reason]:
+        grant = live.grant
+        if grant.subject.kind is SubjectKind.MACHINE:
+            return wanted.get(minting.key_of(grant)), Reason.NO_CONDUIT
+        has_tls = grant.binding is Binding.CERTIFICATE
+        way = reach_service(policy, grant.subject, grant.asset, grant.service, grant.binding, has_tls=has_tls)
+        if way is None:
+            return None, Reason.NO_CONDUIT
+        if not way.decision.is_allowed:
+            return None, way.decision.reason
+        path = minting.path_of(policy, way, grant.subject, grant.binding, grant.source or "", grant.certificate)
+        return path, Reason.GRANT_REVOKED
+
+    async def _add_machines(self, policy: Policy) -> None:
+        """Open what machines may and do not have yet."""
+        present = {minting.key_of(live.grant): live.grant for live in self._state.now.grants.values()}
+        moment = self._clock()
+        for path in _machine_paths(policy):
+            grant = present.get(path.key)
+            if grant is None or minting.carried_over(grant, path, policy.revision) is None:
+                await self._grants.open_machine(path, moment)
+
+    async def _open_leases(self, known: AbstractSet[int]) -> None:
+        """Put every grant with an end into the kernel, but those it holds already."""
+        moment = self._clock()
+        for number, live in self._state.now.grants.items():
+            if live.ends_steady_us is not None and number not in known:
+                left_ms = (live.ends_steady_us - moment.steady_us) // 1000
+                if left_ms > 0:
+                    await self._enforcer.command(OpenGrant(grant=live.grant, ttl_ms=left_ms))
+
+
+def _machine_paths(policy: Policy) -> list[Path]:
+    return [path for each in machine_paths(policy) if (path := _path_of_machine(policy, each)) is not None]
+
+
+def _path_of_machine(policy: Policy, each: MachinePath) -> Path | None:
+    subject = minting.machine_subject(each.source)
+    way = reach_service(policy, subject, each.target.name, each.service.name, Binding.ADDRESS, has_tls=False)
+    if way is None or not way.decision.is_allowed:
+        return None
+    path = minting.path_of(policy, way, subject, Binding.ADDRESS, each.source.address, None)
+    return replace(path, is_safety_critical=each.is_safety_critical, conduits=each.conduits)

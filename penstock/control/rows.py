@@ -1,0 +1,70 @@
+"""What the state store keeps, as values.  Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from penstock.model import Grant, Subject
+
+
+class SignInKind(StrEnum):
+    """Where a sign-in is used: in the portal (a cookie, ends when idle) or by the command line (a token)."""
+
+    PORTAL = "portal"
+    CLIENT = "client"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActiveSignIn:
+    """One sign-in that has not ended.
+
+    `token_hash` is the SHA-256 (hex) of its token; the token itself is nowhere.  `ends_steady_us` is on the clock that
+    nobody can set, `boot` says of which start of the machine; `expires_at_us` is the same moment for people.
+    """
+
+    token_hash: str
+    kind: SignInKind
+    subject: Subject
+    source: str
+    opened_at_us: int
+    expires_at_us: int
+    ends_steady_us: int
+    boot: str
+    certificate: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveGrant:
+    """A grant that has not ended, and what control must know about it besides.
+
+    `sign_in` is the hash of the sign-in that asked for it (``None``: a machine's), `ends_steady_us` its end on the
+    clock that nobody can set (``None``: standing), `session_at_us` when its first flow came.
+    """
+
+    grant: Grant
+    boot: str
+    sign_in: str | None = None
+    ends_steady_us: int | None = None
+    session_at_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRevision:
+    """One accepted revision of policy and inventory: its documents by file name, who brought it, and when."""
+
+    number: int
+    documents: dict[str, str]
+    accepted_at_us: int
+    accepted_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSubject:
+    """A subject as administrators see it."""
+
+    name: str
+    groups: frozenset[str]
+    is_suspended: bool
+    added_at_us: int
+    enrolled_at_us: int | None

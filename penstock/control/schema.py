@@ -1,0 +1,112 @@
+"""The tables of the state store, as SQLAlchemy Core sees them.
+
+Only the types that SQLite's STRICT tables and PostgreSQL share: text, 64-bit integers, bytes.  Times are
+integer microseconds since the Unix epoch (``_us``), or since the machine started
+(``_steady_us``); sets and values are JSON text.
+A change here needs a migration beside it; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+
+#: The migration that this code was written for.
+SCHEMA_VERSION = "0001"
+
+#: STRICT takes INTEGER but not BIGINT; PostgreSQL's INTEGER has 32 bits only.
+Number = BigInteger().with_variant(Integer(), "sqlite")
+
+metadata = MetaData()
+
+subjects = Table(
+    "subjects",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("groups", Text, nullable=False),
+    Column("is_suspended", Number, CheckConstraint("is_suspended in (0, 1)"), nullable=False),
+    Column("password_hash", Text),
+    Column("totp_sealed", LargeBinary),
+    Column("last_step", Number, nullable=False),
+    Column("added_at_us", Number, nullable=False),
+    Column("enrolled_at_us", Number),
+    sqlite_strict=True,
+)
+
+enrolments = Table(
+    "enrolments",
+    metadata,
+    Column("code_hash", Text, primary_key=True),
+    Column("subject", Text, ForeignKey("subjects.name"), nullable=False, unique=True),
+    Column("expires_at_us", Number, nullable=False),
+    Column("totp_sealed", LargeBinary),
+    sqlite_strict=True,
+)
+
+sign_ins = Table(
+    "sign_ins",
+    metadata,
+    Column("token_hash", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, ForeignKey("subjects.name"), nullable=False, index=True),
+    Column("source", Text, nullable=False),
+    Column("factors", Text, nullable=False),
+    Column("certificate", Text),
+    Column("opened_at_us", Number, nullable=False),
+    Column("expires_at_us", Number, nullable=False),
+    Column("ends_steady_us", Number, nullable=False),
+    Column("boot", Text, nullable=False),
+    sqlite_strict=True,
+)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("number", Number, primary_key=True, autoincrement=False),
+    Column("documents", Text, nullable=False),
+    Column("accepted_at_us", Number, nullable=False),
+    Column("accepted_by", Text, nullable=False),
+    sqlite_strict=True,
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("number", Number, CheckConstraint("number between 1 and 16777215"), primary_key=True, autoincrement=False),
+    Column("sign_in", Text),
+    Column("body", Text, nullable=False),
+    Column("ends_steady_us", Number),
+    Column("boot", Text, nullable=False),
+    Column("session_at_us", Number),
+    Column("closed_at_us", Number),
+    Index("grants_closed", "closed_at_us"),
+    sqlite_strict=True,
+)
+
+lockouts = Table(
+    "lockouts",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("failures", Number, nullable=False),
+    Column("last_at_us", Number, nullable=False, index=True),
+    Column("until_us", Number, nullable=False),
+    sqlite_strict=True,
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Number, nullable=False),
+    sqlite_strict=True,
+)

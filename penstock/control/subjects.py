@@ -1,0 +1,98 @@
+"""Subjects as administrators handle them: added with a code to enrol, suspended, resumed; every act is recorded."""
+
+from __future__ import annotations
+
+import re
+
+from penstock.control.grants import Grants
+from penstock.control.ports import Clock, Recorder
+from penstock.control.state import State
+from penstock.control.store import Store
+from penstock.identity import MAX_NAME_LENGTH, Invitation, LocalSource, Preparation
+from penstock.model import Invalid, Json, Problem, Reason, Record, RecordKind
+
+#: What a person can type, a certificate can carry and a log line can show without quoting.
+_NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]*", re.IGNORECASE)
+MAX_GROUPS = 64
+
+
+class Subjects:
+    """Adds, enrols, suspends and resumes subjects."""
+
+    def __init__(
+        self,
+        *,
+        source: LocalSource,
+        store: Store,
+        state: State,
+        recorder: Recorder,
+        grants: Grants,
+        clock: Clock,
+    ) -> None:
+        self._source, self._store, self._state, self._recorder = source, store, state, recorder
+        self._grants, self._clock = grants, clock
+
+    async def add(self, name: str, groups: tuple[str, ...], by: str) -> Invitation:
+        """Add a subject; the answer holds the code to enrol with.  Raises `Invalid`."""
+        _check(name, groups)
+        now_us = self._clock().wall_us
+        detail: dict[str, Json] = {"groups": [*sorted(set(groups))], "by": by}
+        await self._store.add_subject(name, frozenset(groups), now_us)
+        await self._recorder.write([Record(kind=RecordKind.SUBJECT_ADDED, at_us=now_us, subject=name, detail=detail)])
+        return await self._source.invite(name, now_us)
+
+    async def prepare(self, code: str, source: str) -> Preparation:
+        """Show the secret of an enrolment.  Raises `Unauthenticated`."""
+        return await self._source.prepare(code, source, self._clock().wall_us)
+
+    async def prepared(self, code: str, source: str) -> Preparation:
+        """Show it again.  Raises `Unauthenticated`."""
+        return await self._source.prepared(code, source, self._clock().wall_us)
+
+    async def confirm(self, code: str, password: str, first_code: str, source: str) -> str:
+        """Finish an enrolment; answers whose.  Raises `Unauthenticated` and `Invalid`."""
+        now_us = self._clock().wall_us
+        name = await self._source.confirm(code, password, first_code, source, now_us)
+        detail: dict[str, Json] = {"factors": ["password", "totp"], "source": source}
+        self._recorder.put([Record(kind=RecordKind.SUBJECT_ENROLLED, at_us=now_us, subject=name, detail=detail)])
+        return name
+
+    async def suspend(self, name: str, by: str) -> int:
+        """From now on this subject is nobody: no sign-in, and every grant ends.  Answers how many ended.
+
+        Raises `Invalid` when there is no such subject.  An emergency does not wait for the evidence.
+        """
+        await self._switch(name, RecordKind.SUBJECT_SUSPENDED, by, is_suspended=True)
+        snapshot = self._state.now
+        sign_ins = tuple(key for key, value in snapshot.sign_ins.items() if value.subject.name == name)
+        for token_hash in sign_ins:
+            self._state.drop_sign_in(token_hash)
+        numbers = tuple(n for n, live in snapshot.grants.items() if live.sign_in and live.grant.subject.name == name)
+        ended = await self._grants.close_all(numbers, Reason.GRANT_REVOKED, by)
+        await self._store.remove_sign_ins(sign_ins)
+        return ended
+
+    async def resume(self, name: str, by: str) -> None:
+        """This subject may sign in again.  Raises `Invalid` when there is none of that name."""
+        await self._switch(name, RecordKind.SUBJECT_RESUMED, by, is_suspended=False)
+
+    async def _switch(self, name: str, kind: RecordKind, by: str, *, is_suspended: bool) -> None:
+        if not await self._store.set_suspended(name, is_suspended=is_suspended):
+            raise Invalid(Problem(where="name", why="there is no subject of that name"))
+        self._recorder.put([Record(kind=kind, at_us=self._clock().wall_us, subject=name, detail={"by": by})])
+
+
+def _check(name: str, groups: tuple[str, ...]) -> None:
+    problems = []
+    hint = "letters, digits and . _ @ + -, beginning with a letter or digit"
+    if not _NAME.fullmatch(name) or len(name) > MAX_NAME_LENGTH:
+        problems.append(Problem(where="name", why=f"not a name of 1 to {MAX_NAME_LENGTH} signs", hint=hint))
+    if len(groups) > MAX_GROUPS:
+        problems.append(Problem(where="groups", why=f"more than {MAX_GROUPS}"))
+    problems += [
+        Problem(where="groups", why=f"{group[:MAX_NAME_LENGTH]!r} is not a name", hint=hint)
+        for group in groups
+        if not _NAME.fullmatch(group) or len(group) > MAX_NAME_LENGTH
+    ]
+    if problems:
+        raise Invalid(*problems)
