@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from penstock.evidence.checkpoint import VerifyingKey
 from penstock.evidence.disk import Disk
 from penstock.evidence.durable import replace, write_all
-from penstock.model import Invalid, Malformed, Problem, Unavailable
+from penstock.model import Invalid, Malformed, Problem, Tampered, Unavailable
 
 PUBLIC_KEY_NAME = "evidence.pub"
 #: Others than the owner may do nothing with the private key.
@@ -68,11 +68,19 @@ def load_key(path: Path) -> Ed25519PrivateKey:
 
 
 def publish_key(folder: Path, key: Ed25519PrivateKey, origin: str) -> VerifyingKey:
-    """Write the public half as `evidence.pub` into the folder of the log.  Raises `Unavailable`."""
+    """Write the public half as `evidence.pub` into the folder of the log.
+
+    Raises `Unavailable`, and `Tampered` when the key of another log stands there.
+    """
     public, disk = VerifyingKey.of(key, origin), Disk()
+    path = folder / PUBLIC_KEY_NAME
+    if path.exists() and (known := load_verifying_key(path)) != public:
+        error = Tampered(f"{folder} holds the log of the key {known}, not of {public}")
+        error.add_note("bring the key back, or keep the folder and start a new log in an empty one")
+        raise error
     try:
         disk.make_folder(folder)
-        replace(disk, folder / PUBLIC_KEY_NAME, f"{public}\n".encode())
+        replace(disk, path, f"{public}\n".encode())
     except OSError as error:
         raise Unavailable(f"the public key of the evidence cannot be written: {error.strerror}") from error
     return public

@@ -207,4 +207,6 @@ def _cut_to(disk: Disk, path: Path, end: int) -> int:
 
 
 def _tampered(why: str) -> Tampered:
-    return Tampered(f"{why}\nhint: {_HINT}")
+    error = Tampered(why)
+    error.add_note(_HINT)
+    return error

@@ -22,6 +22,8 @@ from penstock.model import Malformed, RecordKind, Tampered
 
 #: Records of several processes come together a little out of order; only more than this tells of a clock set back.
 _DISORDER_US = 5_000_000
+#: In a gap record, numbers that count nothing.
+_GAP_TIMES = ("from_us", "to_us")
 _STARTED_FIELDS = ("previous_size", "previous_root")
 
 
@@ -55,13 +57,7 @@ class _Findings:
 
     def gap(self, entry: Entry) -> None:
         if len(self.gaps) < MOST_TOLD:
-            lost = entry.record.detail.get("lost")
-            counts = (
-                {kind: count for kind, count in lost.items() if type(count) is int} if isinstance(lost, dict) else {}
-            )
-            self.gaps.append(
-                Gap(seq=entry.seq, at_us=entry.record.at_us, lost=counts, why=entry.record.reason or "not told")
-            )
+            self.gaps.append(_gap(entry))
 
 
 class _Checkpoints:
@@ -93,9 +89,9 @@ class _Checkpoints:
             return None
 
     def _ordered(self) -> Iterator[SignedAt]:
-        size = 0
+        size = -1
         for signed in self._all():
-            self.count += 1
+            self.count += signed.checkpoint.size > size
             if signed.checkpoint.size < size:
                 why = f"a checkpoint over {signed.checkpoint.size} records after one over {size}"
                 self._found.find(signed.file, why, signed.offset)
@@ -292,3 +288,12 @@ class _Verification:
         if uncovered > 0:
             why = f"the last {uncovered} records are not yet covered by a checkpoint"
             self._found.note(name, why, seq=self._checkpoints.covered)
+
+
+def _gap(entry: Entry) -> Gap:
+    """What a gap record admits: counts by kind under `lost`, or the counts of a worker's journal by their own names."""
+    record = entry.record
+    journal = {name: value for name, value in record.detail.items() if name not in _GAP_TIMES}
+    lost = record.detail.get("lost", journal)
+    counts = {name: count for name, count in lost.items() if type(count) is int} if isinstance(lost, dict) else {}
+    return Gap(seq=entry.seq, at_us=record.at_us, lost=counts, why=record.reason or "not told")
