@@ -31,10 +31,11 @@ def read_zone(entry: Entry, faults: Faults) -> PlacedZone | None:
         return None
     fields = Fields(table, faults, f"zone {name!r}", ("networks", "security_level"))
     fields.need("networks")
+    listed = fields.listing("networks")
+    if listed == ():
+        faults.add(fields.place("networks"), f"zone {name!r} has no network", "add one, such as 10.20.10.0/24")
     networks = tuple(
-        (network, item.place)
-        for item in fields.listing("networks") or ()
-        if (network := network_of(item, faults)) is not None
+        (network, item.place) for item in listed or () if (network := network_of(item, faults)) is not None
     )
     return PlacedZone(
         zone=Zone(

@@ -1,0 +1,120 @@
+"""What the tests of the policy share: a small plant, its subjects, and operations on it."""
+
+from __future__ import annotations
+
+from penstock.model import (
+    Asset,
+    Binding,
+    Factor,
+    Operation,
+    OperationClass,
+    Request,
+    Service,
+    Site,
+    Subject,
+    SubjectKind,
+    Target,
+    Zone,
+)
+from penstock.policy import Policy, accept, parse
+
+INVENTORY = """\
+site: plant
+domain: plant.ot
+overlay: 100.64.0.0/16
+zones:
+  control: {networks: [10.20.0.0/24], security_level: 2}
+  cell: {networks: [10.20.10.0/24]}
+assets:
+  scada-1: {zone: control, role: scada, address: 10.20.0.12, mac: "00:1d:9c:00:00:12"}
+  hmi-1: {zone: control, role: hmi, address: 10.20.0.13}
+  plc-1:
+    zone: cell
+    role: plc
+    address: 10.20.10.11
+    services: {modbus: 502, web: {protocol: https, port: 443}}
+  plc-2: {zone: cell, role: plc, address: 10.20.10.12, handles_cui: true, services: {modbus: 502, s7comm: 102}}
+"""
+
+CLASSES = OperationClass
+
+
+def policy_of(conduits: str, revision: int = 7) -> Policy:
+    """The plant with these conduits (YAML, indented by nothing)."""
+    indented = "".join(f"  {line}\n" for line in conduits.splitlines())
+    return accept(parse({"site.yaml": f"{INVENTORY}conduits:\n{indented}"}), revision)
+
+
+def person(*groups: str, name: str = "alice", factors: tuple[Factor, ...] = (Factor.PASSWORD, Factor.TOTP)) -> Subject:
+    """Somebody who signed in."""
+    return Subject(name=name, kind=SubjectKind.PERSON, groups=frozenset(groups), factors=frozenset(factors))
+
+
+def machine(name: str = "scada-1", role: str = "scada", zone: str = "control") -> Subject:
+    """A machine of the inventory."""
+    return Subject(name=name, kind=SubjectKind.MACHINE, role=role, zone=zone, factors=frozenset({Factor.ADDRESS}))
+
+
+def target(
+    operation_class: OperationClass,
+    first: int,
+    count: int = 1,
+    values: tuple[int, ...] | None = None,
+    table: str = "holding_registers",
+) -> Target:
+    """A range of one table."""
+    return Target(operation_class=operation_class, table=table, first=first, count=count, values=values)
+
+
+def operation(*targets: Target, classes: tuple[OperationClass, ...] = (), protocol: str = "modbus") -> Operation:
+    """An operation of the classes of its targets, and of more `classes`."""
+    every = tuple(dict.fromkeys([*(item.operation_class for item in targets), *classes]))
+    return Operation(protocol=protocol, classes=every, code="6", name="an operation", targets=targets)
+
+
+def write(first: int, *values: int, table: str = "holding_registers") -> Operation:
+    """A write of these values from `first` on."""
+    return operation(target(CLASSES.WRITE, first, len(values), values, table))
+
+
+def read(first: int, count: int = 1, table: str = "holding_registers") -> Operation:
+    """A read of a range."""
+    return operation(target(CLASSES.READ, first, count, table=table))
+
+
+def asking(
+    subject: Subject,
+    asked: Operation | None,
+    asset: str = "plc-1",
+    protocol: str = "modbus",
+    binding: Binding = Binding.ADDRESS,
+    *,
+    has_tls: bool = False,
+) -> Request:
+    """A request."""
+    return Request(subject=subject, asset=asset, protocol=protocol, operation=asked, binding=binding, has_tls=has_tls)
+
+
+def bare_site() -> Site:
+    """The plant without conduits, as values."""
+    modbus = Service(name="modbus", protocol="modbus", port=502)
+    return Site(
+        name="plant",
+        domain="plant.ot",
+        overlay="100.64.0.0/16",
+        zones=(Zone(name="cell", networks=("10.20.10.0/24",)), Zone(name="control", networks=("10.20.0.0/24",))),
+        assets=(
+            Asset(name="scada-1", zone="control", role="scada", address="10.20.0.12", overlay="100.64.0.12"),
+            Asset(
+                name="plc-1", zone="cell", role="plc", address="10.20.10.11", overlay="100.64.10.11", services=(modbus,)
+            ),
+            Asset(
+                name="plc-2",
+                zone="cell",
+                role="drive",
+                address="10.20.10.12",
+                overlay="100.64.10.12",
+                services=(modbus,),
+            ),
+        ),
+    )
