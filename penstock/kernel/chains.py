@@ -67,6 +67,8 @@ CHAINS = {
     "dial": "",
     "fence": "",
     "refuse": "",
+    "refuse_own": "",
+    "tell": "",
 }
 
 _BODY = Template("""\
@@ -174,26 +176,34 @@ tproxy ip to 127.0.0.1:$proxy_port accept
     ct mark & $grant @standing accept
     icmp type { destination-unreachable, time-exceeded } accept
     meta l4proto tcp ct mark & $upstream != 0 counter name cut reject with tcp reset
-    goto refuse
+    goto refuse_own
   }
   chain dial {                         # the mark says under which grant, `dials` says where that grant leads
     ct mark set meta mark & $dialled
-    ct mark & $upstream == 0 goto refuse
+    ct mark & $upstream == 0 goto refuse_own
     meta mark set meta mark & $grant
     ip daddr . meta l4proto . th dport . meta mark @dials return
     ip daddr . meta l4proto . th dport . meta mark @standing_dials return
-    goto refuse
+    goto refuse_own
   }
   chain fence {                        # a worker that hung must not deliver stale commands when it wakes up
     meta mark set $worker
     meta mark @alive return
     counter name fenced reject with tcp reset
   }
-  chain refuse {                       # counted always, told to the enforcer at a bounded rate per source
-    counter name refused
-    update @noisy { ip saddr limit rate over 50/second burst 200 packets } drop
-    limit rate 1000/second burst 2000 packets log group 1 snaplen 96
+  chain refuse {
+    jump tell
     drop
+  }
+  chain refuse_own {                   # a process of the gate is told at once
+    jump tell
+    meta l4proto tcp reject with tcp reset
+    drop
+  }
+  chain tell {                         # counted always, told to the enforcer at a bounded rate per source
+    counter name refused
+    update @noisy { ip saddr limit rate over 50/second burst 200 packets } return
+    limit rate 1000/second burst 2000 packets log group 1 snaplen 96
   }
 """)
 

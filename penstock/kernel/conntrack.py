@@ -123,6 +123,7 @@ class ConnectionEvents:
         self._socket = NetlinkSocket(
             receive_bytes=EVENT_BUFFER_BYTES, groups=(_NEW_GROUP, _UPDATE_GROUP, _DESTROY_GROUP)
         )
+        self._socket.only_listen()
 
     def fileno(self) -> int:
         """The descriptor, for an event loop."""

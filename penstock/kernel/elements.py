@@ -31,6 +31,9 @@ from penstock.model import GRANT_MASK, Grant
 TRANSPORT_NUMBERS = {"tcp": IPPROTO_TCP, "udp": IPPROTO_UDP}
 TRANSPORT_NAMES = {number: name for name, number in TRANSPORT_NUMBERS.items()}
 
+#: How long a worker may be silent, from being armed and from every heartbeat on (the latter is in the table itself).
+DEAD_MAN_MS = 1000
+
 _NEW, _GET, _DELETE = 12, 13, 14  # NFT_MSG_NEWSETELEM and following
 _INET = 1  # NFPROTO_INET
 _KEY, _DATA, _TIMEOUT, _EXPIRATION = 1, 2, 4, 5  # NFTA_SET_ELEM_*
@@ -115,7 +118,7 @@ class Elements:
             "dials": [e.key for e in self.dump("dials") if number_in(e.key[-4:]) == number],
         }
 
-    def arm(self, mark: int, ttl_ms: int = 2000) -> None:
+    def arm(self, mark: int, ttl_ms: int = DEAD_MAN_MS) -> None:
         """Arm the dead-man switch of the worker with this mark; its heartbeat keeps it armed from now on."""
         self._commit(self._renewal("alive", Element(key=mark_bytes(mark), left_ms=ttl_ms)))
 

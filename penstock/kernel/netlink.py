@@ -95,7 +95,10 @@ class NetlinkSocket:
         self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family)
         self.socket.settimeout(_ANSWER_TIMEOUT_S)
         if receive_bytes is not None:
-            self.socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, receive_bytes)
+            try:
+                self.socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, receive_bytes)
+            except PermissionError:  # in a user namespace: as much as net.core.rmem_max allows
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.socket.bind((0, 0))
         for group in groups:
             self.socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
@@ -154,12 +157,16 @@ class NetlinkSocket:
                     raise OSError(number, os.strerror(number))
                 yield body
 
+    def only_listen(self) -> None:
+        """From now on `received` is what this socket is for."""
+        self.socket.setblocking(False)
+
     def received(self) -> bytes | None:
         """The next datagram, or ``None`` when there is none.  For sockets that only listen.
 
         Raises ENOBUFS as `OSError`, once, after the kernel had to throw messages away.
         """
         try:
-            return self.socket.recv(_RECEIVE_BYTES, socket.MSG_DONTWAIT)
+            return self.socket.recv(_RECEIVE_BYTES)
         except BlockingIOError:
             return None

@@ -59,6 +59,7 @@ class RefusalLog:
             self._socket.command(
                 self._socket.message(ULOG_SUBSYSTEM, _CONFIGURE, ACK, AF_INET, attribute(number, value), group)
             )
+        self._socket.only_listen()
 
     def fileno(self) -> int:
         """The descriptor, for an event loop."""

@@ -73,6 +73,7 @@ class Node:
             _call("unshare", _CLONE_NEWNET)
             self.descriptor = os.open(_OWN_NETWORK, os.O_RDONLY | os.O_CLOEXEC)
         self._children: list[subprocess.Popen[Any]] = []
+        self._sockets: list[Socket] = []
         self.ip("link set lo up")
 
     @contextmanager
@@ -107,9 +108,11 @@ class Node:
         return child
 
     def socket(self, family: int = AF_INET, kind: int = SOCK_STREAM, protocol: int = 0) -> Socket:
-        """A socket of this node, usable from any thread and in any event loop."""
+        """A socket of this node, usable from any thread and in any event loop; `close` closes it."""
         with self.entered():
-            return new_socket(family, kind, protocol)
+            made = new_socket(family, kind, protocol)
+        self._sockets = [*(kept for kept in self._sockets if kept.fileno() >= 0), made]
+        return made
 
     def listen(self, address: str, port: int, kind: int = SOCK_STREAM) -> Socket:
         """A socket bound to `address` and `port`, and listening where that means something."""
@@ -141,7 +144,7 @@ class Node:
             Path("/proc/sys", *name.split(".")).write_text(f"{value}\n", encoding="ascii")
 
     def close(self) -> None:
-        """Kill what was started here and give the namespace back."""
+        """Kill what was started here, close the sockets and give the namespace back."""
         for child in self._children:
             if child.poll() is None:
                 child.kill()
@@ -150,6 +153,9 @@ class Node:
                 if stream is not None:
                     stream.close()
         self._children.clear()
+        for opened in self._sockets:
+            opened.close()
+        self._sockets.clear()
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
