@@ -131,7 +131,8 @@ def is_unfinished(rest: bytes, words: list[bytes]) -> bool:
     if not words:
         return b"#frame ".startswith(rest[:7]) and re.fullmatch(rb"[0-9 ]*[0-9a-f]{0,8}", rest[7:]) is not None
     whole = len(words) == 5 and all(word.isdigit() for word in words[1:4])  # noqa: PLR2004
-    return whole and len(rest) < int(words[3]) and rest.count(b"\n") <= int(words[1])
+    body = rest.partition(b"\n")[2]
+    return whole and len(body) < int(words[3]) and body.count(b"\n") < int(words[1])
 
 
 def check_line(line: bytes, seq: int, where: str) -> None:
