@@ -1,0 +1,165 @@
+"""What all flows of one worker share: the grants, the policy in force, the journal, and the flows themselves.
+
+Pure: `penstock.proxy.server` brings the connections, `penstock.proxy.worker` the news from control.  It must never
+let a flow outlive its grant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from penstock.bus import FlowJournal, Journal
+from penstock.model import (
+    Decision,
+    Grant,
+    Json,
+    Operation,
+    Publication,
+    PublishGrant,
+    PublishRevision,
+    Reason,
+    Record,
+    RecordKind,
+    ReplaceGrants,
+    Request,
+    Site,
+    WithdrawGrant,
+)
+from penstock.proxy.inspect import Inspection
+from penstock.proxy.rates import Rates
+from penstock.proxy.refusals import Refusals
+from penstock.proxy.relay import End, Ending, RawRelay, Relay
+from penstock.wire import DECODERS
+
+#: Flows that one worker carries at most: their file descriptors and buffers are reserved for it.
+MAX_FLOWS: Final = 2048
+_MAX_WITHDRAWN: Final = 1024
+
+
+class Judge(Protocol):
+    """The policy of one revision."""
+
+    def judge(self, request: Request) -> Decision:
+        """May this subject do this to this asset?"""
+
+
+class Flow(Protocol):
+    """A flow as the hall sees it."""
+
+    grant: Grant
+    relay: Relay
+
+    def tick(self, now_us: int) -> None:
+        """Some time went by."""
+
+    def end(self, ending: Ending) -> None:
+        """End it now."""
+
+
+class Hall:
+    """The state of one worker.  Times are microseconds since the epoch."""
+
+    def __init__(self, journal: Journal, make_judge: Callable[[Site, int], Judge]) -> None:
+        self.journal = journal
+        self.rates = Rates()
+        self.grants: dict[int, Grant] = {}
+        self.withdrawn: dict[int, Grant] = {}
+        self.flows: set[Flow] = set()
+        self.revision: int | None = None
+        self._make_judge = make_judge
+        self._judge: Judge | None = None
+        self._refusals = Refusals(journal)
+
+    def publish(self, publication: Publication) -> None:
+        """Take over what control says."""
+        if isinstance(publication, PublishRevision):
+            self._judge = self._make_judge(publication.site, publication.revision)
+            self.revision = publication.revision
+            for flow in self.flows:
+                flow.relay.renew(flow.grant)
+        elif isinstance(publication, PublishGrant):
+            self._admit(publication.grant)
+        elif isinstance(publication, WithdrawGrant):
+            self._withdraw(publication.number, _reason(publication.reason))
+        elif isinstance(publication, ReplaceGrants):
+            listed = {grant.number for grant in publication.grants}
+            for number in [number for number in self.grants if number not in listed]:
+                self._withdraw(number, Reason.GRANT_REVOKED)
+            for grant in publication.grants:
+                self._admit(grant)
+
+    def relay(self, grant: Grant, source: str, now_us: int, way: str) -> tuple[Relay, FlowJournal]:
+        """The relay for a new flow of this grant, and its journal, which takes the record of its end."""
+        flow = self.journal.open_flow(grant, source, now_us, way=way)
+        decoder = DECODERS.get(grant.protocol)
+        if not grant.is_inspected or decoder is None:
+            return RawRelay(grant), flow
+        has_tls = way == "tunnel"
+
+        def judge(operation: Operation) -> Decision:
+            return self._decide(grant, operation, has_tls=has_tls)
+
+        return Inspection(grant, decoder(), judge, self.journal, flow, self.rates), flow
+
+    def refuse(self, reason: Reason, source: str, now_us: int, grant: Grant | None = None, **detail: Json) -> None:
+        """Record a flow that was not opened; repetitions within a second are counted."""
+        record = Record(
+            kind=RecordKind.FLOW_REFUSED,
+            at_us=now_us,
+            grant=None if grant is None else grant.number,
+            subject=None if grant is None else grant.subject.name,
+            asset=None if grant is None else grant.asset,
+            protocol=None if grant is None else grant.protocol,
+            reason=reason,
+            detail={"source": source, **detail},
+        )
+        self._refusals.add((reason, source.rpartition(":")[0]), record)
+
+    def tick(self, now_us: int) -> None:
+        """Some time went by: look at every flow."""
+        for flow in list(self.flows):
+            flow.tick(now_us)
+        self._refusals.tick(now_us)
+        self.journal.tick()
+
+    def end_all(self, why: str, now_us: int) -> None:
+        """The worker stops."""
+        for flow in list(self.flows):
+            flow.end(Ending(End.GATE, Reason.INSPECTION_UNAVAILABLE, why))
+        self._refusals.tick(now_us, is_last=True)
+
+    def _decide(self, grant: Grant, operation: Operation, *, has_tls: bool) -> Decision:
+        assert self._judge is not None, "no listener is open before there is a revision"
+        return self._judge.judge(
+            Request(
+                subject=grant.subject,
+                asset=grant.asset,
+                protocol=grant.protocol,
+                operation=operation,
+                binding=grant.binding,
+                has_tls=has_tls,
+            )
+        )
+
+    def _admit(self, grant: Grant) -> None:
+        self.grants[grant.number] = grant
+        self.withdrawn.pop(grant.number, None)
+        for flow in self.flows:
+            if flow.grant.number == grant.number:
+                flow.grant = grant
+                flow.relay.renew(grant)
+
+    def _withdraw(self, number: int, reason: Reason) -> None:
+        grant = self.grants.pop(number, None)
+        if grant is not None:
+            self.withdrawn[number] = grant
+            if len(self.withdrawn) > _MAX_WITHDRAWN:
+                del self.withdrawn[next(iter(self.withdrawn))]
+        for flow in [flow for flow in self.flows if flow.grant.number == number]:
+            flow.end(Ending(End.GATE, reason))
+
+
+def _reason(text: str) -> Reason:
+    """Control's reason, if it is one of the closed set."""
+    return Reason(text) if text in set(Reason) else Reason.GRANT_REVOKED

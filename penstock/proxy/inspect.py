@@ -1,0 +1,257 @@
+"""An inspected flow: every request is judged and written down before it is forwarded.
+
+Pure: bytes and time come in, an `Effect` goes out; rows go through the journal it is given.  What was judged is what
+is forwarded, byte for byte.  A request that is refused gets the protocol's own answer, is recorded, and never reaches
+the asset; the flow goes on.  It must never forward a request without a row in the journal, except for safety-critical
+grants, whose declared failure mode is to go on: then it is counted.
+
+A request costs a few dictionary look-ups when the same bytes (but for the transaction number) were judged before in
+this flow, and the verdict depends on nothing else.  A new revision, and a renewed grant, forget all verdicts.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from penstock.bus import FlowJournal, Journal, Outcome
+from penstock.model import Decision, Grant, Malformed, Operation, Reason
+from penstock.proxy.rates import Rates
+from penstock.proxy.refusals import OperationRefusals
+from penstock.proxy.relay import Effect, End, Ending, expiry_us
+from penstock.wire import Decoder, Frame, Side, WrongProtocol
+
+#: Requests that may wait for an answer at a time; few assets take more than a handful.
+MAX_UNDER_WAY: Final = 64
+#: Verdicts that are remembered for a flow.
+MAX_VERDICTS: Final = 1024
+#: A client that waits longer for an answer has given up long ago (usual time-outs are 1 to 3 s).
+ANSWER_US: Final = 5_000_000
+#: Messages have 260 bytes: half of one is a second half on its way, or an attack on the gate's patience.
+HALF_MESSAGE_US: Final = 5_000_000
+_CLIENT: Final = Side.CLIENT
+_ASSET: Final = Side.ASSET
+
+#: Tag of the row (0: none could be written), ordinal, time.
+_Asked = tuple[int, int, int]
+
+
+class Inspection:
+    """One inspected flow under `grant`."""
+
+    def __init__(
+        self,
+        grant: Grant,
+        decoder: Decoder,
+        judge: Callable[[Operation], Decision],
+        journal: Journal,
+        flow: FlowJournal,
+        rates: Rates,
+    ) -> None:
+        self.frames = 0
+        self._grant, self._decoder, self._judge, self._flow, self._rates = grant, decoder, judge, flow, rates
+        self._feed, self._row = decoder.feed, flow.judged
+        self._refusals = OperationRefusals(grant, journal, flow)
+        self._live_until_us = expiry_us(grant)
+        #: Tags of rows, by what is asked: `_free` where nothing but that decides, `_tags` for every announced one.
+        self._free: dict[bytes, int] = {}
+        self._tags: dict[tuple[bytes, str | None], int] = {}
+        self._indexes = 0
+        self._under_way: dict[int, _Asked] = {}
+        self._doubled: dict[int, deque[_Asked]] = {}
+        self._late: dict[int, None] = {}
+        self._half_since_us = {_CLIENT: 0, _ASSET: 0}
+        flow.under_way = self._rows_under_way
+
+    @property
+    def refused(self) -> int:
+        """How many requests were refused."""
+        return self._refusals.count
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the asset still owes answers."""
+        return bool(self._under_way)
+
+    def from_client(self, data: bytes, now_us: int) -> Effect:
+        """Judge what the client sent.  One whole request that was judged before takes the short way."""
+        try:
+            frames = self._feed(_CLIENT, data)
+        except Malformed as error:
+            return Effect(ending=_broken(error))
+        if len(frames) == 1:
+            frame = frames[0]
+            tag = self._free.get(frame.what)
+            under_way = self._under_way
+            if (
+                tag is not None
+                and frame.data is data
+                and now_us < self._live_until_us
+                and len(under_way) < MAX_UNDER_WAY
+                and frame.exchange not in under_way
+                and not self._doubled
+                and self._row(tag, self.frames, now_us)
+            ):
+                under_way[frame.exchange] = (tag, self.frames, now_us)
+                self.frames += 1
+                return Effect(data)
+        return self._judge_frames(frames, now_us)
+
+    def from_asset(self, data: bytes, now_us: int) -> Effect:
+        """Match what the asset sent to what was asked of it."""
+        try:
+            frames = self._feed(_ASSET, data)
+        except Malformed as error:
+            return Effect(ending=_broken(error))
+        if len(frames) == 1 and not self._doubled:
+            frame = frames[0]
+            if frame.data is data and now_us < self._live_until_us:
+                asked = self._under_way.pop(frame.exchange, None)
+                if asked is not None:
+                    latency_us = now_us - asked[2]
+                    self._flow.answered(asked[1], frame.is_refusal, latency_us if latency_us > 0 else 0)  # noqa: FURB136
+                    return Effect(b"", data)
+        return self._match_frames(frames, now_us)
+
+    def tick(self, now_us: int) -> Ending | None:
+        """Expiry, half messages, requests without an answer, refusals that were only counted."""
+        self._refusals.tick(now_us)
+        for exchange, asked in list(self._under_way.items()):
+            if now_us - asked[2] >= ANSWER_US:
+                self._pop(exchange)
+                self._flow.answered(asked[1], Outcome.UNANSWERED, 0)
+                self._late[exchange] = None
+                if len(self._late) > MAX_UNDER_WAY:
+                    del self._late[next(iter(self._late))]
+        if now_us >= self._live_until_us:
+            return Ending(End.GATE, Reason.GRANT_EXPIRED)
+        if any(since and now_us - since >= HALF_MESSAGE_US for since in self._half_since_us.values()):
+            return Ending(End.GATE, Reason.MALFORMED, "half a message, and then nothing")
+        return None
+
+    def renew(self, grant: Grant) -> None:
+        """Forget every verdict; the grant's expiry may have moved."""
+        self._grant = grant
+        self._live_until_us = expiry_us(grant)
+        self._free.clear()
+        self._tags.clear()
+
+    def settle(self, now_us: int) -> None:
+        """Nothing that is under way will be answered."""
+        for _, ordinal, _ in self._rows_under_way():
+            self._flow.answered(ordinal, Outcome.UNANSWERED, 0)
+        self._under_way.clear()
+        self._doubled.clear()
+        self._refusals.tick(now_us, is_last=True)
+
+    def _judge_frames(self, frames: Iterable[Frame], now_us: int) -> Effect:
+        if now_us >= self._live_until_us:
+            return Effect(ending=Ending(End.GATE, Reason.GRANT_EXPIRED))
+        to_asset, to_client, count = [], [], 0
+        for frame in frames:
+            count += 1
+            reason = self._consider(frame, now_us)
+            if reason is None:
+                to_asset.append(frame.data)
+            else:
+                to_client.append(self._decoder.refuse(frame, reason))
+        return Effect(b"".join(to_asset), b"".join(to_client), self._hold(_CLIENT, count, now_us))
+
+    def _consider(self, frame: Frame, now_us: int) -> Reason | None:
+        """Judge one request and write its row; the reason why it is not forwarded, or ``None``."""
+        try:
+            operation = frame.operation
+        except Malformed as error:
+            return self._refusals.add(frame, Reason.MALFORMED, now_us, why=str(error))
+        if len(self._under_way) + sum(map(len, self._doubled.values())) >= MAX_UNDER_WAY:
+            return self._refusals.add(frame, Reason.TOO_MANY_IN_FLIGHT, now_us, operation)
+        decision = self._judge(operation)
+        if not decision.is_allowed:
+            return self._refusals.add(frame, decision.reason, now_us, operation, decision)
+        if decision.charges and (charge := self._rates.admit(decision.charges, now_us)):
+            why = f"at most {charge.count} in {charge.period_s} s"
+            return self._refusals.add(frame, Reason.RATE_EXCEEDED, now_us, operation, decision, why)
+        tag = self._tag(frame, operation, decision)
+        if tag is None or not self._row(tag, self.frames, now_us):
+            if not self._grant.is_safety_critical:
+                return self._refusals.add(frame, Reason.EVIDENCE_UNAVAILABLE, now_us, operation, decision)
+            self._flow.passed()
+            tag = 0
+        self._expect(frame.exchange, (tag, self.frames, now_us))
+        self.frames += 1
+        return None
+
+    def _tag(self, frame: Frame, operation: Operation, decision: Decision) -> int | None:
+        """The tag of this operation's rows; it is announced when it is asked for the first time."""
+        key = (frame.what, decision.conduit)
+        tag = self._tags.get(key)
+        if tag is None:
+            if len(self._tags) >= MAX_VERDICTS:
+                self._tags.clear()
+                self._free.clear()
+            tag = self._flow.define(self._indexes, operation, decision.conduit, frame.data)
+            if tag is None:
+                return None
+            self._indexes += 1
+            self._tags[key] = tag
+        if not decision.charges:
+            self._free[frame.what] = tag
+        return tag
+
+    def _match_frames(self, frames: Iterable[Frame], now_us: int) -> Effect:
+        if now_us >= self._live_until_us:
+            return Effect(ending=Ending(End.GATE, Reason.GRANT_EXPIRED))
+        to_client: list[bytes] = []
+        count = 0
+        for frame in frames:
+            count += 1
+            asked = self._pop(frame.exchange)
+            if asked is not None:
+                self._flow.answered(asked[1], frame.is_refusal, max(0, now_us - asked[2]))
+            elif frame.exchange in self._late:
+                del self._late[frame.exchange]
+            else:
+                why = "the asset answered what it was not asked"
+                return Effect(b"", b"".join(to_client), Ending(End.GATE, Reason.MALFORMED, why))
+            to_client.append(frame.data)
+        return Effect(b"", b"".join(to_client), self._hold(_ASSET, count, now_us))
+
+    def _hold(self, side: Side, count: int, now_us: int) -> Ending | None:
+        """Note since when half a message is held, and let the decoder say whether it can become a whole one."""
+        if not self._decoder.pending(side):
+            self._half_since_us[side] = 0
+            return None
+        if count or not self._half_since_us[side]:
+            self._half_since_us[side] = now_us
+        try:
+            self._feed(side, b"")
+        except Malformed as error:
+            return _broken(error)
+        return None
+
+    def _expect(self, exchange: int, asked: _Asked) -> None:
+        """Wait for an answer.  Some clients use a transaction number again before it is answered: first come first."""
+        if exchange in self._under_way:
+            self._doubled.setdefault(exchange, deque()).append(asked)
+        else:
+            self._under_way[exchange] = asked
+
+    def _pop(self, exchange: int) -> _Asked | None:
+        asked = self._under_way.pop(exchange, None)
+        more = self._doubled.get(exchange)
+        if more:
+            self._under_way[exchange] = more.popleft()
+            if not more:
+                del self._doubled[exchange]
+        return asked
+
+    def _rows_under_way(self) -> Iterator[_Asked]:
+        yield from self._under_way.values()
+        for more in self._doubled.values():
+            yield from more
+
+
+def _broken(error: Malformed) -> Ending:
+    reason = Reason.WRONG_PROTOCOL if isinstance(error, WrongProtocol) else Reason.MALFORMED
+    return Ending(End.GATE, reason, str(error))

@@ -1,0 +1,112 @@
+"""Records of what was refused: the first of a kind at once and in full, its repetitions as a count once a second.
+
+Pure.  So nobody can fill the evidence, or the disk below it, by asking for what he must not have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import msgspec
+
+from penstock.bus import FlowJournal, Journal
+from penstock.model import Decision, Grant, Json, Operation, Reason, Record, RecordKind
+from penstock.wire import Frame
+
+_WINDOW_US: Final = 1_000_000
+#: Kinds of refusal that are recorded in full within one window; of the others the first one stands for all.
+_MAX_KINDS: Final = 20
+
+
+class Refusals:
+    """Records by kind; what is repeated within a second is counted."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._since_us = 0
+        self._repeated: dict[object, tuple[Record, int]] = {}
+
+    def add(self, kind: object, record: Record) -> None:
+        """Write `record`, or count it when its `kind` was written less than a second ago."""
+        if kind not in self._repeated and len(self._repeated) >= _MAX_KINDS:
+            kind = None
+        found = self._repeated.get(kind)
+        if found is not None:
+            self._repeated[kind] = found[0], found[1] + 1
+            return
+        if not self._repeated:
+            self._since_us = record.at_us
+        self._repeated[kind] = record, 0
+        self._journal.record(record)
+
+    def tick(self, now_us: int, *, is_last: bool = False) -> None:
+        """Write the counts when the second is over."""
+        if not self._repeated or (now_us - self._since_us < _WINDOW_US and not is_last):
+            return
+        repeated, self._repeated = self._repeated, {}
+        for record, count in repeated.values():
+            if count:
+                self._journal.record(replace(record, at_us=now_us, detail=record.detail | {"count": count}))
+
+
+class OperationRefusals:
+    """The refused requests of one flow."""
+
+    def __init__(self, grant: Grant, journal: Journal, flow: FlowJournal) -> None:
+        self.count = 0
+        self._grant, self._flow = grant, flow
+        self._refusals = Refusals(journal)
+
+    def add(
+        self,
+        frame: Frame,
+        reason: Reason,
+        now_us: int,
+        operation: Operation | None = None,
+        decision: Decision | None = None,
+        why: str = "",
+    ) -> Reason:
+        """Record that this request was not forwarded; gives the reason back."""
+        self.count += 1
+        detail: dict[str, Json] = {
+            "flow": self._flow.number,
+            "source": self._flow.source,
+            "data": frame.data.hex(),
+            "why": why,
+        }
+        if operation is not None:
+            detail |= {
+                "code": operation.code,
+                "name": operation.name,
+                "unit": operation.unit,
+                "targets": [
+                    {
+                        "table": target.table,
+                        "first": target.first,
+                        "count": target.count,
+                        "values": None if target.values is None else list(target.values),
+                    }
+                    for target in operation.targets
+                ],
+            }
+        if decision is not None:
+            misses: list[Json] = msgspec.to_builtins(list(decision.misses))
+            detail |= {"conduit": decision.conduit, "revision": decision.revision, "misses": misses}
+        record = Record(
+            kind=RecordKind.OPERATION_REFUSED,
+            at_us=now_us,
+            grant=self._grant.number,
+            subject=self._grant.subject.name,
+            asset=self._grant.asset,
+            protocol=self._grant.protocol,
+            operation=None if operation is None else operation.title,
+            reason=reason,
+            detail=detail,
+        )
+        self._refusals.add((reason, frame.what), record)
+        return reason
+
+    def tick(self, now_us: int, *, is_last: bool = False) -> None:
+        """Write the counts when the second is over."""
+        self._refusals.tick(now_us, is_last=is_last)

@@ -1,0 +1,113 @@
+"""What both kinds of flow have in common: bytes in, and what is to be done with them out.
+
+Pure.  `penstock.proxy.inspect` is the kind that reads what it forwards; `RawRelay` forwards what it cannot read, for
+services that are enforced on addresses and ports.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from penstock.model import Grant, Reason
+
+#: No expiry: later than any clock.
+NEVER_US = 1 << 62
+
+
+class End(StrEnum):
+    """Who or what ended a flow."""
+
+    CLIENT = "client"
+    ASSET = "asset"
+    GATE = "gate"
+    IDLE = "idle"
+    UNREACHABLE = "asset_unreachable"
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """How a flow ended; `reason` is set when the gate ended it, `why` says more to people."""
+
+    by: End
+    reason: Reason | None = None
+    why: str = ""
+
+
+class Effect(msgspec.Struct, gc=False):
+    """What to write to either end, and whether the flow ends after that."""
+
+    to_asset: bytes = b""
+    to_client: bytes = b""
+    ending: Ending | None = None
+
+
+class Relay(Protocol):
+    """One flow between a client and an asset.  Times are microseconds since the epoch."""
+
+    @property
+    def frames(self) -> int:
+        """How many requests were forwarded."""
+
+    @property
+    def refused(self) -> int:
+        """How many requests were refused."""
+
+    def from_client(self, data: bytes, now_us: int) -> Effect:
+        """What follows from bytes of the client."""
+
+    def from_asset(self, data: bytes, now_us: int) -> Effect:
+        """What follows from bytes of the asset."""
+
+    def tick(self, now_us: int) -> Ending | None:
+        """What follows from time alone.  Call it some times a second."""
+
+    def renew(self, grant: Grant) -> None:
+        """The grant was published again, or the policy was: nothing that was decided before holds."""
+
+    def settle(self, now_us: int) -> None:
+        """The flow has ended: write down what is still open."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the asset still owes answers."""
+
+
+def expiry_us(grant: Grant) -> int:
+    """When the grant ends."""
+    return NEVER_US if grant.expires_at_us is None else grant.expires_at_us
+
+
+class RawRelay:
+    """Forwards everything while its grant lives."""
+
+    def __init__(self, grant: Grant) -> None:
+        self.frames = self.refused = 0
+        self._live_until_us = expiry_us(grant)
+
+    def from_client(self, data: bytes, now_us: int) -> Effect:
+        """Bytes for the asset."""
+        ending = self.tick(now_us)
+        return Effect(data) if ending is None else Effect(ending=ending)
+
+    def from_asset(self, data: bytes, now_us: int) -> Effect:
+        """Bytes for the client."""
+        ending = self.tick(now_us)
+        return Effect(b"", data) if ending is None else Effect(ending=ending)
+
+    def tick(self, now_us: int) -> Ending | None:
+        """The grant may have expired."""
+        return None if now_us < self._live_until_us else Ending(End.GATE, Reason.GRANT_EXPIRED)
+
+    def renew(self, grant: Grant) -> None:
+        """The grant's expiry may have moved."""
+        self._live_until_us = expiry_us(grant)
+
+    def settle(self, now_us: int) -> None:
+        """There is nothing open."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Nobody knows."""
+        return True

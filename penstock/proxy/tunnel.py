@@ -1,0 +1,67 @@
+"""The first line of a tunnel: which grant the flow is for, and what the gate answers.
+
+Pure.  After the TLS handshake the client sends ``{"grant": 12}`` and a line feed, 512 bytes at most; the gate answers
+``{"ok": true}`` or ``{"refused": "grant_revoked"}`` and closes.  A grant that does not exist and one that belongs to
+another certificate look alike: numbers are easy to guess and must tell nothing.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Final
+
+import msgspec
+
+from penstock.model import Binding, Grant, Malformed, Reason
+
+#: The name of the protocol in TLS (ALPN, RFC 7301): nothing else is spoken on these listeners.
+ALPN: Final = "penstock/1"
+MAX_PREFACE_BYTES: Final = 512
+ACCEPTED: Final = b'{"ok": true}\n'
+
+
+class _Preface(msgspec.Struct, forbid_unknown_fields=True):
+    grant: int
+
+
+_decode = msgspec.json.Decoder(_Preface).decode
+
+
+def split_preface(received: bytes) -> tuple[bytes, bytes] | None:
+    """The first line and what came after it, ``None`` while it is incomplete.  Raises `Malformed` when too long."""
+    line, feed, rest = received.partition(b"\n")
+    if len(line) >= MAX_PREFACE_BYTES:
+        raise Malformed(f"the first line of a tunnel is longer than {MAX_PREFACE_BYTES} bytes")
+    return (line, rest) if feed else None
+
+
+def grant_number(line: bytes) -> int:
+    """The grant that the client asks for.  Raises `Malformed`."""
+    try:
+        return _decode(line).grant
+    except msgspec.MsgspecError as error:
+        raise Malformed(f"not the first line of a tunnel: {error}") from error
+
+
+def refusal(reason: Reason) -> bytes:
+    """The answer to a client whose flow is not opened."""
+    return msgspec.json.encode({"refused": reason.value}) + b"\n"
+
+
+def find_grant(
+    number: int, certificate: bytes, live: Mapping[int, Grant], withdrawn: Mapping[int, Grant], now_us: int
+) -> Grant | Reason:
+    """The grant of that number, if it is live and bound to this certificate (DER); else the reason why not."""
+    known = live.get(number) or withdrawn.get(number)
+    fingerprint = sha256(certificate).hexdigest()
+    owner = known.certificate if known is not None and known.binding is Binding.CERTIFICATE else None
+    is_owner = hmac.compare_digest(fingerprint, owner or "0" * len(fingerprint))
+    if known is None or not is_owner:
+        return Reason.GRANT_UNKNOWN
+    if number not in live:
+        return Reason.GRANT_REVOKED
+    if known.expires_at_us is not None and now_us >= known.expires_at_us:
+        return Reason.GRANT_EXPIRED
+    return known

@@ -1,0 +1,108 @@
+"""I/O: the worker's process: takes policy and grants from control, beats, and opens its doors once there is a policy.
+
+When control is gone it goes on deciding by the last revision, and tries to reach control for ever.  It must never
+beat without a revision, for a beat says "send flows to me".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import resource
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from penstock.bus import Capability, Journal, Link, Message, RingWriter, connect, keep_only
+from penstock.model import (
+    FIRST_WORKER_MARK,
+    Done,
+    Failed,
+    GateSettings,
+    Hello,
+    Malformed,
+    PublishGrant,
+    PublishRevision,
+    ReplaceGrants,
+    Site,
+    Unavailable,
+    WithdrawGrant,
+)
+from penstock.proxy.doors import TunnelDoor, open_transparent, open_tunnel, serve_transparent, tunnel_context
+from penstock.proxy.hall import Hall, Judge
+from penstock.proxy.server import SO_MARK, Clock, Office
+
+JOURNAL_NAME: Final = "worker-1.ring"
+#: The kernel's dead-man switch waits for a second (docs: data plane), so four beats may be lost.
+BEAT_S: Final = 0.2
+_RECONNECT_S: Final = 0.2
+#: Frames hold no references and rows are integers, so hardly anything of a flow needs the collector; the default
+#: thresholds would walk the policy again and again.
+_GC_THRESHOLDS: Final = (20_000, 50, 100)
+
+
+async def run(settings: GateSettings, compile: Callable[[Site, int], Judge]) -> None:  # noqa: A002 - what it does
+    """Be the worker until cancelled.  `compile` makes a judge out of a site and its revision."""
+    _raise_descriptor_limit()
+    keep_only(Capability.NET_ADMIN)
+    clock = Clock()
+    ring = RingWriter(Path(settings.run_dir) / JOURNAL_NAME)
+    hall = Hall(Journal(ring, clock.now_us()), compile)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
+    try:
+        async with asyncio.TaskGroup() as group:
+            office = Office(hall=hall, clock=clock, group=group)
+            has_revision = asyncio.Event()
+            group.create_task(_follow_control(Path(settings.run_dir) / "control.sock", hall, has_revision))
+            group.create_task(_beat(settings, hall, clock))
+            await has_revision.wait()
+            group.create_task(serve_transparent(office, open_transparent(settings.place)))
+            if settings.tunnel:
+                door = TunnelDoor(office, tunnel_context(Path(settings.state_dir) / "keys"))
+                for listener in settings.tunnel:
+                    group.create_task(door.serve(open_tunnel(listener)))
+    finally:
+        hall.end_all("the worker stopped", clock.now_us())
+
+
+async def _follow_control(path: Path, hall: Hall, has_revision: asyncio.Event) -> None:
+    """Take over what control publishes, for ever."""
+
+    async def receive(_: Link, message: Message) -> Done | Failed | None:
+        if not isinstance(message, PublishRevision | PublishGrant | WithdrawGrant | ReplaceGrants):
+            return Failed(why=f"a worker does not take {type(message).__name__}")
+        hall.publish(message)
+        if hall.revision is not None:
+            has_revision.set()
+        return Done()
+
+    while True:
+        with suppress(Unavailable, Malformed, OSError):
+            link = await connect(path, receive)
+            link.send(Hello(role="worker", mark=FIRST_WORKER_MARK))
+            await link.run()
+        await asyncio.sleep(_RECONNECT_S)
+
+
+async def _beat(settings: GateSettings, hall: Hall, clock: Clock) -> None:
+    """Beat in the journal always, and towards the kernel while there is a revision."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as beating:
+        beating.setblocking(False)
+        beating.setsockopt(socket.SOL_SOCKET, SO_MARK, FIRST_WORKER_MARK)
+        while True:
+            clock.set()
+            if hall.revision is not None:
+                with suppress(OSError):  # the kernel's rule drops the beat after counting it: EPERM
+                    beating.sendto(b"", ("127.0.0.1", settings.place.beat_port))
+            hall.tick(clock.now_us())
+            await asyncio.sleep(BEAT_S)
+
+
+def _raise_descriptor_limit() -> None:
+    """Every flow has two connections."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
