@@ -118,7 +118,7 @@ ASSETS = [
     ),
     ("{zone: cell, role: plc, address: 10.20.10.13, services: {a: 1, b: »1}}", "'a' and 'b' share tcp/1", "keep"),
     (
-        "{zone: cell, role: a, address: 10.20.10.13, services: {m: {protocol: x, port: 1}, »y: {protocol: m, port: 2}}}",
+        "{zone: cell, role: a, address: 10.20.10.9, services: {m: {protocol: x, port: 1}, »y: {protocol: m, port: 2}}}",
         "the name of service 'm' is the protocol of service 'y'",
         "another name",
     ),
