@@ -1,5 +1,5 @@
 """``python -m penstock``: the same as the ``penstock`` command."""
 
-from penstock.cli.main import main
+from penstock.cli import main
 
 raise SystemExit(main())

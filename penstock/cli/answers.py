@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from penstock.model import Json
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AboutGate:
@@ -115,7 +113,7 @@ class AddedSubject:
     """``POST /admin/subjects``: the code with which the person enrols, once."""
 
     code: str
-    expires_at: Json = None
+    expires_at: str | None = None
 
 
 def moment(text: str) -> datetime:

@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import httpx2
@@ -41,8 +41,9 @@ _UNAUTHENTICATED, _FORBIDDEN, _TOO_MANY, _SERVER_FAILED = 401, 403, 429, 500
 class _Http:
     """One HTTP client, and the errors of `penstock.model` in place of its own."""
 
-    def __init__(self, client: httpx2.Client, where: str) -> None:
-        self._client, self._where = client, where
+    def __init__(self, client: httpx2.Client, where: str, sign_in_hint: str = "") -> None:
+        """`sign_in_hint` is what to do where the gate does not know the caller (any more)."""
+        self._client, self._where, self._sign_in_hint = client, where, sign_in_hint
 
     def __enter__(self) -> Self:
         return self
@@ -65,11 +66,19 @@ class _Http:
 
     def _answer(self, kind: type[T], method: str, path: str, body: Mapping[str, Json] | None = None) -> T:
         response = self._ask(method, path, body)
-        _raise_for(response, self._where)
+        self._expect_done(response)
         return _decoded(kind, response, self._where)
 
     def _order(self, method: str, path: str, body: Mapping[str, Json] | None = None) -> None:
-        _raise_for(self._ask(method, path, body), self._where)
+        self._expect_done(self._ask(method, path, body))
+
+    def _expect_done(self, response: httpx2.Response) -> None:
+        try:
+            _raise_for(response, self._where)
+        except Unauthenticated as error:
+            if self._sign_in_hint:
+                error.add_note(self._sign_in_hint)
+            raise
 
 
 class Gate(_Http):
@@ -81,7 +90,8 @@ class Gate(_Http):
     def __init__(self, url: str, ca_pem: str, token: str | None = None) -> None:
         """`url` is ``https://HOST:PORT``; `ca_pem` the only authority that is believed."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        super().__init__(_https(url, verifying(ca_pem), headers), where=url)
+        hint = "penstock login" if token else ""
+        super().__init__(_https(url, verifying(ca_pem), headers), where=url, sign_in_hint=hint)
 
     def about(self) -> AboutGate:
         """Which gate this is."""
@@ -116,7 +126,7 @@ class Gate(_Http):
         response = self._ask("POST", "/api/grants", body)
         if response.status_code == _FORBIDDEN:
             return _decoded(Refusal, response, self._where)
-        _raise_for(response, self._where)
+        self._expect_done(response)
         return _decoded(OpenedGrant, response, self._where)
 
     def close_grant(self, number: int) -> None:
@@ -125,7 +135,7 @@ class Gate(_Http):
 
     def live_grants(self) -> frozenset[int]:
         """The numbers of this subject's grants that are still alive."""
-        rows = self._answer(dict[str, list[dict[str, Json]]], "GET", "/api/sessions").get("sessions", [])
+        rows = self._answer(dict[str, list[dict[str, Any]]], "GET", "/api/sessions").get("sessions", [])
         return frozenset(number for row in rows if isinstance(number := row.get("grant"), int))
 
 
@@ -133,6 +143,7 @@ class Admin(_Http):
     """The administrator's API on a local socket: who may open the socket is the administrator."""
 
     def __init__(self, path: Path) -> None:
+        _require_socket(path)
         transport = httpx2.HTTPTransport(uds=str(path))
         client = httpx2.Client(base_url="http://gate", transport=transport, timeout=TIMEOUT_S, trust_env=False)
         super().__init__(client, where=f"the gate at {path}")
@@ -152,11 +163,11 @@ class Admin(_Http):
 
     def apply_revision(self, documents: Mapping[str, str]) -> dict[str, Json]:
         """Make these site documents (name to text) the policy.  Raises `Invalid` with every problem."""
-        return self._answer(dict[str, Json], "POST", "/admin/revisions", {"documents": dict(documents)})
+        return self._answer(dict[str, Any], "POST", "/admin/revisions", {"documents": dict(documents)})
 
     def look(self, noun: str) -> dict[str, Json]:
         """``GET /admin/NOUN``: subjects, grants, revisions or status."""
-        return self._answer(dict[str, Json], "GET", f"/admin/{noun}")
+        return self._answer(dict[str, Any], "GET", f"/admin/{noun}")
 
 
 def first_contact(url: str) -> AboutGate:
@@ -216,6 +227,20 @@ def fingerprint(ca_pem: str) -> str:
 def quoted(name: str) -> str:
     """A name as one segment of a path."""
     return quote(name, safe="")
+
+
+def _require_socket(path: Path) -> None:
+    """Say at once what is wrong with the socket.  Raises `Unavailable`."""
+    try:
+        is_there = path.is_socket()
+    except OSError as error:
+        closed = Unavailable(f"{path} cannot be opened: {error.strerror}")
+        closed.add_note("run this as the user that the gate runs as")
+        raise closed from error
+    if not is_there:
+        silent = Unavailable(f"no gate listens at {path}")
+        silent.add_note("start the gate, or name its admin socket with --socket or PENSTOCK_RUN")
+        raise silent
 
 
 def _https(url: str, context: ssl.SSLContext, headers: Mapping[str, str]) -> httpx2.Client:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,20 +38,19 @@ _NATIVE = {
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add ``connect``."""
-    parser = subparsers.add_parser("connect", help="open a local port to an asset, and keep it until Ctrl-C")
+    parser = subparsers.add_parser(
+        "connect",
+        help="open a local port to an asset, and keep it until Ctrl-C",
+        usage="penstock connect ASSET [--service NAME] [--port N] [--ready-file FILE] [-- COMMAND]",
+        epilog="after --, a command to run with {host} and {port} filled in; its end disconnects",
+    )
     parser.add_argument("asset", metavar="ASSET")
     parser.add_argument("--service", metavar="NAME", help="service or protocol; the asset's first when left out")
     parser.add_argument("--port", type=int, metavar="N", help="local port for this once; 0 takes any free one")
     parser.add_argument(
         "--ready-file", type=Path, metavar="FILE", help="write HOST:PORT there once the port is open; for scripts"
     )
-    parser.add_argument(
-        "command",
-        nargs=argparse.REMAINDER,
-        metavar="-- COMMAND",
-        help="run this, with {host} and {port} filled in, and disconnect when it ends",
-    )
-    parser.set_defaults(run=connect)
+    parser.set_defaults(run=connect, takes_command=True)
 
 
 def connect(arguments: argparse.Namespace) -> int:
@@ -61,6 +61,7 @@ def connect(arguments: argparse.Namespace) -> int:
     gate, ca_pem = place.known_gate()
     context = client_context(verifying(ca_pem), str(place.certificate_path), str(place.key_path))
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_terminated_as_interrupted())
         http = stack.enter_context(Gate(gate.url, ca_pem, sign_in.token))
         # The port first: a grant that cannot be used need not be minted.
         service = _listed_service(http.reach(), arguments.asset, arguments.service)
@@ -77,12 +78,22 @@ def connect(arguments: argparse.Namespace) -> int:
             place=TunnelPlace(host=urlsplit(gate.url).hostname or "", port=answer.tunnel_port, context=context),
             is_alive=lambda: answer.grant in http.live_grants(),
             command=_filled(arguments.command, port),
+            ready=lambda: _announce(answer, port),
         )
-        _announce(answer, port)
         stack.enter_context(_ready_file(arguments.ready_file, port))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             ending = runner.run(Holding(held).run())
     return _report(ending)
+
+
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM unwinds like Ctrl-C also while no event loop runs, so that no grant is left behind."""
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 def _listed_service(rows: tuple[Reachable, ...], asset: str, wanted: str | None) -> str | None:
@@ -129,8 +140,7 @@ def native(protocol: str, port: int) -> str:
 
 
 def _filled(words: list[str], port: int) -> tuple[str, ...]:
-    given = words[1:] if words[:1] == ["--"] else words
-    return tuple(word.replace("{host}", local.HOST).replace("{port}", str(port)) for word in given)
+    return tuple(word.replace("{host}", local.HOST).replace("{port}", str(port)) for word in words)
 
 
 @contextlib.contextmanager

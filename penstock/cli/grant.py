@@ -6,7 +6,7 @@ import argparse
 
 from penstock.cli import admin, output
 
-_COLUMNS = ("grant", "subject", "asset", "service", "binding", "expires_at")
+_COLUMNS = ("number", "subject", "asset", "service", "binding", "expires_at")
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,7 +32,7 @@ def ls(arguments: argparse.Namespace) -> int:
         output.data_json(list(rows))
         return 0
     output.show_table(
-        ("GRANT", "SUBJECT", "ASSET", "SERVICE", "BINDING", "UNTIL"),
+        ("NUMBER", "SUBJECT", "ASSET", "SERVICE", "BINDING", "UNTIL"),
         [
             [(admin.time_cell if column == "expires_at" else admin.cell)(row.get(column)) for column in _COLUMNS]
             for row in rows

@@ -41,6 +41,8 @@ class Held:
     is_alive: Callable[[], bool]
     """Asks the gate; blocks; raises `Unauthenticated` or `Unavailable`."""
     command: tuple[str, ...] = ()
+    ready: Callable[[], None] = lambda: None
+    """Called once connections are accepted and signals are heard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,7 @@ class Holding:
             self._spawn(self._expire())
             if self._held.command:
                 self._spawn(self._run_tool())
+            self._held.ready()
             ending = await self._over
             for task in tuple(self._tasks):
                 task.cancel()

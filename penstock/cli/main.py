@@ -40,9 +40,12 @@ EXIT_REFUSED, EXIT_INVALID, EXIT_UNAUTHENTICATED, EXIT_UNAVAILABLE, EXIT_INTERRU
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    words, command = split_command(sys.argv[1:] if argv is None else argv)
     try:
-        arguments = parser_for(words).parse_args(words)
+        parser = parser_for(words)
+        arguments = parser.parse_args(words, argparse.Namespace(command=command, takes_command=False))
+        if command and not arguments.takes_command:
+            parser.error("this verb runs no command after --")
         run: Callable[[argparse.Namespace], int] = arguments.run
         return run(arguments)
     except SystemExit as end:  # argparse ends so, after a usage error or --help
@@ -57,6 +60,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status_of(error)
 
 
+def split_command(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Our own words, and those after the first ``--``, which are a command line for somebody else."""
+    at = list(words).index("--") if "--" in words else len(words)
+    return list(words[:at]), list(words[at + 1 :])
+
+
 def parser_for(words: Sequence[str]) -> argparse.ArgumentParser:
     """A parser that knows the verb in `words`; all of them where the first word is none."""
     parser = argparse.ArgumentParser(
@@ -66,7 +75,11 @@ def parser_for(words: Sequence[str]) -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(metavar="VERB", required=True)
     first = words[0] if words else ""
     noun = _ELSEWHERE.get(first, first)
-    for name in (noun,) if noun in NOUNS else NOUNS:
+    if noun in NOUNS:
+        names: tuple[str, ...] = (noun,)
+    else:
+        names = () if first == "--version" else NOUNS
+    for name in names:
         importlib.import_module(f"penstock.cli.{name}").register(subparsers)
     return parser
 

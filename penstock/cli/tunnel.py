@@ -26,8 +26,10 @@ OPEN_TIMEOUT_S = 10.0
 #: What may wait here in one direction before its sender is made to wait.
 HIGH_WATER_BYTES = 256 * 1024
 #: A tool that is done sending still gets its answer.  asyncio cannot close one direction of a TLS connection, so the
-#: tunnel stays until the asset closes it, or says nothing for so long.
-LINGER_S = 5.0
+#: tunnel stays until the asset closes it or is silent for so long; no longer, for controllers have few connections.
+LINGER_S = 0.5
+#: How long an end that was told to close may take to take the last bytes.
+CLOSE_TIMEOUT_S = 2.0
 
 
 class FlowRefused(Exception):
@@ -106,6 +108,15 @@ class Half(asyncio.Protocol):
         """Send what is waiting, then close."""
         if not self.transport.is_closing():
             self.transport.close()
+
+    async def end(self) -> None:
+        """Close, and wait for it; an end that does not take its last bytes is cut."""
+        self.hang_up()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await asyncio.shield(self.closed)
+        finally:
+            self.transport.abort()
 
     # --- called by the event loop
 
@@ -193,7 +204,7 @@ async def opened(place: TunnelPlace, grant: int) -> AsyncIterator[Half]:
         raise Unavailable(f"the gate's tunnel at {place.host}:{place.port}: {error}") from error
     finally:
         if half is not None:
-            half.hang_up()
+            await half.end()
 
 
 async def relay(accepted: socket.socket, place: TunnelPlace, grant: int) -> FlowBytes:
@@ -211,7 +222,7 @@ async def relay(accepted: socket.socket, place: TunnelPlace, grant: int) -> Flow
             try:
                 await asyncio.wait((tool.closed, tunnel.closed))
             finally:
-                tool.hang_up()
+                await tool.end()
             return FlowBytes(to_asset=tool.received_bytes, to_tool=tunnel.received_bytes)
     finally:
         if not is_handed_over:
