@@ -169,10 +169,12 @@ class ClientSide(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client sends no more; answers that the asset still owes are delivered first."""
         self._is_client_done = True
-        if self._asset is None or not self.relay.is_waiting:
+        if self._journal is None or self._is_over:
             return False
-        if self._asset.can_write_eof() and not self._asset.is_closing():
-            self._asset.write_eof()
+        if self._relay_client is not None:
+            self._finish_asset()
+        elif not self._early:
+            return False
         return not self._client.get_extra_info("ssl_object")  # type: ignore[union-attr]  # set since connection_made
 
     def asset_finished(self) -> bool:
@@ -255,8 +257,18 @@ class ClientSide(asyncio.Protocol):
         early, self._early = self._early, b""
         if early:
             self.data_received(early)
+        if self._is_client_done:
+            self._finish_asset()
         if not self._is_over:
             self.balance(is_asset_full=self._is_asset_full)
+
+    def _finish_asset(self) -> None:
+        """The client is done: so is the flow, unless the asset still owes answers."""
+        asset = self._asset
+        if not self.relay.is_waiting:
+            self.end(Ending(End.CLIENT))
+        elif asset is not None and asset.can_write_eof() and not asset.is_closing():
+            asset.write_eof()
 
     def _hold(self, data: bytes) -> None:
         """Keep what comes before the asset is there.  (uvloop may deliver once more after `pause_reading`.)"""

@@ -1,0 +1,203 @@
+"""A worker's doors on loopback: plain asyncio streams as client and asset, no marks and no root."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from proxying import GRANT, READ_REPLY, PlainJudge, message
+
+from penstock.bus import Journal, JournalReader, RingWriter
+from penstock.model import Binding, Grant, PublishGrant, PublishRevision, Record, Site
+from penstock.proxy.doors import TunnelDoor, serve_transparent, tunnel_context
+from penstock.proxy.hall import Hall
+from penstock.proxy.server import Clock, Office
+from penstock.proxy.tunnel import ALPN
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """An asset that answers every request of 12 bytes with the same registers."""
+    try:
+        while True:
+            request = await reader.readexactly(12)
+            writer.write(message(int.from_bytes(request[:2], "big"), READ_REPLY))
+    except (asyncio.IncompleteReadError, ConnectionError):
+        writer.close()
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """An asset that sends back what it gets, and ends when the client does."""
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except ConnectionError:
+        pass
+    writer.close()
+
+
+@dataclass
+class Doors:
+    """A worker without its process."""
+
+    hall: Hall
+    reader: JournalReader
+    clock: Clock
+    keys: Path
+    direct_port: int
+    tunnel_port: int
+    mark: int = 12
+    dialled: list[int] = field(default_factory=list)
+    seen: list[Record] = field(default_factory=list)
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    def grant(self, **changes: object) -> Grant:
+        """A live grant whose overlay address is the loopback listener."""
+        fields: dict[str, object] = {"overlay": "127.0.0.1", "port": self.direct_port, "expires_at_us": None}
+        grant = replace(GRANT, **(fields | changes))  # type: ignore[arg-type]  # fields of Grant by name
+        self.hall.publish(PublishGrant(grant=grant))
+        return grant
+
+    def tunnel_grant(self, certificate: x509.Certificate, **changes: object) -> Grant:
+        """A live grant that is bound to this certificate."""
+        return self.grant(
+            binding=Binding.CERTIFICATE, certificate=certificate.fingerprint(hashes.SHA256()).hex(), **changes
+        )
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return self._keep(await asyncio.open_connection("127.0.0.1", self.direct_port))
+
+    async def tunnel(
+        self, name: str = "client", alpn: str | None = ALPN
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.load_verify_locations(self.keys / "ca.pem")
+        if name:
+            context.load_cert_chain(self.keys / f"{name}.pem", self.keys / f"{name}.key")
+        if alpn:
+            context.set_alpn_protocols([alpn])
+        return self._keep(await asyncio.open_connection("127.0.0.1", self.tunnel_port, ssl=context))
+
+    async def knock(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to the tunnel that never begins the handshake."""
+        return self._keep(await asyncio.open_connection("127.0.0.1", self.tunnel_port))
+
+    def _keep(
+        self, ends: tuple[asyncio.StreamReader, asyncio.StreamWriter]
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        self.writers.append(ends[1])
+        return ends
+
+    def records(self, kind: str) -> list[Record]:
+        """What control reads of one kind, when it reads long after everything has happened."""
+        later = self.clock.now_us() + 60_000_000
+        self.seen += self.reader.read(later)
+        return [record for record in self.seen if record.kind == kind]
+
+    async def until_flows(self, count: int) -> None:
+        """Wait until the hall has so many flows."""
+        async with asyncio.timeout(5):
+            while len(self.hall.flows) != count:  # noqa: ASYNC110 - there is no event to wait for
+                await asyncio.sleep(0.001)
+
+    async def until_record(self, kind: str) -> Record:
+        """Wait until there is a record of this kind."""
+        async with asyncio.timeout(5):
+            while not (found := self.records(kind)):  # noqa: ASYNC110 - another process would poll as well
+                await asyncio.sleep(0.001)
+        return found[0]
+
+
+@asynccontextmanager
+async def doors(folder: Path, talk: Talk = answer, dial_error: OSError | None = None) -> AsyncIterator[Doors]:
+    """Both doors open, an asset behind them."""
+    clock = Clock()
+    ring = folder / "worker-1.ring"
+    hall = Hall(Journal(RingWriter(ring, 1 << 15), clock.now_us()), PlainJudge.of_site)
+    hall.publish(PublishRevision(revision=3, site=Site(name="s", domain="s.ot", overlay="127.0.0.0/8")))
+    reader = JournalReader(ring)
+    reader.read(clock.now_us())
+    make_keys(folder)
+    asset = await asyncio.start_server(talk, "127.0.0.1", 0)
+    asset_port = asset.sockets[0].getsockname()[1]
+    direct, tunnel = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
+    tunnel.setblocking(False)
+    site = Doors(hall, reader, clock, folder, direct.getsockname()[1], tunnel.getsockname()[1])
+
+    async def dial(grant: Grant) -> socket.socket:
+        site.dialled.append(grant.number)
+        if dial_error is not None:
+            raise dial_error
+        dialled = socket.socket()
+        dialled.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(dialled, ("127.0.0.1", asset_port))
+        return dialled
+
+    async with asset, asyncio.timeout(20), asyncio.TaskGroup() as group:
+        office = Office(hall=hall, clock=clock, group=group, dial=dial, mark=lambda _: site.mark)
+        tasks = [group.create_task(serve_transparent(office, direct))]
+        tasks.append(group.create_task(TunnelDoor(office, tunnel_context(folder)).serve(tunnel)))
+        try:
+            yield site
+        finally:
+            for writer in site.writers:
+                writer.close()
+            for writer in site.writers:
+                with suppress(OSError):
+                    await writer.wait_closed()
+        hall.end_all("test over", clock.now_us())
+        for task in tasks:
+            task.cancel()
+
+
+def make_keys(folder: Path) -> None:
+    """An authority, the gate, two clients, and a client of another authority."""
+    ca_key, ca = _certificate("ca", None, None)
+    _write(folder, "ca", ca_key, ca)
+    for name in ("gate", "client", "other"):
+        _write(folder, name, *_certificate(name, ca_key, ca))
+    stranger_key, stranger_ca = _certificate("ca", None, None)
+    _write(folder, "stranger", *_certificate("client", stranger_key, stranger_ca))
+
+
+def certificate(folder: Path, name: str) -> x509.Certificate:
+    return x509.load_pem_x509_certificate((folder / f"{name}.pem").read_bytes())
+
+
+def _certificate(
+    name: str, issuer_key: ec.EllipticCurvePrivateKey | None, issuer: x509.Certificate | None
+) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer.subject if issuer is not None else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+    )
+    return key, builder.sign(issuer_key or key, hashes.SHA256())
+
+
+def _write(folder: Path, name: str, key: ec.EllipticCurvePrivateKey, made: x509.Certificate) -> None:
+    (folder / f"{name}.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / f"{name}.key").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )

@@ -1,0 +1,93 @@
+"""A worker takes what control publishes, and finds control again when it comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import uvloop
+from proxying import GRANT, T0, PlainJudge
+
+from penstock.bus import Journal, Link, Message, RingWriter, listen
+from penstock.model import (
+    ApplyRuleset,
+    Done,
+    Failed,
+    GatePlace,
+    Hello,
+    PublishGrant,
+    PublishRevision,
+    ReplaceGrants,
+    Ruleset,
+    Site,
+    WithdrawGrant,
+)
+from penstock.proxy.hall import Hall
+from penstock.proxy.worker import _follow_control
+
+SITE = Site(name="s", domain="s.ot", overlay="100.64.0.0/16")
+
+
+class Control:
+    """The other end of the link."""
+
+    def __init__(self) -> None:
+        self.links: asyncio.Queue[Link] = asyncio.Queue()
+
+    async def receive(self, link: Link, message: Message) -> Done | None:
+        assert isinstance(message, Hello)
+        assert message.role == "worker"
+        self.links.put_nowait(link)
+        return None
+
+
+def make_hall(folder: Path) -> Hall:
+    return Hall(Journal(RingWriter(folder / "r", 1 << 14), T0), PlainJudge.of_site)
+
+
+def test_a_worker_answers_every_publication_and_reconnects_for_ever(tmp_path: Path) -> None:
+    """It keeps its last revision and its grants while control is gone."""
+    hall, path = make_hall(tmp_path), tmp_path / "control.sock"
+
+    async def main() -> None:
+        has_revision = asyncio.Event()
+        following = asyncio.ensure_future(_follow_control(path, hall, has_revision))
+        control = Control()
+        server = await listen(path, control.receive)
+        link = await control.links.get()
+        assert await link.ask(PublishGrant(grant=GRANT)) == Done()
+        assert not has_revision.is_set()
+        assert await link.ask(PublishRevision(revision=4, site=SITE)) == Done()
+        assert has_revision.is_set()
+        refused = await link.ask(
+            ApplyRuleset(ruleset=Ruleset(revision=1, overlay="", place=GatePlace(interface="e", address="a")))
+        )
+        assert isinstance(refused, Failed)
+        link.close()
+        server.close()
+        assert (hall.revision, set(hall.grants)) == (4, {12})
+        async with await listen(path, control.receive):
+            link = await control.links.get()
+            assert await link.ask(WithdrawGrant(number=12, reason="grant_revoked")) == Done()
+            assert hall.grants == {}
+            link.close()
+            following.cancel()
+
+    async def bounded() -> None:
+        async with asyncio.timeout(10):
+            await main()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(bounded())
+
+
+def test_the_list_of_all_grants_replaces_what_the_worker_had(tmp_path: Path) -> None:
+    """What is not on it is withdrawn."""
+    hall = make_hall(tmp_path)
+    hall.publish(PublishGrant(grant=GRANT))
+    hall.publish(ReplaceGrants(grants=()))
+    assert hall.grants == {}
+    assert set(hall.withdrawn) == {12}
+    hall.publish(ReplaceGrants(grants=(GRANT,)))
+    assert set(hall.grants) == {12}
+    assert hall.withdrawn == {}
