@@ -1,0 +1,166 @@
+"""The administrator's API on a local socket (0600): who may open the socket is the administrator.
+
+Every act is recorded with the Unix user id of whoever opened the connection (SO_PEERCRED).
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from penstock.control import Gate, LiveGrant, StoredRevision, StoredSubject
+from penstock.model import Json, Reason
+from penstock.web.asking import body_of, gate_of, moment_text, source_of
+from penstock.web.errors import ON_ERROR
+from penstock.web.guard import Guard
+
+#: Site documents of some 10,000 assets.
+MAX_DOCUMENT_BYTES = 16 << 20
+
+
+class NewSubject(msgspec.Struct):
+    """A subject to add."""
+
+    name: str
+    groups: list[str] = []
+
+
+class NewRevision(msgspec.Struct):
+    """Site documents by file name."""
+
+    documents: dict[str, str]
+
+
+def admin_app(gate: Gate) -> ASGIApp:
+    """The application behind the admin socket."""
+    app = Starlette(
+        routes=[
+            Route("/admin/subjects", add_subject, methods=["POST"]),
+            Route("/admin/subjects", show_subjects, methods=["GET"]),
+            Route("/admin/subjects/{name}/{verb}", switch_subject, methods=["POST"]),
+            Route("/admin/grants", show_grants, methods=["GET"]),
+            Route("/admin/grants/{number:int}", close_grant, methods=["DELETE"]),
+            Route("/admin/revisions", apply_revision, methods=["POST"]),
+            Route("/admin/revisions", show_revisions, methods=["GET"]),
+            Route("/admin/status", show_status, methods=["GET"]),
+        ],
+        exception_handlers=ON_ERROR,
+    )
+    app.state.gate = gate
+    return Guard(app, MAX_DOCUMENT_BYTES)
+
+
+async def add_subject(request: Request) -> JSONResponse:
+    """POST: the answer holds the code to enrol with, once."""
+    asked = await body_of(request, NewSubject)
+    invited = await gate_of(request).subjects.add(asked.name, tuple(asked.groups), source_of(request))
+    body = {"name": invited.subject, "code": invited.code, "expires_at": moment_text(invited.expires_at_us)}
+    return JSONResponse(body, status_code=201)
+
+
+async def show_subjects(request: Request) -> JSONResponse:
+    """GET: everybody."""
+    return JSONResponse({"subjects": [_subject(each) for each in await gate_of(request).store.subjects()]})
+
+
+async def switch_subject(request: Request) -> Response:
+    """POST: ``suspend`` or ``resume``."""
+    name, verb = request.path_params["name"], request.path_params["verb"]
+    subjects, by = gate_of(request).subjects, source_of(request)
+    match verb:
+        case "suspend":
+            return JSONResponse({"grants_closed": await subjects.suspend(name, by)})
+        case "resume":
+            await subjects.resume(name, by)
+            return Response(status_code=204)
+    raise HTTPException(404)
+
+
+async def show_grants(request: Request) -> JSONResponse:
+    """GET: every live grant, also of machines."""
+    grants = sorted(gate_of(request).state.now.grants.items())
+    return JSONResponse({"grants": [_grant(live) for _, live in grants]})
+
+
+async def close_grant(request: Request) -> Response:
+    """DELETE: revoke; its flows are cut before the answer."""
+    if not await gate_of(request).grants.close(request.path_params["number"], Reason.GRANT_REVOKED, source_of(request)):
+        raise HTTPException(404)
+    return Response(status_code=204)
+
+
+async def apply_revision(request: Request) -> JSONResponse:
+    """POST: put a new revision in force, or say everything that is wrong with it."""
+    asked = await body_of(request, NewRevision)
+    return JSONResponse({"revision": await gate_of(request).revisions.apply(asked.documents, source_of(request))})
+
+
+async def show_revisions(request: Request) -> JSONResponse:
+    """GET: the last hundred, newest first."""
+    return JSONResponse({"revisions": [_revision(each) for each in await gate_of(request).store.revisions()]})
+
+
+async def show_status(request: Request) -> JSONResponse:
+    """GET: how the gate is."""
+    gate = gate_of(request)
+    status = gate.status()
+    processes: dict[str, Json] = {**status.processes}
+    body: dict[str, Json] = {
+        "gate": gate.name,
+        "site": gate.site,
+        "revision": status.revision,
+        "evidence": {"is_healthy": status.evidence_is_healthy, "records": status.evidence_size},
+        "enforcer": "in force" if status.has_enforcer else "not there",
+        "inspection": "alive" if status.has_inspection else "not alive",
+        "processes": processes,
+        "grants": status.grants,
+        "sign_ins": status.sign_ins,
+    }
+    return JSONResponse(body)
+
+
+def _subject(each: StoredSubject) -> dict[str, Json]:
+    state = "suspended" if each.is_suspended else "enrolled" if each.enrolled_at_us else "invited"
+    return {
+        "name": each.name,
+        "groups": [*sorted(each.groups)],
+        "state": state,
+        "added_at": moment_text(each.added_at_us),
+        "enrolled_at": moment_text(each.enrolled_at_us),
+    }
+
+
+def _grant(live: LiveGrant) -> dict[str, Json]:
+    grant = live.grant
+    return {
+        "number": grant.number,
+        "subject": grant.subject.name,
+        "kind": grant.subject.kind.value,
+        "asset": grant.asset,
+        "service": grant.service,
+        "binding": grant.binding.value,
+        "source": grant.source,
+        "conduits": [*grant.conduits],
+        "is_inspected": grant.is_inspected,
+        "is_safety_critical": grant.is_safety_critical,
+        "opened_at": moment_text(grant.opened_at_us),
+        "expires_at": moment_text(grant.expires_at_us),
+    }
+
+
+def _revision(each: StoredRevision) -> dict[str, Json]:
+    digest = hashlib.sha256(msgspec.json.encode(each.documents, order="sorted")).hexdigest()
+    return {
+        "revision": each.number,
+        "applied_at": moment_text(each.accepted_at_us),
+        "by": each.accepted_by,
+        "digest": digest[:16],
+        "files": [*sorted(each.documents)],
+    }

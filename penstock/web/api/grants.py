@@ -1,0 +1,82 @@
+"""``/api/grants``: ask for a grant, give it back."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from penstock.control import Asking, Gate
+from penstock.model import Binding, Decision, Grant, Json, Reason, Unavailable
+from penstock.web.api.reach import misses_of
+from penstock.web.asking import body_of, client_sign_in, gate_of, moment_text, source_of
+
+#: Evidence comes before effect: no record, no grant.
+_UNRECORDED = "the evidence cannot be written, so nothing is granted"
+
+
+class Wish(msgspec.Struct):
+    """What somebody wants to reach, and how its flows shall be tied to them."""
+
+    asset: str
+    service: str | None = None
+    binding: Literal["certificate", "address"] = "certificate"
+
+
+async def open_grant(request: Request) -> JSONResponse:
+    """POST: 201 with the grant, 403 with what is missing, 503 when nothing can be granted now."""
+    sign_in, gate = client_sign_in(request), gate_of(request)
+    wish = await body_of(request, Wish)
+    asking = Asking(
+        sign_in=sign_in,
+        asset=wish.asset,
+        service=wish.service,
+        binding=Binding(wish.binding),
+        source=source_of(request),
+    )
+    outcome = await gate.grants.open(asking)
+    if isinstance(outcome, Decision):
+        check_recorded(outcome)
+        body: dict[str, Json] = {
+            "error": "not allowed",
+            "reason": outcome.reason.value,
+            "conduit": outcome.conduit,
+            "misses": misses_of(outcome.misses),
+            "problems": [],
+        }
+        return JSONResponse(body, status_code=403)
+    return JSONResponse(grant_row(outcome.grant, gate), status_code=201)
+
+
+async def close(request: Request) -> Response:
+    """DELETE: give a grant back.  Somebody else's is answered as one that does not exist."""
+    sign_in, gate = client_sign_in(request), gate_of(request)
+    own = {live.grant.number for live in gate.grants_of(sign_in)}
+    number = request.path_params["number"]
+    if not (number.isascii() and number.isdigit() and int(number) in own):
+        raise HTTPException(404)
+    await gate.grants.close(int(number), Reason.GRANT_REVOKED, sign_in.subject.name)
+    return Response(status_code=204)
+
+
+def check_recorded(decision: Decision) -> None:
+    """A refusal because of the evidence is the gate's failure, not the subject's.  Raises `Unavailable`."""
+    if decision.reason is Reason.EVIDENCE_UNAVAILABLE:
+        raise Unavailable(_UNRECORDED)
+
+
+def grant_row(grant: Grant, gate: Gate) -> dict[str, Json]:
+    """A grant, as its owner needs it."""
+    return {
+        "grant": grant.number,
+        "asset": grant.asset,
+        "service": grant.service,
+        "protocol": grant.protocol,
+        "expires_at": moment_text(grant.expires_at_us),
+        "tunnel_port": gate.tunnel_port,
+        "overlay": grant.overlay,
+        "port": grant.port,
+    }

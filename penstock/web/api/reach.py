@@ -1,0 +1,39 @@
+"""``/api/reach``: what may I reach, and why not the rest."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from penstock.model import Binding, Json, Miss
+from penstock.policy import Reach
+from penstock.web.asking import client_sign_in, gate_of
+
+
+async def show(request: Request) -> JSONResponse:
+    """GET: every service that some conduit leads this subject to; nothing of the rest of the inventory."""
+    sign_in = client_sign_in(request)
+    ways = gate_of(request).reach(sign_in, Binding.CERTIFICATE)
+    return JSONResponse({"reach": [_row(way) for way in ways]})
+
+
+def _row(way: Reach) -> dict[str, Json]:
+    return {
+        "asset": way.asset.name,
+        "service": way.service.name,
+        "protocol": way.service.protocol,
+        "zone": way.asset.zone,
+        "port": way.service.port,
+        "is_allowed": way.decision.is_allowed,
+        "conduit": way.decision.conduit,
+        "allows": list(way.summary),
+        "misses": misses_of(way.decision.misses),
+    }
+
+
+def misses_of(misses: tuple[Miss, ...]) -> list[Json]:
+    """The criteria that failed, as JSON."""
+    return [
+        {"criterion": miss.criterion, "wanted": miss.wanted, "found": miss.found, "remedy": miss.remedy}
+        for miss in misses
+    ]

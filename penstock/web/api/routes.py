@@ -1,0 +1,19 @@
+"""Every path of the JSON API, in one visible list."""
+
+from __future__ import annotations
+
+from starlette.routing import Route
+
+from penstock.web.api import enrolments, gate, grants, reach, sessions, sign_ins
+
+routes = [
+    Route("/gate", gate.show, methods=["GET"]),
+    Route("/enrolments", enrolments.begin, methods=["POST"]),
+    Route("/enrolments/confirm", enrolments.confirm, methods=["POST"]),
+    Route("/sign-ins", sign_ins.begin, methods=["POST"]),
+    Route("/sign-ins/current", sign_ins.end, methods=["DELETE"]),
+    Route("/reach", reach.show, methods=["GET"]),
+    Route("/grants", grants.open_grant, methods=["POST"]),
+    Route("/grants/{number}", grants.close, methods=["DELETE"]),
+    Route("/sessions", sessions.show, methods=["GET"]),
+]

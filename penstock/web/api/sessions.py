@@ -1,0 +1,30 @@
+"""``/api/sessions``: my live grants and what goes on under them."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from penstock.control import Gate, LiveGrant
+from penstock.model import Json
+from penstock.web.api.grants import grant_row
+from penstock.web.asking import client_sign_in, gate_of, moment_text
+
+
+async def show(request: Request) -> JSONResponse:
+    """GET: the subject's own, whichever of its sign-ins opened them."""
+    sign_in, gate = client_sign_in(request), gate_of(request)
+    return JSONResponse({"sessions": [_row(live, gate) for live in gate.grants_of(sign_in)]})
+
+
+def _row(live: LiveGrant, gate: Gate) -> dict[str, Json]:
+    tally = gate.sessions.tally(live.grant.number)
+    return {
+        **grant_row(live.grant, gate),
+        "binding": live.grant.binding.value,
+        "source": live.grant.source,
+        "opened_at": moment_text(live.grant.opened_at_us),
+        "session_at": moment_text(live.session_at_us),
+        "flows": tally.flows,
+        "operations_refused": tally.refused,
+    }

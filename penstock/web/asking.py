@@ -1,0 +1,53 @@
+"""Reading requests: bodies as typed values, who asks, and from where."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+from starlette.requests import Request
+
+from penstock.control import ActiveSignIn, Gate, SignInKind
+from penstock.model import Invalid, Problem, Unauthenticated
+
+T = TypeVar("T")
+
+
+def gate_of(request: Request) -> Gate:
+    """The gate that this application serves."""
+    gate: Gate = request.app.state.gate
+    return gate
+
+
+async def body_of(request: Request, kind: type[T]) -> T:
+    """The JSON body as a value.  Raises `Invalid`, never quoting the body: it may hold a password."""
+    try:
+        return msgspec.json.decode(await request.body(), type=kind)
+    except msgspec.ValidationError as error:
+        raise Invalid(Problem(where="body", why=str(error), hint="see the reference of the API")) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Invalid(Problem(where="body", why="it is not JSON", hint="send application/json")) from None
+
+
+def source_of(request: Request) -> str:
+    """The address that this request came from."""
+    return request.client.host if request.client else "unknown"
+
+
+def client_sign_in(request: Request) -> ActiveSignIn:
+    """Who asks, by the bearer token (RFC 6750).  Raises `Unauthenticated`."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    sign_in = None
+    if scheme.lower() == "bearer" and token:
+        sign_in = gate_of(request).sign_ins.current(token.strip(), SignInKind.CLIENT)
+    if sign_in is None:
+        raise Unauthenticated("sign in first")
+    return sign_in
+
+
+def moment_text(at_us: int | None) -> str | None:
+    """ISO 8601 with the gate's own offset, to the second."""
+    if at_us is None:
+        return None
+    return datetime.fromtimestamp(at_us // 1_000_000).astimezone().isoformat()

@@ -1,0 +1,71 @@
+"""Pages out of templates.  Every value is escaped; a template that misses a value fails instead of showing nothing."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse
+
+from penstock.web.asking import gate_of
+from penstock.web.pages.forms import (
+    FORM_COOKIE,
+    cookie_of,
+    form_token,
+    new_form_cookie,
+    portal_sign_in,
+    set_cookie,
+)
+
+_HOUR_S, _MINUTE_S = 3600, 60
+
+
+def clock_text(at_us: int) -> str:
+    """The time of day, in the gate's own time zone."""
+    return _local(at_us).strftime("%H:%M")
+
+
+def iso_text(at_us: int) -> str:
+    """The same for machines: with date and offset."""
+    return _local(at_us).isoformat()
+
+
+def span_text(left_us: int) -> str:
+    """``1 h 52 min`` or ``8 min``."""
+    left_s = max(0, left_us // 1_000_000)
+    hours, minutes = left_s // _HOUR_S, left_s % _HOUR_S // _MINUTE_S
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def _local(at_us: int) -> datetime:
+    return datetime.fromtimestamp(at_us // 1_000_000).astimezone()
+
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("penstock.web"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters.update(clock=clock_text, iso=iso_text, span=span_text)
+
+
+def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page.  A browser that forms cannot be tied to yet gets a cookie for that."""
+    sign_in, cookie = portal_sign_in(request), cookie_of(request)
+    fresh = new_form_cookie() if cookie is None else None
+    text = _TEMPLATES.get_template(template).render(
+        gate=gate_of(request), sign_in=sign_in, form_token=form_token(request, fresh or cookie or ""), **values
+    )
+    response = HTMLResponse(text, status_code=status)
+    if fresh is not None:
+        set_cookie(response, FORM_COOKIE, fresh)
+    return response
+
+
+def see(path: str) -> RedirectResponse:
+    """Go on with a GET of this path, so that reloading sends no form again."""
+    return RedirectResponse(path, status_code=303)

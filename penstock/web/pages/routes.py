@@ -1,0 +1,43 @@
+"""Every page of the portal, in one visible list."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from penstock.web.errors import failure_of
+from penstock.web.pages import enrol, home, sign_in, static
+from penstock.web.pages.render import page
+
+routes = [
+    Route("/", home.show, methods=["GET"]),
+    Route("/grants", home.open_grant, methods=["POST"]),
+    Route("/grants/{number:int}/end", home.end_grant, methods=["POST"]),
+    Route("/sign-in", sign_in.show, methods=["GET"]),
+    Route("/sign-in", sign_in.begin, methods=["POST"]),
+    Route("/sign-out", sign_in.end, methods=["POST"]),
+    Route("/enrol", enrol.show, methods=["GET"]),
+    Route("/enrol", enrol.begin, methods=["POST"]),
+    Route("/enrol/confirm", enrol.confirm, methods=["POST"]),
+    Route("/static/{name}", static.show, methods=["GET"]),
+]
+
+_TITLES = {
+    403: "Not allowed",
+    404: "Not found",
+    405: "Not here",
+    413: "Too large",
+    422: "Not accepted",
+    429: "Too many attempts",
+    503: "Not now",
+}
+
+
+async def html_error(request: Request, error: Exception) -> Response:
+    """Answer an exception of a page with a page."""
+    failure = failure_of(error)
+    title = _TITLES.get(failure.status, "Something went wrong")
+    response = page(request, "failure.html", status=failure.status, title=title, failure=failure)
+    response.headers.update(dict(failure.headers))
+    return response

@@ -1,0 +1,69 @@
+"""Signing in at the portal, and out again."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from penstock.control import NotSignedIn, SignInKind
+from penstock.identity import Credentials
+from penstock.web.api.sign_ins import REFUSED
+from penstock.web.asking import gate_of, source_of
+from penstock.web.pages.forms import (
+    FORM_COOKIE,
+    SIGN_IN_COOKIE,
+    forget_cookie,
+    form_of,
+    portal_sign_in,
+    set_cookie,
+)
+from penstock.web.pages.render import page, see
+
+
+async def show(request: Request) -> Response:
+    """GET: the form; whoever is signed in goes on to the assets."""
+    if portal_sign_in(request) is not None:
+        return see("/")
+    return page(request, "sign_in.html", subject="", trouble="", is_enrolled="enrolled" in request.query_params)
+
+
+async def begin(request: Request) -> Response:
+    """POST: check both factors; a right proof gets a new cookie, never one that was there before."""
+    fields, gate = await form_of(request), gate_of(request)
+    before = portal_sign_in(request)
+    credentials = Credentials(
+        subject=fields.get("subject", "").strip(),
+        password=fields.get("password", ""),
+        code=fields.get("code", ""),
+        source=source_of(request),
+    )
+    outcome = await gate.sign_ins.sign_in(credentials, SignInKind.PORTAL)
+    if isinstance(outcome, NotSignedIn):
+        return _refused(request, credentials.subject, outcome.retry_after_s)
+    if before is not None:
+        await gate.sign_ins.sign_out(before, "signed in again")
+    response = see("/")
+    set_cookie(response, SIGN_IN_COOKIE, outcome.token)
+    forget_cookie(response, FORM_COOKIE)
+    return response
+
+
+async def end(request: Request) -> Response:
+    """POST: sign out; every grant of this sign-in ends."""
+    await form_of(request)
+    sign_in = portal_sign_in(request)
+    if sign_in is not None:
+        await gate_of(request).sign_ins.sign_out(sign_in)
+    response = see("/sign-in")
+    forget_cookie(response, SIGN_IN_COOKIE)
+    return response
+
+
+def _refused(request: Request, subject: str, retry_after_s: int) -> Response:
+    if not retry_after_s:
+        trouble = f"{REFUSED[0].upper()}{REFUSED[1:]}."
+        return page(request, "sign_in.html", status=401, subject=subject, trouble=trouble, is_enrolled=False)
+    trouble = f"Too many failed attempts. Try again in {retry_after_s} seconds."
+    response = page(request, "sign_in.html", status=429, subject=subject, trouble=trouble, is_enrolled=False)
+    response.headers["retry-after"] = str(retry_after_s)
+    return response

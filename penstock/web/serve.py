@@ -1,0 +1,177 @@
+"""I/O: the portal on its TLS listeners, and the administrator's API on a Unix socket.
+
+uvicorn's protocol without uvicorn's server: signals, logs and life time belong to the process that hosts this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+import struct
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+from starlette.types import ASGIApp
+from uvicorn import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from penstock.control import Gate
+from penstock.model import Listener
+from penstock.web.admin import admin_app
+from penstock.web.app import portal_app
+
+MAX_HEADER_BYTES = 16 << 10
+MAX_CONNECTIONS = 200
+#: A connection that has not sent its first request by then is closed.
+FIRST_REQUEST_S = 15.0
+KEEP_ALIVE_S = 15
+BACKLOG = 128
+#: How often the clock of the Date header moves, and the gate's certificate is looked at.
+TICK_S = 1.0
+_TLS_1_2_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+_PEER = struct.Struct("3i")
+
+
+class Protocol(H11Protocol):
+    """One HTTP connection, with a limit on how long it may say nothing."""
+
+    has_asked = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self.loop.call_later(FIRST_REQUEST_S, self._check_first_request)
+
+    def handle_events(self) -> None:
+        """As the parent; notes that a whole request head came."""
+        super().handle_events()
+        self.has_asked = self.has_asked or self.scope is not None
+
+    def _check_first_request(self) -> None:
+        if not self.has_asked and not self.transport.is_closing():
+            self.transport.close()
+
+
+class AdminProtocol(Protocol):
+    """One connection on the admin socket; its client is the Unix user that opened it."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Ask the kernel who it is (SO_PEERCRED, unix(7))."""
+        super().connection_made(transport)
+        peer = transport.get_extra_info("socket")
+        pid, uid, _ = _PEER.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+        self.client = (f"uid {uid}", pid)
+
+
+async def serve_web(gate: Gate) -> None:
+    """Serve portal and admin socket until cancelled."""
+    keys = Path(gate.settings.state_dir) / "keys"
+    context = tls_context(keys)
+    portal, admin = _Site(portal_app(gate), Protocol), _Site(admin_app(gate), AdminProtocol)
+    path = Path(gate.settings.run_dir) / "admin.sock"
+    async with AsyncExitStack() as stack:
+        for listener in gate.settings.portal:
+            await portal.listen(_listening(listener), context)
+        await admin.listen_unix(_admin_socket(path))
+        stack.callback(portal.close)
+        stack.callback(admin.close)
+        made_at = _made_at(keys)
+        while True:
+            await asyncio.sleep(TICK_S)
+            portal.tick()
+            admin.tick()
+            if (now := _made_at(keys)) != made_at:
+                made_at = now
+                context.load_cert_chain(keys / "gate.pem", keys / "gate.key")
+
+
+def tls_context(keys: Path) -> ssl.SSLContext:
+    """TLS 1.2 or newer with forward secrecy; no tickets, no compression, no renegotiation."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(_TLS_1_2_CIPHERS)
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
+    context.num_tickets = 0
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_cert_chain(keys / "gate.pem", keys / "gate.key")
+    return context
+
+
+class _Site:
+    """One application and the connections to it."""
+
+    def __init__(self, app: ASGIApp, protocol: type[H11Protocol]) -> None:
+        self._config = Config(
+            app,
+            lifespan="off",
+            loop="none",
+            ws="none",
+            http=protocol,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=MAX_CONNECTIONS,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        )
+        self._config.load()
+        self._protocol, self._state = protocol, ServerState()
+        self._servers: list[Any] = []
+        self.tick()
+
+    def tick(self) -> None:
+        """Set the Date header (RFC 9110 section 6.6.1)."""
+        date = format_datetime(datetime.now(UTC), usegmt=True).encode()
+        self._state.default_headers = [(b"date", date)]
+
+    async def listen(self, listening: socket.socket, context: ssl.SSLContext) -> None:
+        """Accept TLS connections."""
+        loop = asyncio.get_running_loop()
+        self._servers.append(await loop.create_server(self._make, sock=listening, ssl=context, backlog=BACKLOG))
+
+    async def listen_unix(self, listening: socket.socket) -> None:
+        """Accept connections on a Unix socket."""
+        loop = asyncio.get_running_loop()
+        self._servers.append(await loop.create_unix_server(self._make, sock=listening, backlog=BACKLOG))
+
+    def close(self) -> None:
+        """Stop accepting, and let go of the connections there are."""
+        for server in self._servers:
+            server.close()
+        for connection in list(self._state.connections):
+            connection.shutdown()
+
+    def _make(self) -> H11Protocol:
+        return self._protocol(config=self._config, server_state=self._state, app_state={})
+
+
+def _listening(listener: Listener) -> socket.socket:
+    if listener.descriptor is not None:
+        return socket.socket(fileno=listener.descriptor)
+    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((listener.host, listener.port))
+    return listening
+
+
+def _admin_socket(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    mask = os.umask(0o177)
+    try:
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listening.bind(str(path))
+    finally:
+        os.umask(mask)
+    return listening
+
+
+def _made_at(keys: Path) -> int:
+    return (keys / "gate.pem").stat().st_mtime_ns
