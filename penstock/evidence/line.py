@@ -27,7 +27,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 _SEQ = re.compile(rb'\{"seq":(0|[1-9][0-9]{0,18}),')
 
 
-class _Fields(msgspec.Struct, omit_defaults=True):
+class _Unnumbered(msgspec.Struct, omit_defaults=True):
     """All of a line but its number, in the order in which it is written."""
 
     time: str
@@ -41,7 +41,9 @@ class _Fields(msgspec.Struct, omit_defaults=True):
     detail: dict[str, msgspec.Raw] | dict[str, Json] = msgspec.field(default_factory=dict)
 
 
-class _Line(msgspec.Struct, forbid_unknown_fields=True):
+class Fields(msgspec.Struct, forbid_unknown_fields=True):
+    """A line of the log as it is read, before it is made an `Entry`."""
+
     seq: int
     time: str
     kind: RecordKind
@@ -68,7 +70,7 @@ def encode(record: Record) -> bytes:
     Raises `ValueError` when it cannot be written: longer than 65,535 bytes, a time outside 1970 to 9999, or a detail
     that is not JSON.  Whoever makes a record with a long detail splits it into several records.
     """
-    fields = _Fields(
+    fields = _Unnumbered(
         format_time(record.at_us),
         record.kind,
         record.grant,
@@ -103,10 +105,19 @@ def seq_of(line: bytes) -> int | None:
 
 def decode(line: bytes) -> Entry:
     """The entry in a line of the log.  Raises `Malformed`."""
+    return entry_of(read(line))
+
+
+def read(line: bytes) -> Fields:
+    """The fields of a line, each of its type; the time is not looked at.  Raises `Malformed`."""
     try:
-        fields = _decode(line)
+        return _decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Malformed(f"not a record: {error}") from error
+
+
+def entry_of(fields: Fields) -> Entry:
+    """The entry that the fields of a line mean.  Raises `Malformed` when its time is none."""
     record = Record(
         kind=fields.kind,
         at_us=parse_time(fields.time),
@@ -147,7 +158,7 @@ def gap_record(lost: Mapping[str, int], *, at_us: int, from_us: int, why: str) -
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(_Line).decode
+_decode = msgspec.json.Decoder(Fields).decode
 
 
 @lru_cache(maxsize=64)

@@ -48,6 +48,8 @@ class Log:
         self._segment: AppendFile | None = None
         self._checkpoints: AppendFile | None = None
         self._signed = self._kept = -1
+        #: The record of the start, until the disk took it.
+        self._owed: list[bytes] = []
         self._segment_bytes = SEGMENT_BYTES
         self._reserve = Reserve(disk, folder / RESERVE_NAME, 0)
 
@@ -65,9 +67,10 @@ class Log:
     ) -> Log:
         """Open the log in `folder`, or begin one there; writes a `log.started` record and a checkpoint.
 
-        What a crash left unfinished is cut and told in that record.  Raises `Unavailable` when another process has the
-        log or the disk does not take it, `Tampered` when the log is not the one that was last signed, and `ValueError`
-        for an origin with white space or a plus sign.
+        What a crash left unfinished is cut and told in that record.  On a full disk the log opens all the same, and
+        that record comes with the first that fits.  Raises `Unavailable` when another process has the log or the disk
+        fails, `Tampered` when the log is not the one that was last signed, and `ValueError` for an origin with white
+        space or a plus sign.
         """
         verifying_key, disk = VerifyingKey.of(key, origin), disk or Disk()
         lock = _lock(disk, folder)
@@ -109,11 +112,12 @@ class Log:
 
     def append_lines(self, lines: Sequence[bytes]) -> range:
         """As `append`, for lines that `encode` made."""
-        first = self._tree.size
+        first = self._tree.size + len(self._owed)
         try:
-            self._append_or_free(lines)
+            self._append_or_free([*self._owed, *lines])
         except OSError as error:
             raise _unavailable(error) from error
+        self._owed = []
         return range(first, self._tree.size)
 
     def gap(self, lost: Mapping[str, int], *, from_us: int, why: str) -> range:
@@ -162,8 +166,10 @@ class Log:
             "previous_root": b64encode(found.tree.root()).decode(),
             "cut_bytes": found.cut_bytes,
         }
-        self.append([Record(kind=RecordKind.LOG_STARTED, at_us=self._now_us(), detail=detail)])
-        self.checkpoint()
+        self._owed = [encode(Record(kind=RecordKind.LOG_STARTED, at_us=self._now_us(), detail=detail))]
+        with suppress(Unavailable):
+            self.append_lines([])
+            self.checkpoint()
 
     def _append_or_free(self, lines: Sequence[bytes]) -> None:
         try:

@@ -17,9 +17,10 @@ import zlib
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
+from penstock.evidence.pinpoint import Altered, altered_byte
 from penstock.evidence.tree import Frontier
 from penstock.model import Malformed
 
@@ -29,6 +30,8 @@ MAX_BODY_BYTES = 4 << 20
 _MAX_HEADER_BYTES = 96
 #: A tree of 2^63 leaves has 63 hashes of 32 bytes, in base64.
 _MAX_SEGMENT_HEADER_BYTES = 2800
+#: Eight digits and the newline, between what the checksum of a frame is over.
+_CHECKSUM_BYTES = 9
 _READ_BYTES = 256 << 10
 _NUMBER = rb"(0|[1-9][0-9]{0,18})"
 _FRAME = re.compile(rb"(#frame " + _NUMBER + rb" " + _NUMBER + rb" " + _NUMBER + rb" )([0-9a-f]{8})")
@@ -69,6 +72,8 @@ class Damage:
     why: str
     seq: int | None = None
     is_torn: bool = False
+    #: The one byte that explains the damage, where one does.
+    altered: Altered | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,13 +195,23 @@ def _read_frame(window: _Window) -> Frame | Damage:
         why = "a frame is cut short" if is_torn else "a frame is shorter than its first line says"
         return Damage(offset=offset, end=offset, seq=first_seq, why=why, is_torn=is_torn)
     if zlib.crc32(body, zlib.crc32(match[1])) != int(match[5], 16):
-        return Damage(offset=offset, end=offset, seq=first_seq, why="a frame does not match its checksum")
+        return _mismatch(offset, first_seq, match[1], body, int(match[5], 16))
     if lines.pop() or len(lines) != count:
         return Damage(offset=offset, end=offset, seq=first_seq, why=f"a frame does not hold {count} whole lines")
     window.skip(len(head) + 1 + length)
     return Frame(
         offset=offset, end=window.position, first_seq=first_seq, lines=lines, body_offset=offset + len(head) + 1
     )
+
+
+def _mismatch(offset: int, first_seq: int, head: bytes, body: bytes, checksum: int) -> Damage:
+    """A frame with a wrong checksum over `head`, the beginning of its first line, and its body."""
+    found, seq = altered_byte(head + body, checksum), first_seq
+    if found is not None:
+        seq += body.count(b"\n", 0, max(0, found.offset - len(head)))
+        between = _CHECKSUM_BYTES if found.offset >= len(head) else 0
+        found = Altered(offset=offset + found.offset + between, was=found.was)
+    return Damage(offset=offset, end=offset, seq=seq, why="a frame does not match its checksum", altered=found)
 
 
 def _is_begun(head: bytes) -> bool:
@@ -233,4 +248,4 @@ def _read_frame_ahead(window: _Window) -> Frame | Damage:
 
 
 def _ended(damage: Damage, end: int, *, is_torn: bool) -> Damage:
-    return Damage(offset=damage.offset, end=end, why=damage.why, seq=damage.seq, is_torn=is_torn)
+    return replace(damage, end=end, is_torn=is_torn)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 from penstock.evidence.checkpoint import MAX_CHECKPOINT_BYTES, VerifyingKey, verify
-from penstock.evidence.line import Entry, decode, seq_of
+from penstock.evidence.line import Entry, Fields, entry_of, parse_time, read, seq_of
 from penstock.evidence.notes import BadNote, SignedAt, read_notes
 from penstock.evidence.report import MOST_TOLD, Finding, Gap, Report
 from penstock.evidence.segment import Damage, Frame, Start, first_seq_of, read_segment
@@ -133,7 +133,7 @@ class _Verification:
         self._proven = 0
         self._first_seq = 0
         self._records = 0
-        self._by_kind: Counter[str] = Counter()
+        self._by_kind: Counter[RecordKind] = Counter()
         self._first_us: int | None = None
         self._last_us: int | None = None
         self._backsteps = 0
@@ -155,7 +155,7 @@ class _Verification:
             checkpoints=self._checkpoints.count,
             first_us=self._first_us,
             last_us=self._last_us,
-            by_kind=dict(sorted(self._by_kind.items())),
+            by_kind={kind.value: count for kind, count in sorted(self._by_kind.items())},
             gaps=tuple(found.gaps),
             findings=tuple(found.findings),
             notes=tuple(found.notes),
@@ -205,8 +205,11 @@ class _Verification:
             why = f"{length} bytes of a record that was never finished (a crash, or it is being written)"
             self._found.note(name, why, damage.offset, self._expected)
             return
-        seq = damage.seq if self._expected is None else self._expected
-        self._found.find(name, f"{damage.why} (bytes {damage.offset} to {damage.end})", damage.offset, seq)
+        why, offset, seq = f"{damage.why} (bytes {damage.offset} to {damage.end})", damage.offset, self._expected
+        if damage.altered is not None:
+            offset, seq = damage.altered.offset, damage.seq
+            why += f"; this byte was 0x{damage.altered.was:02x}"
+        self._found.find(name, why, offset, damage.seq if seq is None else seq)
         self._tree = None
 
     def _take_frame(self, name: str, frame: Frame) -> None:
@@ -222,29 +225,31 @@ class _Verification:
 
     def _take_line(self, name: str, offset: int, line: bytes) -> None:
         expected = self._expected or 0
-        if seq_of(line) != expected:
+        if not line.startswith(b'{"seq":%d,' % expected):
             self._found.find(name, f"here stands record {seq_of(line)} in place of {expected}", offset, expected)
         try:
-            self._count(name, offset, decode(line))
+            self._count(name, offset, read(line))
         except Malformed as error:
             self._found.find(name, str(error), offset, expected)
         self._expected = expected + 1
         if self._tree is not None:
             self._tree.append(leaf_hash(line))
-        self._compare()
+        following = self._checkpoints.next
+        if following is not None and following.checkpoint.size <= self._expected:
+            self._compare()
 
-    def _count(self, name: str, offset: int, entry: Entry) -> None:
-        record = entry.record
+    def _count(self, name: str, offset: int, fields: Fields) -> None:
+        at_us, kind = parse_time(fields.time), fields.kind
         self._records += 1
-        self._by_kind[record.kind.value] += 1
-        self._first_us = record.at_us if self._first_us is None else self._first_us
-        if self._last_us is not None and record.at_us < self._last_us - _DISORDER_US:
+        self._by_kind[kind] += 1
+        self._first_us = at_us if self._first_us is None else self._first_us
+        if self._last_us is not None and at_us < self._last_us - _DISORDER_US:
             self._backsteps += 1
-        self._last_us = record.at_us
-        if record.kind is RecordKind.LOG_GAP:
-            self._found.gap(entry)
-        elif record.kind is RecordKind.LOG_STARTED and self._tree is not None:
-            self._compare_started(name, offset, entry)
+        self._last_us = at_us
+        if kind is RecordKind.LOG_GAP:
+            self._found.gap(entry_of(fields))
+        elif kind is RecordKind.LOG_STARTED and self._tree is not None:
+            self._compare_started(name, offset, entry_of(fields))
 
     def _compare_started(self, name: str, offset: int, entry: Entry) -> None:
         """A start of the log names the tree that it found."""

@@ -80,7 +80,7 @@ class Writer:
         self._thread: Thread | None = None
         self._ended: asyncio.Future[None] | None = None
         self._checkpoint_at = self._kept_at = time.monotonic()
-        self._signed = log.size
+        self._signed = -1
 
     @property
     def is_healthy(self) -> bool:

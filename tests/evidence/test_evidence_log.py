@@ -155,6 +155,24 @@ def test_reserve_is_given_up_for_the_last_records_and_taken_back_later(tmp_path:
     assert verified(tmp_path).is_verified
 
 
+def test_log_opens_on_a_full_disk_and_tells_its_start_with_the_first_record_that_fits(tmp_path: Path) -> None:
+    with open_log(tmp_path) as log:
+        log.append([record(0)])
+    disk = FaultyDisk()
+    disk.free_bytes = 50
+    with open_log(tmp_path, disk) as log:
+        assert log.size == 2
+        with pytest.raises(Unavailable, match="No space left"):
+            log.append([record(1)])
+        disk.free_bytes = None
+        assert log.append([record(2)]) == range(3, 4)
+        log.checkpoint()
+    kinds = [decode(line).record.kind for line in lines(tmp_path)]
+    flow, started = RecordKind.FLOW_CLOSED, RecordKind.LOG_STARTED
+    assert kinds == [started, flow, started, flow]
+    assert verified(tmp_path).is_verified
+
+
 def test_full_disk_at_the_start_of_a_new_file_leaves_the_log_whole(tmp_path: Path) -> None:
     disk = FaultyDisk()
     with open_log(tmp_path, disk, segment_bytes=1) as log:

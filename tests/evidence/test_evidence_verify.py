@@ -74,7 +74,7 @@ def test_every_flipped_bit_is_found(source: MemorySource) -> None:
             assert not report.is_verified, (name, offset, data[offset])
 
 
-def test_every_byte_replaced_by_any_other_is_found_at_its_file_and_frame(source: MemorySource) -> None:
+def test_every_byte_replaced_by_any_other_is_found_in_its_frame(source: MemorySource) -> None:
     chance = random.Random(12)
     for name in source.segments:
         spans = frames(source, name)
@@ -86,8 +86,27 @@ def test_every_byte_replaced_by_any_other_is_found_at_its_file_and_frame(source:
             first = report.findings[0]
             hit = next(frame for frame in spans if frame.offset <= offset < frame.end)
             assert first.file == name
-            assert first.offset == hit.offset
-            assert first.seq == hit.first_seq
+            assert first.seq is not None
+            assert first.offset in {hit.offset, offset}
+            assert hit.first_seq <= first.seq < hit.first_seq + len(hit.lines)
+
+
+def test_altered_byte_of_a_record_is_named_exactly_with_what_it_was(tmp_path: Path) -> None:
+    with open_log(tmp_path) as log:
+        log.append([record(index) for index in range(200)])
+        log.checkpoint()
+    source, chance = MemorySource.of(tmp_path), random.Random(13)
+    name = source.segments[0]
+    frame = frames(source, name)[1]
+    for _ in range(15):
+        data = bytearray(source.files[name])
+        offset = chance.randrange(frame.body_offset, frame.end)
+        was = data[offset]
+        data[offset] = (was + chance.randrange(1, 256)) % 256
+        first = checked(replaced(source, name, bytes(data))).findings[0]
+        seq = 1 + source.files[name].count(b"\n", frame.body_offset, offset)
+        assert (first.file, first.offset, first.seq) == (name, offset, seq)
+        assert first.why.endswith(f"this byte was 0x{was:02x}")
 
 
 def test_altered_record_with_a_right_checksum_is_found_between_two_checkpoints(source: MemorySource) -> None:

@@ -251,3 +251,20 @@ def test_failed_checkpoint_makes_the_writer_unhealthy_until_it_succeeds(tmp_path
         assert verified(tmp_path).covered == 2
 
     asyncio.run(scenario())
+
+
+def test_start_on_a_full_disk_is_found_and_recorded_without_any_other_record(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        open_log(tmp_path).close()
+        disk, health = FaultyDisk(), Health()
+        disk.free_bytes = 50
+        with open_log(tmp_path, disk) as log:
+            async with Writer(log, Clock(), timing=QUICK, on_health_change=health):
+                await health.until(1)
+                disk.free_bytes = None
+                await health.until(2)
+        assert health.told == [False, True]
+        report = verified(tmp_path)
+        assert (report.is_verified, report.by_kind, report.covered) == (True, {"log.started": 2}, 2)
+
+    asyncio.run(scenario())
