@@ -10,6 +10,7 @@ from penstock.policy.criteria import CRITERIA
 from penstock.policy.decide import decide, misses_text
 from penstock.policy.document import Document, parse
 from penstock.policy.files import read_documents
+from penstock.policy.judge import Judge
 from penstock.policy.numbers import read_range
 from penstock.policy.rate import Ledger
 from penstock.policy.reach import Reach, reach, reach_service
@@ -20,6 +21,7 @@ __all__ = [
     "OBJECTS",
     "Assertion",
     "Document",
+    "Judge",
     "Ledger",
     "MachinePath",
     "Policy",

@@ -25,7 +25,7 @@ from penstock.model import (
     Translation,
 )
 from penstock.policy.lanes import Lane, lane_of
-from penstock.policy.selection import is_inspected_by, is_port_of, sources_of, targets_of
+from penstock.policy.selection import Inventory, is_inspected_by, is_port_of, sources_of, targets_of
 
 SubjectKey = tuple[str, str]
 
@@ -76,10 +76,11 @@ class MachinePath:
 
 def compile_policy(site: Site, revision: int) -> Policy:
     """Index a site.  Raises `Invalid` where one conduit inspects a port that another permits uninspected."""
+    inventory = Inventory(site.assets)
     conduits = tuple(sorted(site.conduits, key=lambda conduit: conduit.name))
     leading: dict[str, list[Conduit]] = {asset.name: [] for asset in site.assets}
     for conduit in conduits:
-        for asset in targets_of(conduit, site.assets):
+        for asset in targets_of(conduit, inventory):
             leading[asset.name].append(conduit)
     ways: dict[tuple[str, str], Way] = {}
     problems: list[Problem] = []
@@ -141,10 +142,11 @@ def _contradictions(asset: Asset, service: Service, lanes: list[Lane]) -> list[P
 
 def machine_paths(policy: Policy) -> tuple[MachinePath, ...]:
     """Every path that machine conduits permit: one for each source, target and service, in a fixed order."""
+    inventory = Inventory(policy.site.assets)
     found: dict[tuple[str, str, str], list[Conduit]] = {}
     for conduit in policy.conduits:
-        targets = [(asset, service) for asset in targets_of(conduit, policy.site.assets) for service in asset.services]
-        for source in sources_of(conduit, policy.site.assets):
+        targets = [(asset, service) for asset in targets_of(conduit, inventory) for service in asset.services]
+        for source in sources_of(conduit, inventory):
             for target, service in targets:
                 if source is not target and (is_inspected_by(conduit, service) or is_port_of(conduit, service)):
                     found.setdefault((source.name, target.name, service.name), []).append(conduit)
@@ -172,7 +174,8 @@ def compile_ruleset(policy: Policy, place: GatePlace, standing: Sequence[Grant])
         for way in policy.ways.values()
         if any(lane.permits for lanes in way.lanes.values() for lane in lanes)
     }
-    sources = {source.name for each in policy.conduits for source in sources_of(each, policy.site.assets)}
+    inventory = Inventory(policy.site.assets)
+    sources = {source.name for each in policy.conduits for source in sources_of(each, inventory)}
     return Ruleset(
         revision=policy.revision,
         overlay=policy.site.overlay,

@@ -13,7 +13,7 @@ from penstock.model import Asset, Conduit, FactorStrength, Selector, Service
 from penstock.policy.faults import Faults, did_you_mean, shown
 from penstock.policy.sections import PlacedAsset, PlacedConduit
 from penstock.policy.selection import (
-    fits_asset,
+    Inventory,
     is_inspected_by,
     is_port_of,
     selector_text,
@@ -33,7 +33,7 @@ def check_conduits(
     `names` holds the known names of ``zone``, ``asset`` and ``role``.  With ``is_complete`` among its keys the
     inventory was read in full, so that a selector without any asset is a problem of the conduit.
     """
-    inventory = [item.asset for item in assets]
+    inventory = Inventory(item.asset for item in assets)
     checked = []
     for item in conduits:
         unknown = [end for end, selector in _ends(item.conduit) if not _names(item, end, selector, names, faults)]
@@ -93,7 +93,7 @@ def _machines(item: PlacedConduit, faults: Faults) -> None:
         faults.add(item.at("require"), why, "remove `factors`")
 
 
-def _reach(item: PlacedConduit, inventory: list[Asset], faults: Faults) -> None:
+def _reach(item: PlacedConduit, inventory: Inventory, faults: Faults) -> None:
     """Each end selects something, and each permission finds a service there."""
     conduit = item.conduit
     targets, sources = targets_of(conduit, inventory), sources_of(conduit, inventory)
@@ -125,12 +125,12 @@ def _listed(assets: Sequence[Asset]) -> str:
     return f"asset {assets[0].name!r}" if len(assets) == 1 else f"none of {len(assets)} assets"
 
 
-def _cui(item: PlacedConduit, inventory: list[Asset], faults: Faults) -> Conduit:
+def _cui(item: PlacedConduit, inventory: Inventory, faults: Faults) -> Conduit:
     """TLS between people and the gate wherever controlled unclassified information is reached."""
     conduit = item.conduit
     if not conduit.is_for_people:
         return conduit
-    asset = next((each for each in inventory if each.handles_cui and fits_asset(conduit.target, each)), None)
+    asset = next((each for each in targets_of(conduit, inventory) if each.handles_cui), None)
     if asset is None:
         return conduit
     if item.is_tls_refused:
@@ -139,7 +139,7 @@ def _cui(item: PlacedConduit, inventory: list[Asset], faults: Faults) -> Conduit
     return replace(conduit, require=replace(conduit.require, tls=True))
 
 
-def _ports(conduits: Sequence[PlacedConduit], inventory: list[Asset], faults: Faults) -> None:
+def _ports(conduits: Sequence[PlacedConduit], inventory: Inventory, faults: Faults) -> None:
     """A port is inspected, or it is not: two conduits must not differ about it."""
     inspecting: dict[tuple[str, str], PlacedConduit] = {}
     for item, asset, service in _services(conduits, inventory):
@@ -157,7 +157,7 @@ def _ports(conduits: Sequence[PlacedConduit], inventory: list[Asset], faults: Fa
         )
 
 
-def _services(conduits: Sequence[PlacedConduit], inventory: list[Asset]) -> list[tuple[PlacedConduit, Asset, Service]]:
+def _services(conduits: Sequence[PlacedConduit], inventory: Inventory) -> list[tuple[PlacedConduit, Asset, Service]]:
     return [
         (item, asset, service)
         for item in conduits

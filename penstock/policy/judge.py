@@ -1,37 +1,32 @@
-"""I/O: a policy with the clock and the counts that rates need: what a worker asks for every operation.
+"""The policy of one revision as one object: what a worker is given, so that it need not know this package.
 
-The only door to time in this package; deciding itself is pure (`decide`).
+Pure, and immutable: a new revision is a new judge.
 """
 
 from __future__ import annotations
 
-import time
-
 from penstock.model import Decision, Request, Site
 from penstock.policy.compile import Policy, compile_policy
-from penstock.policy.decide import decide
-from penstock.policy.rate import Ledger
+from penstock.policy.decide import decide, nothing_spent
+from penstock.policy.lanes import Spent
 
 
 class Judge:
-    """Judges requests by one revision.  Counts of rates start anew with each revision and each worker."""
+    """Judges requests by one compiled policy."""
+
+    __slots__ = ("policy",)
 
     def __init__(self, policy: Policy) -> None:
-        self._policy = policy
-        self._ledger = Ledger()
+        self.policy = policy
 
     @classmethod
     def of_site(cls, site: Site, revision: int) -> Judge:
-        """The judge of one revision of a site that was accepted before."""
+        """The judge of this revision.  Raises `Invalid` as `compile_policy` does."""
         return cls(compile_policy(site, revision))
 
-    def judge(self, request: Request) -> Decision:
-        """The decision; what is allowed is charged to its rates."""
-        decision = decide(self._policy, request, self._spent)
-        if decision.is_allowed:
-            for charge in decision.charges:
-                self._ledger.charge(charge.key, time.monotonic())
-        return decision
+    def judge(self, request: Request, spent: Spent = nothing_spent) -> Decision:
+        """May this subject do this to this asset?
 
-    def _spent(self, key: str, period_s: int) -> int:
-        return self._ledger.count(key, period_s, time.monotonic())
+        Without `spent` every rate counts as unused, and the caller must hold what `Decision.charges` lists.
+        """
+        return decide(self.policy, request, spent)

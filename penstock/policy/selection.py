@@ -16,6 +16,7 @@ def fits_asset(selector: Selector, asset: Asset) -> bool:
         and selector.zone in {None, asset.zone}
         and selector.group is None
         and selector.user is None
+        and (selector.asset or selector.role or selector.zone) is not None
     )
 
 
@@ -54,14 +55,32 @@ def is_port_of(conduit: Conduit, service: Service) -> bool:
     return any((item.transport, item.port) == (service.transport, service.port) for item in conduit.ports)
 
 
-def targets_of(conduit: Conduit, assets: Iterable[Asset]) -> list[Asset]:
+class Inventory:
+    """The assets of a site, found by name, zone and role."""
+
+    def __init__(self, assets: Iterable[Asset]) -> None:
+        self.assets = tuple(assets)
+        self._found: dict[tuple[str, str], list[Asset]] = {}
+        for asset in self.assets:
+            for field in ("name", "zone", "role"):
+                self._found.setdefault((field, getattr(asset, field)), []).append(asset)
+
+    def fitting(self, selector: Selector) -> list[Asset]:
+        """The assets that the selector means, in the order of the document."""
+        for field, name in (("name", selector.asset), ("zone", selector.zone), ("role", selector.role)):
+            if name is not None:
+                return [asset for asset in self._found.get((field, name), ()) if fits_asset(selector, asset)]
+        return []
+
+
+def targets_of(conduit: Conduit, inventory: Inventory) -> list[Asset]:
     """The assets that the conduit leads to."""
-    return [asset for asset in assets if fits_asset(conduit.target, asset)]
+    return inventory.fitting(conduit.target)
 
 
-def sources_of(conduit: Conduit, assets: Iterable[Asset]) -> list[Asset]:
+def sources_of(conduit: Conduit, inventory: Inventory) -> list[Asset]:
     """The machines that the conduit leads from; none where it is for people."""
-    return [] if conduit.is_for_people else [asset for asset in assets if fits_asset(conduit.source, asset)]
+    return [] if conduit.is_for_people else inventory.fitting(conduit.source)
 
 
 def selector_text(selector: Selector) -> str:

@@ -254,7 +254,7 @@ def conduit_for(draw: st.DrawFn, request: Request, name: str) -> Conduit:
 
 @st.composite
 def permission_for(draw: st.DrawFn, operation: Operation, operation_class: OperationClass) -> Permission:
-    """A permission that often just covers the operation, in one or in spans that touch or almost touch, and often just not."""
+    """A permission that often just covers the operation, in spans that touch or almost touch, and often not."""
     spans: list[Span] = []
     values: list[Interval] = []
     target = next((item for item in operation.targets if item.operation_class is operation_class), None)

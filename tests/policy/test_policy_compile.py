@@ -6,7 +6,7 @@ from dataclasses import replace
 from timeit import timeit
 
 import pytest
-from policy_cases import asking, bare_site, machine, person, policy_of, read
+from policy_cases import asking, bare_site, machine, person, policy_of, read, write
 
 from penstock.model import (
     Binding,
@@ -25,7 +25,7 @@ from penstock.model import (
     Standing,
     Translation,
 )
-from penstock.policy import compile_policy, compile_ruleset, decide, machine_paths, reach, reach_service
+from penstock.policy import Judge, compile_policy, compile_ruleset, decide, machine_paths, reach, reach_service
 
 PLACE = GatePlace(interface="eth0", address="10.20.0.2")
 POLLING = """\
@@ -189,6 +189,23 @@ def test_a_service_is_found_by_its_own_name_before_anothers_protocol() -> None:
     conduits = "A:\n  from: {group: operators}\n  to: {asset: plc-1}\n  allow: {tcp/443: any}\n"
     policy = policy_of(conduits)
     assert policy.ways["plc-1", "web"].service.port == policy.ways["plc-1", "https"].service.port == 443
+
+
+def test_a_judge_decides_as_its_policy_does_and_leaves_rates_to_its_caller() -> None:
+    policy = policy_of(POLLING)
+    judge = Judge.of_site(policy.site, 7)
+    request = asking(person("operators"), write(10, 5), "plc-2", has_tls=True)
+    assert judge.judge(request) == decide(policy, request)
+    assert len(judge.judge(request).charges) == 1
+    assert judge.judge(request, lambda _key, _period_s: 6).reason is Reason.RATE_EXCEEDED
+
+
+def test_a_selector_that_names_nothing_means_nothing() -> None:
+    reading = Permission(protocol="modbus", operation_class=OperationClass.READ)
+    nothing = Conduit(name="A", source=Selector(), target=Selector(), permissions=(reading,))
+    policy = compile_policy(replace(bare_site(), conduits=(nothing,)), 1)
+    assert machine_paths(policy) == ()
+    assert not decide(policy, asking(machine(), read(1))).is_allowed
 
 
 def test_a_typical_decision_is_a_matter_of_microseconds() -> None:
