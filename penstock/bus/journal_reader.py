@@ -31,6 +31,10 @@ _UNKNOWN_US: Final = 5_000_000
 #: The reader keeps as many meanings for a flow as the writer announces again, and as many flows as a worker can have.
 _MAX_DEFINITIONS: Final = 2048
 _MAX_FLOWS: Final = 65_536
+#: Members of enumerations are slow to look up and to compare, and rows come by the ten thousand.
+_JUDGED: Final = int(Kind.JUDGED)
+_ANSWERED: Final = int(Kind.ANSWERED)
+_UNANSWERED: Final = int(Outcome.UNANSWERED)
 _decode_flow = msgspec.json.Decoder(tuple[Announced, StoredRecord]).decode
 _decode_record = msgspec.json.Decoder(StoredRecord).decode
 _decode_operation = msgspec.json.Decoder(OperationLine).decode
@@ -46,6 +50,11 @@ class _Row(NamedTuple):
     tag: int
 
 
+def _row(asked: Entry, latency_us: int, outcome: int) -> _Row:
+    meaning = asked.tag >> 8 & 0xFF_FFFF
+    return _Row(asked.first, asked.second, meaning, latency_us, outcome, asked.position, asked.tag)
+
+
 class _Meaning(NamedTuple):
     line: dict[str, Json]
     size_bytes: int
@@ -58,7 +67,7 @@ class _Flow:
     def __init__(self, now_us: int) -> None:
         self.announced: Announced | None = None
         self.meanings: dict[int, _Meaning] = {}
-        self.under_way: dict[int, _Row] = {}
+        self.under_way: dict[int, Entry] = {}
         self.done: list[_Row] = []
         self.oldest_us = now_us
         self.is_prompt = False
@@ -72,10 +81,10 @@ class _Flow:
             self.is_prompt = True
 
     def finish_unanswered(self, now_us: int, before_us: int) -> None:
-        for ordinal, row in list(self.under_way.items()):
-            if row.at_us < before_us:
+        for ordinal, asked in list(self.under_way.items()):
+            if asked.second < before_us:
                 del self.under_way[ordinal]
-                self.finish(row._replace(outcome=Outcome.UNANSWERED), now_us)
+                self.finish(_row(asked, -1, _UNANSWERED), now_us)
 
     @property
     def is_known(self) -> bool:
@@ -111,7 +120,12 @@ class JournalReader:
         records: list[Record] = []
         try:
             for entry in ring.entries():
-                records += self._take(entry, now_us)
+                if entry.kind == _JUDGED:
+                    self._take_judged(entry, now_us)
+                elif entry.kind == _ANSWERED:
+                    self._take_answered(entry, now_us)
+                else:
+                    records += self._take(entry, now_us)
         except (Malformed, msgspec.MsgspecError):
             self._gap("damaged_slots", ring.skip_damage() or 1)
         for local, flow in list(self._flows.items()):
@@ -166,12 +180,8 @@ class JournalReader:
         return self._ring is not None and now_us > 0
 
     def _take(self, entry: Entry, now_us: int) -> Iterator[Record]:
-        """One entry; the records that follow from it at once."""
-        if entry.kind == Kind.JUDGED:
-            self._take_judged(entry, now_us)
-        elif entry.kind == Kind.ANSWERED:
-            self._take_answered(entry, now_us)
-        elif entry.kind == Kind.STARTED:
+        """One entry that is no row; the records that follow from it at once."""
+        if entry.kind == Kind.STARTED:
             yield from self._close_lost_flows(entry.second, now_us)
         elif entry.kind == Kind.OPERATION:
             self._take_operation(entry, now_us)
@@ -189,22 +199,16 @@ class JournalReader:
             raise Malformed(f"no entry has the kind {entry.kind}")
 
     def _take_judged(self, entry: Entry, now_us: int) -> None:
-        if entry.was_consumed:
-            return
-        flow = self._flow(entry, now_us)
-        index = entry.tag >> 8 & 0xFF_FFFF
-        flow.under_way.setdefault(
-            entry.first, _Row(entry.first, entry.second, index, -1, Outcome.UNANSWERED, entry.position, entry.tag)
-        )
+        if not entry.was_consumed:
+            self._flow(entry, now_us).under_way.setdefault(entry.first, entry)
 
     def _take_answered(self, entry: Entry, now_us: int) -> None:
         """An answer to a row that is not under way belongs to a row that an earlier reader recorded."""
-        flow = self._flow(entry, now_us)
-        row = flow.under_way.pop(entry.first, None)
-        if row is not None:
-            outcome = min(entry.tag >> 8 & 0xFF_FFFF, Outcome.UNANSWERED)
-            latency = -1 if outcome == Outcome.UNANSWERED else entry.second
-            flow.finish(row._replace(latency_us=latency, outcome=outcome), now_us)
+        flow = self._flows.get(entry.tag >> 32)
+        asked = flow.under_way.pop(entry.first, None) if flow is not None else None
+        if flow is not None and asked is not None:
+            outcome = min(entry.tag >> 8 & 0xFF_FFFF, _UNANSWERED)
+            flow.finish(_row(asked, -1 if outcome == _UNANSWERED else entry.second, outcome), now_us)
 
     def _take_operation(self, entry: Entry, now_us: int) -> None:
         line = _decode_operation(entry.payload)
@@ -321,7 +325,7 @@ def _operations(announced: Announced, rows: list[_Row], meanings: dict[int, _Mea
         if place is None:
             place = places[row.meaning] = len(lines)
             lines.append(dict(meanings[row.meaning].line))
-        compact.append([row.at_us - from_us, place, row.latency_us, int(row.outcome)])
+        compact.append([row.at_us - from_us, place, row.latency_us, row.outcome])
     titles = {str(meanings[index].line["operation"]) for index in places}
     detail: dict[str, Json] = {
         "flow": announced.flow,

@@ -187,8 +187,9 @@ class RingReader:
             raise Malformed(f"the head {head} cannot be, at {self.position} of {self._slots}")
         content = self._content(self.position, min(head - self.position, _READ_SLOTS + MAX_ENTRY_BYTES // SLOT_BYTES))
         first, at, end = self.position, 0, len(content) // SLOT_BYTES
+        unpack = _SLOT.unpack_from
         while at < end and at < _READ_SLOTS:
-            tag, one, two, stamp = _SLOT.unpack_from(content, at * SLOT_BYTES)
+            tag, one, two, stamp = unpack(content, at * SLOT_BYTES)
             if stamp != first + at + 1:
                 raise Malformed(f"slot {first + at} carries the stamp {stamp}")
             kind, payload, length = tag & _KIND_MASK, b"", 1

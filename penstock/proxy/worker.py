@@ -23,6 +23,7 @@ from penstock.model import (
     GateSettings,
     Hello,
     Malformed,
+    PenstockError,
     PublishGrant,
     PublishRevision,
     ReplaceGrants,
@@ -75,7 +76,10 @@ async def _follow_control(path: Path, hall: Hall, has_revision: asyncio.Event) -
     async def receive(_: Link, message: Message) -> Done | Failed | None:
         if not isinstance(message, PublishRevision | PublishGrant | WithdrawGrant | ReplaceGrants):
             return Failed(why=f"a worker does not take {type(message).__name__}")
-        hall.publish(message)
+        try:
+            hall.publish(message)
+        except PenstockError as error:  # the revision in force stays in force
+            return Failed(why=str(error))
         if hall.revision is not None:
             has_revision.set()
         return Done()
