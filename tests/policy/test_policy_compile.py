@@ -21,6 +21,7 @@ from penstock.model import (
     PortPermission,
     Reason,
     Selector,
+    Service,
     SessionLimits,
     Standing,
     Translation,
@@ -186,9 +187,14 @@ def test_reach_is_what_all_conduits_allow_whose_requirements_are_met() -> None:
 
 
 def test_a_service_is_found_by_its_own_name_before_anothers_protocol() -> None:
-    conduits = "A:\n  from: {group: operators}\n  to: {asset: plc-1}\n  allow: {tcp/443: any}\n"
-    policy = policy_of(conduits)
-    assert policy.ways["plc-1", "web"].service.port == policy.ways["plc-1", "https"].service.port == 443
+    spare = Service(name="spare", protocol="modbus", port=503)
+    modbus = Service(name="modbus", protocol="modbus", port=502)
+    site = bare_site()
+    plc = replace(site.assets[1], services=(spare, modbus))
+    policy = compile_policy(replace(site, assets=(plc,)), 1)
+    for name, port in (("modbus", 502), ("spare", 503), ("tcp/503", 503)):
+        assert policy.ways["plc-1", name].service.port == port
+    assert plc.service("modbus") == modbus
 
 
 def test_a_judge_decides_as_its_policy_does_and_leaves_rates_to_its_caller() -> None:
