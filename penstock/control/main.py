@@ -49,7 +49,7 @@ KEEP_HOUSE_S = 3600.0
 #: A wall clock that moved against the steady one by more than this was set.
 CLOCK_STEP_US = 2 * US_PER_S
 TOKEN_BYTES = 32
-#: How long until a worker that could not be welcomed is tried again.
+#: How long until the enforcer is asked again to count a worker's heartbeat.
 RETRY_S = 0.2
 
 
@@ -187,18 +187,24 @@ class Control:
         while True:
             link, mark = await self._joining.get()
             try:
-                await self.gate.revisions.welcome(_Single(link), mark)
+                await self.gate.revisions.inform(_Single(link))
+                await self._arm(link, mark)
             except Unavailable:
-                await self._again_later(link, mark)
+                link.close()  # the worker comes back, and gets everything anew
                 continue
             self._workers.arm(link)
             self._recorder.put(self.gate.inspection.restored(read_clock().wall_us))
 
-    async def _again_later(self, link: Link, mark: int) -> None:
-        """The enforcer or the worker was not ready: the same again, while the worker is there."""
-        await asyncio.sleep(RETRY_S)
-        if link.is_open:
-            self._joining.put_nowait((link, mark))
+    async def _arm(self, link: Link, mark: int) -> None:
+        """Wait for the enforcer as long as the worker is there.  Raises `Unavailable` when it is not."""
+        while link.is_open:
+            try:
+                await self.gate.revisions.arm(mark)
+            except Unavailable:
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
+        raise Unavailable("the worker is gone")
 
     async def _follow_journal(self) -> None:
         """Take the workers' records over; their place is freed only when the evidence has them."""

@@ -114,15 +114,18 @@ class Revisions:
             for mark in marks:
                 await self._enforcer.command(ArmWorker(mark=mark))
 
-    async def welcome(self, tell: Workers, mark: int) -> None:
-        """A worker has joined: give it all that is in force, then let its heartbeat count.  Raises `Unavailable`."""
+    async def inform(self, tell: Workers) -> None:
+        """A worker has joined: give it all that is in force.  Raises `Unavailable`."""
         async with self._turn:
             policy = self._state.now.policy
             if policy is None:
                 raise Unavailable("the gate has no policy yet")
             await tell.publish(PublishRevision(revision=policy.revision, site=policy.site))
             await tell.publish(self._all_grants())
-            await self._enforcer.command(ArmWorker(mark=mark))
+
+    async def arm(self, mark: int) -> None:
+        """An informed worker may inspect: from now on its heartbeat counts.  Raises `Unavailable`."""
+        await self._enforcer.command(ArmWorker(mark=mark))
 
     async def _judge(self, documents: Mapping[str, str], by: str) -> Policy:
         number = await self._store.next_revision_number()

@@ -242,7 +242,8 @@ class World:
         )
         await self.gate.begin(documents or DOCUMENTS)
         await self.gate.revisions.synchronise(())
-        await self.gate.revisions.welcome(self.workers, 7)
+        await self.gate.revisions.inform(self.workers)
+        await self.gate.revisions.arm(7)
 
     async def stop(self) -> None:
         """End control; kernel and worker stay as they are."""

@@ -114,7 +114,8 @@ def test_every_wrong_proof_gets_the_same_answer() -> None:
         world.accounts.accounts["new"] = Account(name="new", groups=frozenset())
         world.accounts.accounts["gone"] = replace(world.accounts.accounts["ada"], name="gone", is_suspended=True)
         world.accounts.accounts["gone"] = replace(
-            world.accounts.accounts["gone"], totp_sealed=Seal(bytes(32), secrets.token_bytes).close(world.secret, "gone")
+            world.accounts.accounts["gone"],
+            totp_sealed=Seal(bytes(32), secrets.token_bytes).close(world.secret, "gone"),
         )
         answers = [
             await world.sign_in(password="wrong password here"),
