@@ -160,11 +160,11 @@ class Enforcer:
     def _clear(self, number: int) -> None:
         """Close both ends of every flow of a grant that is gone already, then forget its connections."""
         self._sockets.destroy_marked(number)
-        carried = [entry for entry in self._connections.marked(number) if is_on_kernel_path(entry)]
-        if self._prober.kick(carried):
-            self._loop.call_later(FORGET_AFTER_S, self._connections.delete_marked, number)
-        else:
-            self._connections.delete_marked(number)
+        self._read_events()  # flows that opened a moment ago are known then
+        is_known = self._flows.is_complete
+        carried = self._flows.of(number) if is_known else self._connections.marked(number)
+        self._prober.kick(entry for entry in carried if is_on_kernel_path(entry))
+        self._loop.call_later(FORGET_AFTER_S, self._connections.delete_marked, number)
 
     # --- what is in the kernel already
 

@@ -7,13 +7,17 @@ entries with the same number; both are left out here, the worker tells of them.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeAlias
 
-from penstock.kernel.conntrack import Change, Entry
+from penstock.kernel.conntrack import Change, Direction, Entry
 from penstock.kernel.elements import TRANSPORT_NAMES
 from penstock.model import GRANT_MASK, PROXIED_BIT, UPSTREAM_BIT, KernelFlowClosed, KernelFlowOpened
 
 #: Flows that are remembered so that lost events can be made good; beyond it their closing is still told.
 MAX_OPEN = 65_536
+
+#: The tuple of the first packet, and the kernel's identity of the entry: ports are used again.
+_Key: TypeAlias = tuple[Direction, int]
 
 
 def is_on_kernel_path(entry: Entry) -> bool:
@@ -26,22 +30,30 @@ class KernelFlows:
 
     def __init__(self) -> None:
         self.inspected: frozenset[tuple[str, str, int]] = frozenset()
-        self._open: dict[tuple[object, int], Entry] = {}
+        self._open: dict[_Key, Entry] = {}
+        self._of_grant: dict[int, set[_Key]] = {}
+        self.is_complete = True
+        """Whether `of` knows every open flow; not so once there were more than `MAX_OPEN`."""
 
     def adopt(self, entries: Iterable[Entry]) -> None:
         """Flows that were open before anybody watched; their opening is not told again."""
-        self._open.update((_key(entry), entry) for entry in entries if is_on_kernel_path(entry))
+        for entry in entries:
+            if is_on_kernel_path(entry):
+                self._remember(entry)
+
+    def of(self, number: int) -> list[Entry]:
+        """The open flows of one grant."""
+        return [self._open[key] for key in self._of_grant.get(number, ())]
 
     def event(self, change: Change, entry: Entry, at_us: int) -> KernelFlowOpened | KernelFlowClosed | None:
         """What to tell of one change, if anything."""
         if not is_on_kernel_path(entry):
             return None
         if change is Change.OPENED:
-            if len(self._open) < MAX_OPEN:
-                self._open[_key(entry)] = entry
+            self._remember(entry)
             return self._opened(entry, at_us)
         if change is Change.ENDED:
-            self._open.pop(_key(entry), None)
+            self._drop(_key(entry))
             return self._closed(entry, at_us)
         return None
 
@@ -51,10 +63,34 @@ class KernelFlows:
         Counters of flows whose end was lost are those of their opening: 0.
         """
         now = {_key(entry): entry for entry in entries if is_on_kernel_path(entry)}
-        closed = [self._closed(entry, at_us) for key, entry in self._open.items() if key not in now]
-        opened = [self._opened(entry, at_us) for key, entry in now.items() if key not in self._open]
-        self._open = now
-        return [*closed, *opened]
+        ended = {key: entry for key, entry in self._open.items() if key not in now}
+        begun = {key: entry for key, entry in now.items() if key not in self._open}
+        for key in ended:
+            self._drop(key)
+        for entry in begun.values():
+            self._remember(entry)
+        return [
+            *(self._closed(entry, at_us) for entry in ended.values()),
+            *(self._opened(entry, at_us) for entry in begun.values()),
+        ]
+
+    def _remember(self, entry: Entry) -> None:
+        if len(self._open) >= MAX_OPEN:
+            self.is_complete = False
+            return
+        key = _key(entry)
+        self._open[key] = entry
+        self._of_grant.setdefault(entry.mark & GRANT_MASK, set()).add(key)
+
+    def _drop(self, key: _Key) -> None:
+        entry = self._open.pop(key, None)
+        if entry is None:
+            return
+        number = entry.mark & GRANT_MASK
+        keys = self._of_grant[number]
+        keys.discard(key)
+        if not keys:
+            del self._of_grant[number]
 
     def _has_failed_open(self, entry: Entry) -> bool:
         way = entry.original
@@ -85,5 +121,5 @@ class KernelFlows:
         )
 
 
-def _key(entry: Entry) -> tuple[object, int]:
+def _key(entry: Entry) -> _Key:
     return entry.original, entry.identity
