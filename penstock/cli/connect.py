@@ -116,7 +116,8 @@ def _listening(place: profile.Profile, arguments: argparse.Namespace, service: s
 
 
 def _refused(asset: str, refusal: Refusal) -> int:
-    output.say(f"penstock: no access to {asset}: {refusal.error or refusal.reason or 'denied'}")
+    reason = f" ({refusal.reason})" if refusal.reason else ""
+    output.say(f"penstock: no access to {asset}: {refusal.error or 'not allowed'}{reason}")
     if refusal.conduit:
         output.say(f"closest conduit: “{refusal.conduit}”")
     for miss in refusal.misses:

@@ -49,6 +49,11 @@ class Poller:
         self._connection: socket.socket | None = None
         self._transaction = 0
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the next poll goes out on the present connection."""
+        return self._connection is not None
+
     def poll(self) -> list[int]:
         """The registers.  Raises `PollFailed`; the connection is then closed, unless the answer was an exception."""
         try:

@@ -110,7 +110,7 @@ def test_a_port_that_another_program_holds_is_said_so(signed_in: FakeGate, cli: 
 def test_a_denial_says_what_was_missing_and_what_helps(signed_in: FakeGate, cli: Any, capsys: Any) -> None:
     misses = REACH[1]["misses"]
     body = {
-        "error": "denied",
+        "error": "not allowed",
         "reason": "subject_not_named",
         "conduit": "Vendors service the filters",
         "misses": misses,
@@ -120,7 +120,7 @@ def test_a_denial_says_what_was_missing_and_what_helps(signed_in: FakeGate, cli:
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.splitlines() == [
-        "penstock: no access to plc-filter-1: denied",
+        "penstock: no access to plc-filter-1: not allowed (subject_not_named)",
         "closest conduit: “Vendors service the filters”",
         "  group: wanted vendors, found operators",
         "hint: the shift lead adds you",
@@ -132,7 +132,7 @@ def test_a_denial_says_what_was_missing_and_what_helps(signed_in: FakeGate, cli:
 def test_an_asset_that_is_not_listed_is_still_asked_for_so_that_the_attempt_is_on_record(
     signed_in: FakeGate, cli: Any
 ) -> None:
-    signed_in.answers.routes["POST", "/api/grants"] = (403, {"error": "denied", "reason": "no_conduit"})
+    signed_in.answers.routes["POST", "/api/grants"] = (403, {"error": "not allowed", "reason": "no_conduit"})
     assert cli("connect", "plc-unknown", "--service", "s7comm") == 1
     assert signed_in.answers.asked[-1].body == {"asset": "plc-unknown", "service": "s7comm", "binding": "certificate"}
 
