@@ -13,7 +13,7 @@ from penstock.web.asking import body_of, client_sign_in, gate_of, moment_text, s
 from penstock.web.errors import TooManyAttempts
 
 #: The same words whatever was wrong, also for a subject that does not exist.
-REFUSED = "subject, password or code is not right"
+REFUSED = "name, password or code is not right"
 
 
 class Proof(msgspec.Struct):
