@@ -37,7 +37,6 @@ PARAMETERS = {
     "net/ipv4/conf/{leg}/accept_redirects": ("0", "nobody tells the gate of a way around it"),
     "net/ipv4/conf/all/route_localnet": ("0", "loopback ports are not reachable from the plant"),
     "net/ipv4/conf/{leg}/route_localnet": ("0", "loopback ports are not reachable from the plant"),
-    "net/ipv4/conf/all/rp_filter": ("0", "the leg's own value counts"),
     "net/ipv4/conf/{leg}/rp_filter": ("1", "forged sources do not pass"),
 }
 

@@ -93,23 +93,27 @@ class Elements:
             self._commit(replaced + steps + added)
 
     def close_grant(self, number: int, keys: dict[str, list[bytes]] | None = None) -> bool:
-        """Cut: from the return on no packet of the grant passes.  Whether anything of it was there.
+        """Cut: from the return on no packet of the grant passes.  Whether it was open.
 
         `keys` are its elements in ``grants`` and ``dials`` where they are known; else they are looked for.
         """
-        known = self.keys_of(number) if keys is None else keys
-        bare = [("live", Element(key=mark_bytes(number)))]
-        bare += [(name, Element(key=key)) for name, found in known.items() for key in found]
-        deletions = [self._message(_DELETE, name, element) for name, element in bare]
+        live = Element(key=mark_bytes(number))
+        if keys is None:
+            if not self._has_deleted("live", live):
+                return False
+            for name, found in self.keys_of(number).items():
+                for key in found:
+                    self._has_deleted(name, Element(key=key))
+            return True
+        bare = [("live", live), *((name, Element(key=key)) for name, found in keys.items() for key in found)]
         try:
-            self._commit(deletions)
+            self._commit([self._message(_DELETE, name, element) for name, element in bare])
         except OSError as error:
             if error.errno != errno.ENOENT:
                 raise
-        else:
-            return True
-        # something expired in the meantime: one by one, `live` first
-        return sum(self._has_deleted(name, element) for name, element in bare) > 0
+            # something expired in the meantime: one by one, `live` first
+            return sum(self._has_deleted(name, element) for name, element in bare) > 0
+        return True
 
     def keys_of(self, number: int) -> dict[str, list[bytes]]:
         """The keys of a grant's elements in ``grants`` and ``dials``."""

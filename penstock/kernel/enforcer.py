@@ -20,6 +20,7 @@ from penstock.kernel.conntrack import Change, ConnectionEvents, Connections, Ent
 from penstock.kernel.destroy import Sockets
 from penstock.kernel.elements import Elements, grant_keys, number_in, service_of
 from penstock.kernel.flows import KernelFlows, is_on_kernel_path
+from penstock.kernel.held import HeldKeys
 from penstock.kernel.kick import Prober
 from penstock.kernel.refusals import RefusalCount, RefusalLog
 from penstock.model import (
@@ -76,7 +77,7 @@ class Enforcer:
         self._refused, self._flows = RefusalCount(), KernelFlows()
         self._control: Link | None = None
         self._waiting: deque[Event] = deque(maxlen=MAX_WAITING_EVENTS)
-        self._keys: dict[int, dict[str, list[bytes]]] = {}
+        self._held = HeldKeys()
         self._expiries: dict[int, asyncio.TimerHandle] = {}
         self._standing: dict[bytes, int] = {}
         self._adopt()
@@ -141,21 +142,27 @@ class Enforcer:
     def _open(self, command: OpenGrant) -> None:
         grant = command.grant
         self._elements.open_grant(grant, command.ttl_ms)
-        self._keys[grant.number] = grant_keys(grant)
+        self._held.hold(grant.number, grant_keys(grant))
         self._expire_in(grant.number, command.ttl_ms / 1000)
 
     def _cut(self, number: int) -> None:
         expiry = self._expiries.pop(number, None)
         if expiry is not None:
             expiry.cancel()
-        self._elements.close_grant(number, self._keys.pop(number, None))
+        self._elements.close_grant(number, self._held.release(number))
         self._clear(number)
 
     def _expire_in(self, number: int, left_s: float) -> None:
         earlier = self._expiries.pop(number, None)
         if earlier is not None:
             earlier.cancel()
-        self._expiries[number] = self._loop.call_later(left_s + EXPIRED_AFTER_S, self._cut, number)
+        self._expiries[number] = self._loop.call_later(left_s + EXPIRED_AFTER_S, self._expired, number)
+
+    def _expired(self, number: int) -> None:
+        """The kernel has stopped its packets by itself; its flows are closed here."""
+        del self._expiries[number]
+        self._held.release(number)
+        self._clear(number)
 
     def _clear(self, number: int) -> None:
         """Close both ends of every flow of a grant that is gone already, then forget its connections."""
@@ -174,9 +181,7 @@ class Enforcer:
             self._remember_static()
             for name, part in (("grants", slice(None)), ("dials", slice(-4, None))):
                 for element in self._elements.dump(name):
-                    number = number_in(element.data or element.key[part])
-                    keys = self._keys.setdefault(number, {"grants": [], "dials": []})
-                    keys[name].append(element.key)
+                    self._held.add(number_in(element.data or element.key[part]), name, element.key)
             for number, left_ms in self._elements.live().items():
                 self._expire_in(number, left_ms / 1000)
         except OSError as error:

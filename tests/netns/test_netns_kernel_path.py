@@ -126,11 +126,13 @@ def test_opening_again_replaces_the_time_that_is_left(plant: Plant) -> None:
 
 def test_a_new_number_replaces_the_old_one_of_the_same_service(plant: Plant) -> None:
     """Opening under a new number while the old one is still there takes the service over."""
-    plant.open(42)
+    replaced = plant.open(42)
     plant.open(44)
     client = plant.user.connect(PLAIN, MODBUS)
     assert plant.control.event(KernelFlowOpened).grant == 44
+    plant.cut(replaced)
     assert exchange(client, b"read") == b"read"
+    plant.user.connect(PLAIN, MODBUS).close()
 
 
 def test_withdrawing_cuts_a_busy_flow_at_once(plant: Plant) -> None:
