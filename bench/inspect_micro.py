@@ -39,7 +39,7 @@ GRANT = Grant(
 )
 
 
-def allow(_: Operation) -> Decision:
+def allow(_: Operation, _now_us: int) -> Decision:
     """Everything is allowed: the engine's own time is another benchmark."""
     return Decision(is_allowed=True, reason=Reason.ALLOWED, revision=1, conduit="c")
 

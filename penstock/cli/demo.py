@@ -18,7 +18,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> int:
     """Play it; 0 when every step was as claimed."""
-    from penstock.lab import DemoSettings, current_code, run_demo  # noqa: PLC0415  the lab is not always installed
+    from penstock.lab.demo import DemoSettings, current_code, run_demo  # noqa: PLC0415  the lab is not always installed
 
     if arguments.code:
         print(current_code())

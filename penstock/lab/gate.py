@@ -132,8 +132,8 @@ class LabGate:
     def is_ready(self) -> bool:
         """Whether it enforces, inspects and records."""
         status = self.status()
-        needed = ("revision", "has_enforcer", "has_inspection", "evidence_is_healthy")
-        return all(status.get(name) for name in needed)
+        is_whole = status.get("enforcer") == "in force" and status.get("inspection") == "alive"
+        return bool(status.get("revision")) and is_whole and bool(status.get("evidence", {}).get("is_healthy"))
 
     def pid(self, name: str) -> int | None:
         """The process number of one of the gate's processes."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import socket
 import struct
 import sys
@@ -133,7 +134,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(poller: Poller, name: str, period_s: float, polls: int | None) -> None:
     due, done = time.monotonic(), 0
     while polls is None or done < polls:
-        print(json.dumps(poll_once(poller, name, time.monotonic)), flush=True)
+        # One write a line: pollers of one source share a file.
+        os.write(sys.stdout.fileno(), json.dumps(poll_once(poller, name, time.monotonic)).encode() + b"\n")
         done += 1
         # A late poll is not made up for: the next one is due a period after now.
         due = max(due + period_s, time.monotonic())

@@ -12,7 +12,6 @@ from penstock.policy.document import Document, parse
 from penstock.policy.files import read_documents
 from penstock.policy.judge import Judge
 from penstock.policy.numbers import read_range
-from penstock.policy.rate import Ledger
 from penstock.policy.reach import Reach, reach, reach_service
 from penstock.policy.sections import Assertion
 
@@ -22,7 +21,6 @@ __all__ = [
     "Assertion",
     "Document",
     "Judge",
-    "Ledger",
     "MachinePath",
     "Policy",
     "Reach",

@@ -40,8 +40,8 @@ _MAX_WITHDRAWN: Final = 1024
 class Judge(Protocol):
     """The policy of one revision."""
 
-    def judge(self, request: Request) -> Decision:
-        """May this subject do this to this asset?"""
+    def judge(self, request: Request, spent: Callable[[str, int], int]) -> Decision:
+        """May this subject do this to this asset?  `spent` tells how often a charge's key was used in a period (s)."""
 
 
 class Flow(Protocol):
@@ -97,8 +97,8 @@ class Hall:
             return RawRelay(grant), flow
         has_tls = way == "tunnel"
 
-        def judge(operation: Operation) -> Decision:
-            return self._decide(grant, operation, has_tls=has_tls)
+        def judge(operation: Operation, now_us: int) -> Decision:
+            return self._decide(grant, operation, now_us, has_tls=has_tls)
 
         return Inspection(grant, decoder(), judge, self.journal, flow, self.rates), flow
 
@@ -129,7 +129,7 @@ class Hall:
             flow.end(Ending(End.GATE, Reason.INSPECTION_UNAVAILABLE, why))
         self._refusals.tick(now_us, is_last=True)
 
-    def _decide(self, grant: Grant, operation: Operation, *, has_tls: bool) -> Decision:
+    def _decide(self, grant: Grant, operation: Operation, now_us: int, *, has_tls: bool) -> Decision:
         assert self._judge is not None, "no listener is open before there is a revision"
         return self._judge.judge(
             Request(
@@ -139,7 +139,8 @@ class Hall:
                 operation=operation,
                 binding=grant.binding,
                 has_tls=has_tls,
-            )
+            ),
+            lambda key, period_s: self.rates.spent(key, period_s, now_us),
         )
 
     def _admit(self, grant: Grant) -> None:

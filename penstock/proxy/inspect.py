@@ -44,7 +44,7 @@ class Inspection:
         self,
         grant: Grant,
         decoder: Decoder,
-        judge: Callable[[Operation], Decision],
+        judge: Callable[[Operation, int], Decision],
         journal: Journal,
         flow: FlowJournal,
         rates: Rates,
@@ -166,7 +166,7 @@ class Inspection:
             return self._refusals.add(frame, Reason.MALFORMED, now_us, why=str(error))
         if len(self._under_way) + sum(map(len, self._doubled.values())) >= MAX_UNDER_WAY:
             return self._refusals.add(frame, Reason.TOO_MANY_IN_FLIGHT, now_us, operation)
-        decision = self._judge(operation)
+        decision = self._judge(operation, now_us)
         if not decision.is_allowed:
             return self._refusals.add(frame, decision.reason, now_us, operation, decision)
         if decision.charges and (charge := self._rates.admit(decision.charges, now_us)):

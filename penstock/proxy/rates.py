@@ -20,6 +20,11 @@ class Rates:
     def __init__(self) -> None:
         self._taken: dict[str, deque[int]] = {}
 
+    def spent(self, key: str, period_s: int, now_us: int) -> int:
+        """How many operations were counted under `key` in the last `period_s` seconds."""
+        since_us = now_us - period_s * _US_PER_S
+        return sum(1 for at_us in self._taken.get(key, ()) if at_us > since_us)
+
     def admit(self, charges: Sequence[Charge], now_us: int) -> Charge | None:
         """Count one operation against all its charges, or none and return the charge that is used up."""
         for charge in charges:

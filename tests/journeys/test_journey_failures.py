@@ -208,7 +208,7 @@ class TestFullDisk:
         before = time.time()
         _fill(filler)
         works.gate.wait(
-            lambda: not works.gate.status().get("evidence_is_healthy", True), "the full disk to be seen", 20
+            lambda: not works.gate.status().get("evidence", {}).get("is_healthy", True), "the full disk to be seen", 20
         )
         refused = works.gate.command("connect", "plc-dosing", station=works.plant.nodes["eng-1"], person=maria)
         assert refused.status not in (0, None)

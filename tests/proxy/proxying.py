@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,7 +75,7 @@ class PlainJudge:
     def of_site(cls, _site: Site, _revision: int) -> PlainJudge:
         return cls()
 
-    def judge(self, request: Request) -> Decision:
+    def judge(self, request: Request, _spent: Callable[[str, int], int]) -> Decision:
         assert request.operation is not None
         return decide(request.operation)
 
@@ -92,7 +93,7 @@ class Inspected:
         self.inspection = Inspection(grant, ModbusDecoder(), self._judge, self.journal, self.flow, Rates())
         self.client, self.asset = self.inspection.from_client, self.inspection.from_asset
 
-    def _judge(self, operation: Operation) -> Decision:
+    def _judge(self, operation: Operation, _now_us: int) -> Decision:
         self.judged.append(operation)
         return decide(operation)
 

@@ -33,3 +33,13 @@ def test_an_operation_that_is_refused_by_one_rate_does_not_count_against_another
     assert rates.admit([TWO_A_SECOND, ONE_A_MINUTE], 1) is ONE_A_MINUTE
     assert rates.admit([TWO_A_SECOND], 2) is None
     assert rates.admit([TWO_A_SECOND], 3) is TWO_A_SECOND
+
+
+def test_a_policy_is_told_what_was_spent_so_that_it_can_take_another_conduit() -> None:
+    rates = Rates()
+    charge = Charge(key="a", count=2, period_s=10)
+    assert rates.spent("a", 10, 0) == 0
+    rates.admit((charge,), 1_000_000)
+    rates.admit((charge,), 2_000_000)
+    assert rates.spent("a", 10, 3_000_000) == 2
+    assert rates.spent("a", 10, 11_500_000) == 1

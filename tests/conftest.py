@@ -1,0 +1,101 @@
+"""Runs each test that has a plant in a process and a network namespace of its own, as root or as an ordinary user.
+
+Each test is forked off, enters fresh user, network and mount namespaces, runs with its fixtures, and hands its reports
+back; it is listed, timed and captured like any other.  Where namespaces are forbidden it fails with what to enable.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import signal
+import time
+import warnings
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+from penstock.lab.netns import die_with_parent, enter
+
+#: Fixtures that lay cables: a test that asks for one runs in namespaces of its own.
+PLANTS = {"plant", "works"}
+#: Such tests take seconds; a hanging one is killed then.
+DEADLINE_S = 90.0
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+    """Run the tests that have a plant, and no others, in a forked process."""
+    if not PLANTS & set(getattr(item, "fixturenames", ())):
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for report in _reports(item):
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+def _reports(item: pytest.Item) -> list[pytest.TestReport]:
+    item.session.config._tmp_path_factory.getbasetemp()  # made here once, not in every fork
+    reader, writer = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # 3.12: fork with threads; the fork has one thread
+        child = os.fork()
+    if child == 0:
+        os.close(reader)
+        _run_forked(item, writer)
+    os.close(writer)
+    data, is_late = _everything(reader)
+    if is_late:
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    if data and not is_late:
+        return [
+            item.config.hook.pytest_report_from_serializable(config=item.config, data=d) for d in pickle.loads(data)
+        ]
+    why = f"did not end in {DEADLINE_S:.0f} s" if is_late else f"its process ended with status {status}"
+    return [_failure(item, why)]
+
+
+def _run_forked(item: pytest.Item, writer: int) -> None:
+    """Never returns: what the parent's pytest would do at its end is not this process's to do."""
+    try:
+        die_with_parent()
+        try:
+            enter()
+            reports = runtestprotocol(item, log=False, nextitem=None)
+        except Exception as error:  # noqa: BLE001 - a fork that raises would run the rest of the session twice
+            reports = [_failure(item, str(error))]
+        hook = item.config.hook
+        data = [hook.pytest_report_to_serializable(config=item.config, report=report) for report in reports]
+        with os.fdopen(writer, "wb") as out:
+            out.write(pickle.dumps(data))
+    finally:
+        os._exit(0)
+
+
+def _everything(reader: int) -> tuple[bytes, bool]:
+    """All that the child wrote, and whether it was still at it when its time was up."""
+    end, data = time.monotonic() + DEADLINE_S, b""
+    try:
+        while True:
+            if not select.select([reader], [], [], max(0.0, end - time.monotonic()))[0]:
+                return data, True
+            part = os.read(reader, 1 << 16)
+            if not part:
+                return data, False
+            data += part
+    finally:
+        os.close(reader)
+
+
+def _failure(item: pytest.Item, why: str) -> pytest.TestReport:
+    return pytest.TestReport(
+        nodeid=item.nodeid,
+        location=item.location,
+        keywords={},
+        outcome="failed",
+        longrepr=why,
+        when="call",
+    )
