@@ -143,7 +143,9 @@ class Half(asyncio.Protocol):
             self._line.set_exception(Unavailable("the gate's tunnel answers with something else than a line"))
 
     def eof_received(self) -> bool:
-        """The tool is done sending: let the answer come.  (TLS transports close by themselves.)"""
+        """The tool is done sending: let the answer come.  The gate's end of a TLS connection closes both directions."""
+        if self.transport.get_extra_info("ssl_object") is not None:
+            return False
         self._is_done_sending = True
         if self._other is not None:
             self._linger_on()

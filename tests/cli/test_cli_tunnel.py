@@ -119,13 +119,17 @@ def test_bytes_that_come_with_the_answer_are_not_lost(place: TunnelPlace, tunnel
     assert carried(place, tool).to_tool == 7
 
 
-def test_the_gates_end_ends_the_tools_connection(place: TunnelPlace, tunnel: FakeTunnel, monkeypatch: Any) -> None:
+def test_the_gates_end_ends_the_tools_connection(
+    place: TunnelPlace, tunnel: FakeTunnel, monkeypatch: Any, caplog: Any
+) -> None:
     monkeypatch.setattr(tunnel, "serve", lambda flow: (flow.recv(100), flow.sendall(b'{"ok": true}\nbye')))
 
     async def tool(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         assert await reader.read() == b"bye"
 
-    assert carried(place, tool) == FlowBytes(to_asset=0, to_tool=3)
+    with caplog.at_level("WARNING"):
+        assert carried(place, tool) == FlowBytes(to_asset=0, to_tool=3)
+    assert caplog.messages == []
 
 
 def test_a_refusal_carries_the_gates_reason(place: TunnelPlace, tunnel: FakeTunnel) -> None:
