@@ -54,15 +54,19 @@ class FlowBytes:
 
 
 class Half(asyncio.Protocol):
-    """One transport of a flow; what it receives goes out on the other half, no faster than that one takes it."""
+    """One transport of a flow; what it receives goes out on the other half, no faster than that one takes it.
 
-    def __init__(self) -> None:
+    A half that is made without the other one waits for the gate's line first (see `line`), then for `face`.
+    """
+
+    def __init__(self, other: Half | None = None) -> None:
         loop = asyncio.get_running_loop()
         self.received_bytes = 0
         self.closed: asyncio.Future[None] = loop.create_future()
         self._line: asyncio.Future[bytes] = loop.create_future()
         self._early = bytearray()
-        self._other: Half | None = None
+        self._other = other
+        self._is_full = False
         self._transport: asyncio.Transport | None = None
         self._is_done_sending = False
         self._linger: asyncio.TimerHandle | None = None
@@ -80,12 +84,11 @@ class Half(asyncio.Protocol):
     def face(self, other: Half) -> None:
         """From now on the other half gets what this one receives, what came early first."""
         self._other = other
+        other.set_reading(is_on=not self._is_full)
         if self._early:
             self._forward(bytes(self._early))
         if self.closed.done():
             other.hang_up()
-        elif self._is_done_sending:
-            self._linger_on()
 
     # --- called by the other half
 
@@ -112,11 +115,10 @@ class Half(asyncio.Protocol):
     async def end(self) -> None:
         """Close, and wait for it; an end that does not take its last bytes is cut."""
         self.hang_up()
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await asyncio.shield(self.closed)
-        finally:
-            self.transport.abort()
+        self.transport.abort()
 
     # --- called by the event loop
 
@@ -147,8 +149,7 @@ class Half(asyncio.Protocol):
         if self.transport.get_extra_info("ssl_object") is not None:
             return False
         self._is_done_sending = True
-        if self._other is not None:
-            self._linger_on()
+        self._linger_on()
         return True
 
     def connection_lost(self, _error: Exception | None) -> None:
@@ -164,11 +165,13 @@ class Half(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """This side is slow: read no more from the other."""
+        self._is_full = True
         if self._other is not None:
             self._other.set_reading(is_on=False)
 
     def resume_writing(self) -> None:
         """This side has caught up."""
+        self._is_full = False
         if self._other is not None:
             self._other.set_reading(is_on=True)
 
@@ -217,12 +220,11 @@ async def relay(accepted: socket.socket, place: TunnelPlace, grant: int) -> Flow
     is_handed_over = False
     try:
         async with opened(place, grant) as tunnel:
-            _, tool = await asyncio.get_running_loop().connect_accepted_socket(Half, accepted)
+            _, tool = await asyncio.get_running_loop().connect_accepted_socket(lambda: Half(tunnel), accepted)
             is_handed_over = True
-            tool.face(tunnel)
             tunnel.face(tool)
             try:
-                await asyncio.wait((tool.closed, tunnel.closed))
+                await asyncio.wait((tool.closed, tunnel.closed), return_when=asyncio.FIRST_COMPLETED)
             finally:
                 await tool.end()
             return FlowBytes(to_asset=tool.received_bytes, to_tool=tunnel.received_bytes)

@@ -99,6 +99,18 @@ def test_a_megabyte_passes_unchanged_though_the_tool_reads_late(place: TunnelPla
     assert carried(place, tool) == FlowBytes(to_asset=len(sent), to_tool=len(sent))
 
 
+def test_what_the_tool_sends_at_once_is_not_taken_for_a_line(place: TunnelPlace) -> None:
+    """A Modbus request may hold the byte 0x0a anywhere, and wait in the socket before the tunnel is open."""
+    sent = b"\x00\x0a\x00\x00\x00\x06\x01\x03\x00\x0a\x00\x0a"
+
+    async def tool(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(sent)
+        assert await reader.readexactly(len(sent)) == sent
+
+    for _ in range(5):
+        assert carried(place, tool) == FlowBytes(to_asset=len(sent), to_tool=len(sent))
+
+
 def test_a_tool_that_is_done_sending_still_gets_its_answer(place: TunnelPlace, monkeypatch: Any) -> None:
     monkeypatch.setattr(under_test, "LINGER_S", 0.2)
 
@@ -130,6 +142,24 @@ def test_the_gates_end_ends_the_tools_connection(
     with caplog.at_level("WARNING"):
         assert carried(place, tool) == FlowBytes(to_asset=0, to_tool=3)
     assert caplog.messages == []
+
+
+def test_a_tool_that_takes_nothing_is_cut_when_the_gate_has_ended_the_flow(
+    place: TunnelPlace, tunnel: FakeTunnel, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(under_test, "CLOSE_TIMEOUT_S", 0.05)
+    rest = bytes(200_000)  # less than the high water, so that the end of the flow is read behind it
+    monkeypatch.setattr(tunnel, "serve", lambda flow: (flow.recv(100), flow.sendall(b'{"ok": true}\n' + rest)))
+    ours, theirs = tcp_pair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+
+    async def run() -> FlowBytes:
+        async with asyncio.timeout(10):
+            return await relay(ours, place, 7)
+
+    with theirs, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        assert runner.run(run()) == FlowBytes(to_asset=0, to_tool=len(rest))
 
 
 def test_a_refusal_carries_the_gates_reason(place: TunnelPlace, tunnel: FakeTunnel) -> None:
