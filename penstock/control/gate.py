@@ -60,18 +60,20 @@ class Gate:
     """One gate: its parts, wired."""
 
     def __init__(self, given: Given) -> None:
-        self.settings, self.authority, self.clock, self.store = (
-            given.settings,
-            given.authority,
-            given.clock,
-            given.store,
-        )
-        self.recorder, self.enforcer, self.workers = given.recorder, given.enforcer, given.workers
-        self.state, self.inspection = State(), Inspection()
+        self.settings, self.authority, self.clock = given.settings, given.authority, given.clock
+        self.store, self.recorder = given.store, given.recorder
+        self.enforcer, self.workers = given.enforcer, given.workers
+        self.state, self.inspection = State(), Inspection(given.clock)
         self.sessions = Sessions(self.state)
         self.events = Events(self.state, self.sessions, self.inspection)
+        self.grants = self._grants(given)
+        self.revisions = self._revisions(given)
         source = LocalSource(given.store, given.passwords, given.seal, given.settings.names[0])
-        self.grants = Grants(
+        self.sign_ins = self._sign_ins(given, source)
+        self.subjects = self._subjects(given, source)
+
+    def _grants(self, given: Given) -> Grants:
+        return Grants(
             state=self.state,
             store=given.store,
             recorder=given.recorder,
@@ -81,7 +83,9 @@ class Gate:
             clock=given.clock,
             turn=given.turn,
         )
-        self.revisions = Revisions(
+
+    def _revisions(self, given: Given) -> Revisions:
+        return Revisions(
             state=self.state,
             store=given.store,
             recorder=given.recorder,
@@ -92,7 +96,9 @@ class Gate:
             place=given.settings.place,
             turn=given.turn,
         )
-        self.sign_ins = SignIns(
+
+    def _sign_ins(self, given: Given, source: LocalSource) -> SignIns:
+        return SignIns(
             source=source,
             authority=given.authority,
             state=self.state,
@@ -102,7 +108,9 @@ class Gate:
             clock=given.clock,
             make_token=given.make_token,
         )
-        self.subjects = Subjects(
+
+    def _subjects(self, given: Given, source: LocalSource) -> Subjects:
+        return Subjects(
             source=source,
             store=given.store,
             state=self.state,

@@ -6,14 +6,17 @@ meant, conduit by conduit, because an open interval that nobody recorded is wors
 
 from __future__ import annotations
 
+from penstock.control.ports import Clock
 from penstock.model import Conduit, Json, Record, RecordKind, Site
 
 
 class Inspection:
     """Whether inspection is alive, as control has heard of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._lost_at_us: int | None = None
+        self._lost_steady_us = 0
         self._why = ""
         self._was_alive = False
 
@@ -21,7 +24,7 @@ class Inspection:
         """No worker inspects any more; empty when that was known already, or none ever did."""
         if not self._was_alive or self._lost_at_us is not None:
             return []
-        self._lost_at_us, self._why = at_us, why
+        self._lost_at_us, self._lost_steady_us, self._why = at_us, self._clock().steady_us, why
         conduits = () if site is None else tuple(conduit for conduit in site.conduits if conduit.permissions)
         is_open = tuple(conduit for conduit in conduits if conduit.is_safety_critical)
         is_closed = tuple(conduit for conduit in conduits if not conduit.is_safety_critical)
@@ -30,18 +33,16 @@ class Inspection:
             *_failed(RecordKind.FAILED_CLOSED, is_closed, why, at_us),
         ]
 
-    def restored(self, at_us: int, steady_length_us: int | None = None) -> list[Record]:
-        """A worker inspects again; empty when none was missed.
-
-        The length is that of the wall clock unless the caller measured it on the steady one.
-        """
+    def restored(self) -> list[Record]:
+        """A worker inspects again; empty when none was missed.  The length is that of the clock that nobody can set."""
         self._was_alive = True
         if self._lost_at_us is None:
             return []
-        length_us = at_us - self._lost_at_us if steady_length_us is None else steady_length_us
+        moment = self._clock()
+        length_us = moment.steady_us - self._lost_steady_us
         detail: dict[str, Json] = {"lost_at_us": self._lost_at_us, "length_us": length_us, "why": self._why}
         self._lost_at_us = None
-        return [Record(kind=RecordKind.INSPECTION_RESTORED, at_us=at_us, detail=detail)]
+        return [Record(kind=RecordKind.INSPECTION_RESTORED, at_us=moment.wall_us, detail=detail)]
 
     @property
     def is_lost(self) -> bool:

@@ -168,7 +168,9 @@ class Control:
                 self._workers.add(link, mark)
                 self._joining.put_nowait((link, mark))
             case FlowsRefused() | KernelFlowOpened() | KernelFlowClosed() | ProcessEnded() | ProcessStarted():
-                self._recorder.put(self.gate.events.records_of(message))
+                records = self.gate.events.records_of(message)
+                self._recorder.put(records)
+                await self._remember_sessions(records)
             case _:
                 pass
         return None
@@ -193,7 +195,7 @@ class Control:
                 link.close()  # the worker comes back, and gets everything anew
                 continue
             self._workers.arm(link)
-            self._recorder.put(self.gate.inspection.restored(read_clock().wall_us))
+            self._recorder.put(self.gate.inspection.restored())
 
     async def _arm(self, link: Link, mark: int) -> None:
         """Wait for the enforcer as long as the worker is there.  Raises `Unavailable` when it is not."""
@@ -213,8 +215,17 @@ class Control:
             records = [out for found in self._journal.read(_wall_us()) for out in self.gate.sessions.passed(found)]
             if records:
                 await self._keep(records)
+                await self._remember_sessions(records)
             pause_s = JOURNAL_BUSY_S if records else min(JOURNAL_IDLE_S, pause_s * 1.5)
             await asyncio.sleep(pause_s)
+
+    async def _remember_sessions(self, records: list[Record]) -> None:
+        """That a session has begun must survive a restart, or it would begin twice."""
+        for record in records:
+            live = self.gate.state.now.grants.get(record.grant or 0)
+            if record.kind is RecordKind.SESSION_OPENED and live is not None:
+                with suppress(Unavailable):
+                    await self._store.put_grant(live)
 
     async def _keep(self, records: list[Record]) -> None:
         """Write these records, however long the disk takes."""

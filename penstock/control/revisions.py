@@ -102,6 +102,20 @@ class Revisions:
             await self._publish(policy)
             return policy.revision
 
+    async def revoke(self, number: int, by: str) -> bool:
+        """End any grant for an administrator; ``False`` when there is none of that number.
+
+        A standing one is in the kernel's rules, so these change first: or its flows would come back.  A machine whose
+        grant was revoked gets it again with the next revision or start, not before.
+        """
+        policy, live = self._state.now.policy, self._state.now.grants.get(number)
+        if policy is not None and live is not None and live.ends_steady_us is None:
+            async with self._turn:
+                with suppress(Unavailable):
+                    ruleset = self._ruleset(policy, {number: Reason.GRANT_REVOKED})
+                    await self._enforcer.command(ApplyRuleset(ruleset=ruleset))
+        return await self._grants.close(number, Reason.GRANT_REVOKED, by)
+
     async def synchronise(self, marks: tuple[int, ...]) -> None:
         """The enforcer has (re)joined: bring the kernel up to what is in force.  Raises `Unavailable`."""
         async with self._turn:

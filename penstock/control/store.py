@@ -329,7 +329,8 @@ class Store:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except SQLAlchemyError as error:
-            raise Unavailable(f"the state database does not answer: {type(error).__name__}") from error
+            why = getattr(error, "orig", None) or type(error).__name__  # the engine's own words, without the statement
+            raise Unavailable(f"the state database does not answer: {why}") from error
 
     def _open(self) -> None:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

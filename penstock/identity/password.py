@@ -35,13 +35,13 @@ def problems(password: str, subject: str) -> tuple[Problem, ...]:
         return (Problem(where="password", why=f"it is shorter than {MIN_LENGTH} characters", hint=hint),)
     if len(password) > MAX_LENGTH:
         return (Problem(where="password", why=f"it is longer than {MAX_LENGTH} characters"),)
-    if _is_common(password.casefold(), subject.casefold()):
+    if _is_guessed_first(password.casefold(), subject.casefold()):
         hint = "take several unrelated words"
         return (Problem(where="password", why="it is one of the first that anybody tries", hint=hint),)
     return ()
 
 
-def _is_common(password: str, subject: str) -> bool:
+def _is_guessed_first(password: str, subject: str) -> bool:
     letters = "".join(c for c in password if c.isalpha())
     spoken = "".join(c for c in password.translate(_LEET) if c.isalpha())
     stripped = password.strip("0123456789!?.,-_#*+$ ")

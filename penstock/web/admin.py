@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from penstock.control import Gate, LiveGrant, StoredRevision, StoredSubject
-from penstock.model import Json, Reason
+from penstock.model import Json
 from penstock.web.asking import body_of, gate_of, moment_text, source_of
 from penstock.web.errors import ON_ERROR
 from penstock.web.guard import Guard
@@ -91,7 +91,7 @@ async def show_grants(request: Request) -> JSONResponse:
 
 async def close_grant(request: Request) -> Response:
     """DELETE: revoke; its flows are cut before the answer."""
-    if not await gate_of(request).grants.close(request.path_params["number"], Reason.GRANT_REVOKED, source_of(request)):
+    if not await gate_of(request).revisions.revoke(request.path_params["number"], source_of(request)):
         raise HTTPException(404)
     return Response(status_code=204)
 

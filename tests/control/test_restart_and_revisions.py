@@ -181,3 +181,20 @@ def test_on_a_full_disk_no_revision_is_put_in_force(world: World) -> None:
         assert world.gate.state.now.revision == 1
 
     play(world, scenario)
+
+
+def test_revoking_a_standing_grant_changes_the_rules_before_it_cuts_so_that_nothing_comes_back(world: World) -> None:
+    async def scenario(world: World) -> None:
+        safety = world.machine("scada-1")
+        world.steps.clear()
+        assert await world.gate.revisions.revoke(safety.number, "uid 0")
+        assert world.steps == [
+            "enforcer ApplyRuleset",
+            "enforcer CloseGrant",
+            "worker WithdrawGrant",
+            "record grant.closed",
+        ]
+        assert world.enforcer.standing == {}
+        assert not await world.gate.revisions.revoke(safety.number, "uid 0")
+
+    play(world, scenario)
