@@ -8,13 +8,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import msgspec
 
-from penstock.model import GatePlace, GateSettings, Invalid, Listener, Problem
+from penstock.model import GatePlace, GateSettings, Invalid, Listener, PenstockError, Problem
 
 #: Control may be busy with a large site for a while; a worker's silence is the dead-man switch's own second.
 SLOW_SILENCE_S = 10.0
@@ -53,6 +54,10 @@ def run_gate(arguments: argparse.Namespace) -> int:
     """Run the supervisor until it is told to stop."""
     from penstock.supervisor import Charge, Program, Supervisor, python  # noqa: PLC0415  each process loads its own
 
+    if not (arguments.state / "state.db").exists():  # a gate that has run before goes on with its last revision
+        check = subprocess.run(python("policy", "check", str(arguments.site)), stdout=subprocess.DEVNULL, check=False)
+        if check.returncode:
+            return check.returncode
     for folder in (arguments.state, arguments.run_dir):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(0o700)
@@ -147,7 +152,20 @@ async def _beating(name: str, settings: GateSettings, run: Callable[[GateSetting
             beat.cancel()
     except asyncio.CancelledError:
         pass
+    except BaseExceptionGroup as errors:
+        ours, others = errors.split(PenstockError)
+        if others is not None or ours is None:
+            raise
+        raise next(_each(ours)) from None  # what an operator can act on goes out in words, not as a trace
     return os.EX_OK
+
+
+def _each(errors: BaseExceptionGroup[PenstockError]) -> Iterator[PenstockError]:
+    for error in errors.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _each(error)
+        else:
+            yield error
 
 
 _PROCESSES: dict[str, Callable[[GateSettings], int]] = {

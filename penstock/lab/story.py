@@ -173,7 +173,7 @@ def engineer_connects(scene: Scene) -> None:
     for one in writes[:1]:
         tell.show("packet", f"at plc-dosing: {one.source} → {one.destination}:502   {hexdump(one.payload)}")
     tell.claim("the controller got the write, from the gate", bool(writes) and writes[0].source == scene.gate.address)
-    tunnel = [one.payload for one in on_the_wire if one.destination_port == 8444 and one.payload]
+    tunnel = [one.payload for one in on_the_wire if one.destination_port not in (8443, 502) and one.payload]
     clear = [payload for payload in tunnel if bytes.fromhex("000000060106") in payload]
     tell.show("packets", f"eng-1 → gate: {len(tunnel)} segments, first bytes {hexdump(tunnel[-1]) if tunnel else '-'}")
     tell.claim("between station and gate nothing is readable", bool(tunnel) and not clear)

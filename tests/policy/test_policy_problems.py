@@ -231,7 +231,7 @@ CONDUITS = [
     (PEOPLE + READ + "require: {factors: »three}", "unknown value of 'factors': 'three'", "one of: none"),
     (PEOPLE + READ + "require: {tls: »1}", "'tls' must be true or false", "quotes"),
     (PEOPLE + READ + "session: {length: »8 hours}", "'length' is no duration", "8h"),
-    (PEOPLE + READ + "session: {length: »8d}", "'length' must be from 60 s to 604800 s", ""),
+    (PEOPLE + READ + "session: {length: »8d}", "'length' must be from 1 s to 604800 s", ""),
     (PEOPLE + READ + "session: {length: 1h, idle: »2h}", "'idle' (7200 s) is longer than 'length'", "shorten"),
     (PEOPLE + READ + "on_failure: »opened", "unknown value of 'on_failure'", "did you mean 'open'?"),
     (PEOPLE + READ + "on_failure: »open\napproved_by: eve", "only machines' conduits may fail open", "remove"),

@@ -20,7 +20,7 @@ _TARGET = ("role", "zone", "asset")
 
 #: A grant that outlives a week is a standing one, which only safety-critical conduits have.
 _MAX_LENGTH_S = 7 * 86_400
-_MIN_S = 60
+_MIN_S = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
