@@ -14,7 +14,7 @@ from penstock.control.grants import Grants
 from penstock.control.inspection import Inspection
 from penstock.control.ports import Clock, Enforcer, Recorder, Workers
 from penstock.control.revisions import Revisions
-from penstock.control.rows import ActiveSignIn, LiveGrant
+from penstock.control.rows import ActiveSignIn, LiveGrant, SignInKind
 from penstock.control.sessions import Sessions
 from penstock.control.sign_ins import SignIns
 from penstock.control.state import State
@@ -157,7 +157,7 @@ class Gate:
             has_enforcer=self.enforcer.is_synchronised,
             has_inspection=self.workers.is_alive,
             grants=len(self.state.now.grants),
-            sign_ins=len(self.state.now.sign_ins),
+            sign_ins=sum(each.kind is not SignInKind.LEFT for each in self.state.now.sign_ins.values()),
             processes={
                 name: "running" if isinstance(event, ProcessStarted) else "ended"
                 for name, event in sorted(self.events.processes.items())

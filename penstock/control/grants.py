@@ -32,6 +32,7 @@ from penstock.model import (
     RecordKind,
     Request,
     SubjectKind,
+    Unauthenticated,
     Unavailable,
     WithdrawGrant,
 )
@@ -72,11 +73,17 @@ class Grants:
         self._state, self._store, self._recorder, self._clock = state, store, recorder, clock
         self._enforcer, self._workers, self._sessions, self._turn = enforcer, workers, sessions, turn
         self._uncut: dict[int, Grant] = {}
+        self._unkept: dict[int, int] = {}
 
     async def open(self, asking: Asking) -> LiveGrant | Decision:
-        """A grant, or the decision that refused it.  Raises `Unavailable` when a step failed and was undone."""
+        """A grant, or the decision that refused it.
+
+        Raises `Unavailable` when a step failed and was undone, `Unauthenticated` when the sign-in has ended.
+        """
         async with self._turn:
             moment, policy = self._clock(), self._state.now.policy
+            if not self._is_signed_in(asking.sign_in, moment):
+                raise Unauthenticated("the sign-in has ended")
             if policy is None:
                 raise Unavailable("the gate has no policy yet")
             way = self._way(policy, asking)
@@ -86,7 +93,7 @@ class Grants:
             path = minting.path_of(
                 policy, way, asking.sign_in.subject, asking.binding, asking.source, asking.sign_in.certificate
             )
-            if present := self._present(path, asking.sign_in):
+            if present := self._present(path, asking.sign_in, moment):
                 return present
             await self._make_room(path)
             length_us = minting.session_us(path, asking.sign_in, moment)
@@ -95,7 +102,7 @@ class Grants:
             except _Unrecorded:
                 return replace(way.decision, is_allowed=False, reason=Reason.EVIDENCE_UNAVAILABLE)
             await self._take_effect(live, length_us)
-        if asking.sign_in.token_hash not in self._state.now.sign_ins:
+        if not self._is_signed_in(asking.sign_in, self._clock()):
             await self.close(live.grant.number, Reason.NOT_SIGNED_IN)
             raise Unavailable("the sign-in ended meanwhile")
         return live
@@ -114,16 +121,22 @@ class Grants:
         return live
 
     async def renew(self, live: LiveGrant, moment: Moment) -> None:
-        """Begin a machine's lease anew.  Raises `Unavailable`: it then goes on until its old end."""
-        grant = replace(live.grant, expires_at_us=moment.wall_us + minting.MACHINE_LEASE_US)
-        renewed = replace(
-            live, grant=grant, boot=moment.boot, ends_steady_us=moment.steady_us + minting.MACHINE_LEASE_US
-        )
-        await self._store.put_grant(renewed)
-        await self._enforcer.command(OpenGrant(grant=grant, ttl_ms=minting.MACHINE_LEASE_US // 1000))
-        await self._workers.publish(PublishGrant(grant=grant))
-        if grant.number in self._state.now.grants:
-            self._state.put_grant(renewed)
+        """Begin a machine's lease anew.  Raises `Unavailable`: it then goes on until its old end.
+
+        One that ends meanwhile is cut once more: what opened it again may have come after the cut.
+        """
+        renewed = minting.renewed(live, moment)
+        grant = renewed.grant
+        try:
+            await self._store.put_grant(renewed)
+            await self._enforcer.command(OpenGrant(grant=grant, ttl_ms=minting.MACHINE_LEASE_US // 1000))
+            await self._workers.publish(PublishGrant(grant=grant))
+        finally:
+            now = self._state.now.grants.get(grant.number)
+            if now is None:
+                await self._cut(grant, Reason.GRANT_REVOKED)
+        if now is not None:
+            self._state.put_grant(minting.renewed(now, moment))
 
     async def close(self, number: int, reason: Reason, by: str = "") -> bool:
         """End a grant and everything under it; ``False`` when it had ended already.
@@ -133,20 +146,25 @@ class Grants:
         live = self._state.drop_grant(number)
         if live is None:
             return False
-        grant, detail = live.grant, dict[str, Json]()
-        if by:
-            detail["by"] = by
+        if live.ends_steady_us is not None and live.ends_steady_us <= self._clock().steady_us:
+            reason = Reason.GRANT_EXPIRED
+        detail: dict[str, Json] = {"by": by} if by else {}
+        await self._ended(live, reason, detail | await self._cut(live.grant, reason))
+        return True
+
+    async def _cut(self, grant: Grant, reason: Reason) -> dict[str, Json]:
+        """Kernel, then workers; answers what could not be done.  The kernel is told again until it confirms."""
+        troubles: dict[str, Json] = {}
         try:
             await self._enforcer.command(CloseGrant(grant=grant))
         except Unavailable as error:
-            self._uncut[number] = grant
-            detail["not_cut_yet"] = str(error)
+            self._uncut[grant.number] = grant
+            troubles["not_cut_yet"] = str(error)
         try:
-            await self._workers.publish(WithdrawGrant(number=number, reason=reason.value))
+            await self._workers.publish(WithdrawGrant(number=grant.number, reason=reason.value))
         except Unavailable as error:
-            detail["worker"] = str(error)
-        await self._ended(live, reason, detail)
-        return True
+            troubles["worker"] = str(error)
+        return troubles
 
     def carry_over(self, live: LiveGrant) -> None:
         """Keep a grant under a new revision."""
@@ -158,10 +176,11 @@ class Grants:
         return sum([await self.close(number, reason, by) for number in numbers])
 
     async def sweep(self) -> None:
-        """End what has expired, renew machines' leases that are due, and cut again what was not cut."""
+        """End what has expired, renew machines' leases that are due, and do again what could not be done."""
         moment = self._clock()
-        for number, live in self._state.now.grants.items():
-            if live.ends_steady_us is None:
+        for number in tuple(self._state.now.grants):
+            live = self._state.now.grants.get(number)
+            if live is None or live.ends_steady_us is None:
                 continue
             is_lease = live.sign_in is None
             left_us = live.ends_steady_us - moment.steady_us
@@ -173,6 +192,8 @@ class Grants:
                 except Unavailable:
                     continue
         await self._cut_again()
+        for number, at_us in tuple(self._unkept.items()):
+            await self._keep_closed(number, at_us)
 
     async def reload(self) -> None:
         """After a restart of control: take up again what has not expired, end what has."""
@@ -203,10 +224,16 @@ class Grants:
         has_tls = asking.binding is Binding.CERTIFICATE
         return reach_service(policy, asking.sign_in.subject, asking.asset, name, asking.binding, has_tls=has_tls)
 
-    def _present(self, path: Path, sign_in: ActiveSignIn) -> LiveGrant | None:
+    def _is_signed_in(self, sign_in: ActiveSignIn, moment: Moment) -> bool:
+        """Whether it has not ended while it waited."""
+        now = self._state.now.sign_ins.get(sign_in.token_hash)
+        return now is not None and now.kind is sign_in.kind and moment.steady_us < now.ends_steady_us
+
+    def _present(self, path: Path, sign_in: ActiveSignIn, moment: Moment) -> LiveGrant | None:
         """The grant that this very sign-in has for this very path already."""
         for live in self._state.now.grants.values():
-            if live.sign_in == sign_in.token_hash and minting.key_of(live.grant) == path.key:
+            lasts = live.ends_steady_us is not None and moment.steady_us < live.ends_steady_us
+            if lasts and live.sign_in == sign_in.token_hash and minting.key_of(live.grant) == path.key:
                 return live
         return None
 
@@ -263,25 +290,26 @@ class Grants:
             raise Unavailable("inspection is not alive")
 
     async def _undo(self, live: LiveGrant, why: str) -> None:
-        grant = live.grant
-        try:
-            await self._enforcer.command(CloseGrant(grant=grant))
-        except Unavailable:
-            self._uncut[grant.number] = grant
-        try:
-            await self._workers.publish(WithdrawGrant(number=grant.number, reason=Reason.GRANT_REVOKED.value))
-        except Unavailable as error:
-            why = f"{why}; {error}"
+        troubles = await self._cut(live.grant, Reason.GRANT_REVOKED)
         moment = self._clock()
-        self._recorder.put([_closed(grant, moment, "undone", {"why": why})])
-        await self._store.close_grant(grant.number, moment.wall_us)
+        self._recorder.put([_closed(live.grant, moment, "undone", {"why": why, **troubles})])
+        await self._keep_closed(live.grant.number, moment.wall_us)
 
     async def _ended(self, live: LiveGrant, reason: Reason, detail: dict[str, Json]) -> None:
         moment = self._clock()
         self._recorder.put(
             [_closed(live.grant, moment, reason.value, detail), *self._sessions.ended(live, moment.wall_us, reason)]
         )
-        await self._store.close_grant(live.grant.number, moment.wall_us)
+        await self._keep_closed(live.grant.number, moment.wall_us)
+
+    async def _keep_closed(self, number: int, at_us: int) -> None:
+        """Keep that it has ended, again and again until the store takes it: or it would come back with a restart."""
+        try:
+            await self._store.close_grant(number, at_us)
+        except Unavailable:
+            self._unkept[number] = at_us
+        else:
+            self._unkept.pop(number, None)
 
     async def _cut_again(self) -> None:
         for number, grant in list(self._uncut.items()):
@@ -294,7 +322,8 @@ class Grants:
     def _refused(self, policy: Policy, asking: Asking, way: Reach | None, moment: Moment) -> None:
         """Say the whole truth in the evidence, also about assets that do not exist."""
         subject, asset = asking.sign_in.subject, policy.assets.get(asking.asset)
-        request = Request(subject=subject, asset=asking.asset, protocol=asking.service or "", binding=asking.binding)
+        name, service = asking.asset[:_SHOWN], (asking.service or "")[:_SHOWN]
+        request = Request(subject=subject, asset=name, protocol=service, binding=asking.binding)
         decision = decide(policy, request) if way is None else way.decision
         misses: list[Json] = [
             {"criterion": miss.criterion, "reason": miss.reason.value, "wanted": miss.wanted, "found": miss.found}
@@ -306,14 +335,14 @@ class Grants:
             "binding": asking.binding.value,
             "source": asking.source,
             "revision": self._state.now.revision,
-            "service": asking.service and asking.service[:_SHOWN],
+            "service": service or None,
             "is_asset_known": asset is not None,
         }
         record = Record(
             kind=RecordKind.GRANT_REFUSED,
             at_us=moment.wall_us,
             subject=subject.name,
-            asset=asking.asset[:_SHOWN],
+            asset=name,
             protocol=None if way is None else way.service.protocol,
             reason=decision.reason.value,
             detail=detail,

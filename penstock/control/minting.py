@@ -96,6 +96,12 @@ def mint(path: Path, number: int, revision: int, moment: Moment, length_us: int 
     )
 
 
+def renewed(lease: LiveGrant, moment: Moment) -> LiveGrant:
+    """The same lease, with its whole length before it again."""
+    grant = replace(lease.grant, expires_at_us=moment.wall_us + MACHINE_LEASE_US)
+    return replace(lease, grant=grant, boot=moment.boot, ends_steady_us=moment.steady_us + MACHINE_LEASE_US)
+
+
 def carried_over(grant: Grant, path: Path, revision: int) -> Grant | None:
     """The same grant under a new revision, or ``None`` when the way itself has changed and it must end.
 
@@ -121,9 +127,9 @@ def live(grant: Grant, moment: Moment, length_us: int | None, sign_in: str | Non
 def left_us(expires_at_us: int, opened_at_us: int, ends_steady_us: int, boot: str, moment: Moment) -> int:
     """What is left after a restart of control, in microseconds; 0 or less: it is over.
 
-    By the steady clock while the machine has not been started anew; otherwise by the wall clock, but never more than
-    the whole length, so that a clock that was set back cannot extend it.
+    By the steady clock while the machine has not been started anew; otherwise by the wall clock.  One that stands
+    before the opening was set back and says nothing: it is over, or each start of the machine could bring it back.
     """
     if boot == moment.boot:
         return ends_steady_us - moment.steady_us
-    return min(expires_at_us - moment.wall_us, expires_at_us - opened_at_us)
+    return expires_at_us - moment.wall_us if moment.wall_us >= opened_at_us else 0

@@ -41,6 +41,7 @@ from penstock.model import (
 from penstock.policy import MachinePath, Policy, accept, compile_ruleset, machine_paths, parse, reach_service
 
 _MAX_PROBLEMS_KEPT = 20
+_MAX_PROBLEM_LENGTH = 400
 
 
 class Revisions:
@@ -146,21 +147,23 @@ class Revisions:
         try:
             return accept(parse(documents), number)
         except Invalid as invalid:
-            problems: list[Json] = [str(problem) for problem in invalid.problems[:_MAX_PROBLEMS_KEPT]]
+            problems: list[Json] = [
+                str(problem)[:_MAX_PROBLEM_LENGTH] for problem in invalid.problems[:_MAX_PROBLEMS_KEPT]
+            ]
             self._recorder.put([self._record(RecordKind.REVISION_REFUSED, number, documents, by, problems)])
             raise
 
     async def _keep(self, policy: Policy, documents: Mapping[str, str], by: str) -> None:
         moment = self._clock()
         await self._recorder.write([self._record(RecordKind.REVISION_APPLIED, policy.revision, documents, by, [])])
-        await self._store.add_revision(
-            StoredRevision(
-                number=policy.revision,
-                documents=dict(documents),
-                accepted_at_us=moment.wall_us,
-                accepted_by=by,
-            )
+        revision = StoredRevision(
+            number=policy.revision, documents=dict(documents), accepted_at_us=moment.wall_us, accepted_by=by
         )
+        try:
+            await self._store.add_revision(revision)
+        except Unavailable as error:
+            self._undone(policy.revision, by, str(error))
+            raise
 
     def _record(
         self, kind: RecordKind, number: int, documents: Mapping[str, str], by: str, problems: list[Json]
@@ -174,14 +177,22 @@ class Revisions:
         return Record(kind=kind, at_us=self._clock().wall_us, detail=detail)
 
     async def _take_back(self, policy: Policy, before: AbstractSet[int], by: str, why: str) -> None:
-        """The kernel did not take it: nothing of it remains but the record that says so."""
+        """The kernel did not take it: nothing of it remains but the record that says so.
+
+        The old rules are sent after the new ones, which the kernel may still take: commands are carried out in order.
+        """
         new = tuple(number for number in self._state.now.grants if number not in before)
         await self._grants.close_all(new, Reason.GRANT_REVOKED, "undone")
-        detail: dict[str, Json] = {"revision": policy.revision, "by": by, "why": why}
-        self._recorder.put(
-            [Record(kind=RecordKind.REVISION_REFUSED, at_us=self._clock().wall_us, reason="undone", detail=detail)]
-        )
+        self._undone(policy.revision, by, why)
+        if self._state.now.policy is not None:
+            with suppress(Unavailable):
+                await self._enforcer.command(ApplyRuleset(ruleset=self._ruleset(self._state.now.policy, {})))
         await self._store.remove_revision(policy.revision)
+
+    def _undone(self, number: int, by: str, why: str) -> None:
+        detail: dict[str, Json] = {"revision": number, "by": by, "why": why}
+        at_us = self._clock().wall_us
+        self._recorder.put([Record(kind=RecordKind.REVISION_REFUSED, at_us=at_us, reason="undone", detail=detail)])
 
     def _ruleset(self, policy: Policy, without: Mapping[int, Reason]) -> Ruleset:
         grants = self._state.now.grants.items()

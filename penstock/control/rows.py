@@ -9,10 +9,14 @@ from penstock.model import Grant, Subject
 
 
 class SignInKind(StrEnum):
-    """Where a sign-in is used: in the portal (a cookie, ends when idle) or by the command line (a token)."""
+    """Where a sign-in is used: in the portal (a cookie, ends when idle) or by the command line (a token).
+
+    A portal that was left alone admits nobody any more; it is kept for the grants that go on.
+    """
 
     PORTAL = "portal"
     CLIENT = "client"
+    LEFT = "left"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

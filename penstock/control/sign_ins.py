@@ -17,7 +17,7 @@ from penstock.control.rows import ActiveSignIn, SignInKind
 from penstock.control.state import State
 from penstock.control.store import Store
 from penstock.identity import Authority, ClientCertificate, Credentials, Source
-from penstock.model import Json, Reason, Record, RecordKind, Subject
+from penstock.model import Json, Reason, Record, RecordKind, Subject, Unavailable
 
 #: A shift with its handover; the certificate ends with it.
 LENGTH_US = 10 * 3600 * US_PER_S
@@ -64,6 +64,7 @@ class SignIns:
         self._source, self._authority, self._state, self._store = source, authority, state, store
         self._recorder, self._grants, self._clock, self._make_token = recorder, grants, clock, make_token
         self._seen: dict[str, int] = {}
+        self._unkept: set[str] = set()
 
     async def sign_in(
         self, credentials: Credentials, kind: SignInKind, csr_pem: str | None = None
@@ -82,7 +83,7 @@ class SignIns:
 
     async def _begin(
         self, subject: Subject, credentials: Credentials, kind: SignInKind, csr_pem: str | None
-    ) -> SignedIn:
+    ) -> SignedIn | NotSignedIn:
         moment, certificate = self._clock(), None
         expires_at_us = moment.wall_us + LENGTH_US
         if csr_pem is not None:
@@ -100,7 +101,9 @@ class SignIns:
             certificate=certificate.fingerprint if certificate else None,
         )
         await self._recorder.write(_began(sign_in, certificate), urgent=True)
-        await self._store.add_sign_in(sign_in)
+        if not await self._store.add_sign_in(sign_in):
+            self._recorder.put([_ended(sign_in, moment, "suspended")])
+            return NotSignedIn()
         self._state.put_sign_in(sign_in)
         self._seen[sign_in.token_hash] = moment.steady_us
         return SignedIn(token=token, sign_in=sign_in, certificate=certificate)
@@ -120,18 +123,9 @@ class SignIns:
         self._seen.pop(sign_in.token_hash, None)
         numbers = tuple(n for n, live in self._state.now.grants.items() if live.sign_in == sign_in.token_hash)
         await self._grants.close_all(numbers, Reason.NOT_SIGNED_IN, sign_in.subject.name)
-        self._recorder.put(
-            [
-                Record(
-                    kind=RecordKind.SIGNED_OUT,
-                    at_us=self._clock().wall_us,
-                    subject=sign_in.subject.name,
-                    reason=reason,
-                    detail={"kind": sign_in.kind.value, "grants_closed": len(numbers)},
-                )
-            ]
-        )
-        await self._store.remove_sign_ins((sign_in.token_hash,))
+        if sign_in.kind is not SignInKind.LEFT:
+            self._recorder.put([_ended(sign_in, self._clock(), reason, len(numbers))])
+        await self._forget(sign_in.token_hash)
 
     async def sweep(self) -> None:
         """End the sign-ins that have expired.
@@ -143,10 +137,13 @@ class SignIns:
         for token_hash, sign_in in self._state.now.sign_ins.items():
             if sign_in.ends_steady_us <= moment.steady_us:
                 await self.sign_out(sign_in, "expired")
-            elif not self._lasts(sign_in, moment) and self._state.drop_sign_in(token_hash) is not None:
+            elif not self._lasts(sign_in, moment) and token_hash in self._state.now.sign_ins:
                 self._seen.pop(token_hash, None)
-                self._recorder.put([_idle(sign_in, moment)])
-                await self._store.remove_sign_ins((token_hash,))
+                self._state.put_sign_in(replace(sign_in, kind=SignInKind.LEFT))
+                self._recorder.put([_ended(sign_in, moment, "idle")])
+                await self._store.leave_sign_in(token_hash)
+        if self._unkept:
+            await self._forget(*self._unkept)
 
     async def reload(self) -> None:
         """After a restart of control: take up again what has not expired."""
@@ -159,6 +156,15 @@ class SignIns:
             self._state.put_sign_in(_continued(sign_in, moment, left))
             self._seen[sign_in.token_hash] = moment.steady_us
         await self._store.remove_sign_ins(tuple(over))
+
+    async def _forget(self, *token_hashes: str) -> None:
+        """Forget them for good, again and again until the store takes it: or they would come back with a restart."""
+        try:
+            await self._store.remove_sign_ins(token_hashes)
+        except Unavailable:
+            self._unkept |= {*token_hashes}
+        else:
+            self._unkept -= {*token_hashes}
 
     def _lasts(self, sign_in: ActiveSignIn, moment: Moment) -> bool:
         if sign_in.ends_steady_us <= moment.steady_us:
@@ -200,7 +206,10 @@ def _began(sign_in: ActiveSignIn, certificate: ClientCertificate | None) -> list
 def _refused(credentials: Credentials, locked: tuple[str, ...], moment: Moment) -> list[Record]:
     name = credentials.subject[:_SHOWN_NAME]
     source: dict[str, Json] = {"source": credentials.source}
-    records = [Record(kind=RecordKind.SIGN_IN_REFUSED, at_us=moment.wall_us, subject=name, detail=source)]
+    reason = Reason.NOT_SIGNED_IN.value
+    records = [
+        Record(kind=RecordKind.SIGN_IN_REFUSED, at_us=moment.wall_us, subject=name, reason=reason, detail=source)
+    ]
     records += [
         Record(
             kind=RecordKind.SUBJECT_LOCKED,
@@ -214,11 +223,11 @@ def _refused(credentials: Credentials, locked: tuple[str, ...], moment: Moment) 
     return records
 
 
-def _idle(sign_in: ActiveSignIn, moment: Moment) -> Record:
+def _ended(sign_in: ActiveSignIn, moment: Moment, reason: str, grants_closed: int = 0) -> Record:
     return Record(
         kind=RecordKind.SIGNED_OUT,
         at_us=moment.wall_us,
         subject=sign_in.subject.name,
-        reason="idle",
-        detail={"kind": sign_in.kind.value, "grants_closed": 0},
+        reason=reason,
+        detail={"kind": sign_in.kind.value, "grants_closed": grants_closed},
     )

@@ -153,6 +153,11 @@ class Store:
 
     # --- subjects
 
+    async def check_free(self, name: str) -> None:
+        """Raises `Invalid` when the name is taken."""
+        if await self.account(name) is not None:
+            raise Invalid(Problem(where="name", why=f"there is a subject {name} already", hint="take another name"))
+
     async def add_subject(self, name: str, groups: frozenset[str], now_us: int) -> None:
         """Add a subject that has yet to enrol.  Raises `Invalid` when the name is taken."""
         table = schema.subjects
@@ -184,15 +189,23 @@ class Store:
         )
 
     async def set_suspended(self, name: str, *, is_suspended: bool) -> bool:
-        """Suspend or resume a subject; ``False`` when there is none of that name."""
-        table = schema.subjects
-        change = update(table).where(table.c.name == name).values(is_suspended=int(is_suspended))
-        return await self._run(lambda c: c.execute(change).rowcount == 1)
+        """Suspend, with every sign-in, or resume a subject; ``False`` when there is none of that name."""
+        table, sign_ins = schema.subjects, schema.sign_ins
+
+        def work(connection: Connection) -> bool:
+            if is_suspended:
+                connection.execute(delete(sign_ins).where(sign_ins.c.subject == name))
+            change = update(table).where(table.c.name == name).values(is_suspended=int(is_suspended))
+            return connection.execute(change).rowcount == 1
+
+        return await self._run(work)
 
     # --- sign-ins
 
-    async def add_sign_in(self, sign_in: ActiveSignIn) -> None:
-        """Keep a sign-in."""
+    async def add_sign_in(self, sign_in: ActiveSignIn) -> bool:
+        """Keep a sign-in; ``False`` when its subject is suspended by now."""
+        people = schema.subjects
+        suspended = select(people.c.is_suspended).where(people.c.name == sign_in.subject.name)
         values = {
             "token_hash": sign_in.token_hash,
             "kind": sign_in.kind.value,
@@ -205,7 +218,20 @@ class Store:
             "ends_steady_us": sign_in.ends_steady_us,
             "boot": sign_in.boot,
         }
-        await self._run(lambda c: c.execute(insert(schema.sign_ins).values(**values)))
+
+        def work(connection: Connection) -> bool:
+            if connection.execute(suspended).scalar_one_or_none():
+                return False
+            connection.execute(insert(schema.sign_ins).values(**values))
+            return True
+
+        return await self._run(work)
+
+    async def leave_sign_in(self, token_hash: str) -> None:
+        """Keep that a portal was left alone."""
+        table = schema.sign_ins
+        change = update(table).where(table.c.token_hash == token_hash).values(kind=SignInKind.LEFT.value)
+        await self._run(lambda c: c.execute(change))
 
     async def sign_ins(self) -> tuple[ActiveSignIn, ...]:
         """Every sign-in that was not ended, with the groups that its subject has now; suspended subjects have none."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from penstock.control.grants import Grants
 from penstock.control.ports import Clock, Recorder
 from penstock.control.state import State
 from penstock.control.store import Store
-from penstock.identity import MAX_NAME_LENGTH, Invitation, LocalSource, Preparation
-from penstock.model import Invalid, Json, Problem, Reason, Record, RecordKind
+from penstock.identity import MAX_NAME_LENGTH, Invitation, LocalSource, NotLookedAt, Preparation
+from penstock.model import Invalid, Json, Problem, Reason, Record, RecordKind, Unauthenticated
 
 #: What a person can type, a certificate can carry and a log line can show without quoting.
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]*", re.IGNORECASE)
@@ -37,22 +39,26 @@ class Subjects:
         _check(name, groups)
         now_us = self._clock().wall_us
         detail: dict[str, Json] = {"groups": [*sorted(set(groups))], "by": by}
-        await self._store.add_subject(name, frozenset(groups), now_us)
+        await self._store.check_free(name)
         await self._recorder.write([Record(kind=RecordKind.SUBJECT_ADDED, at_us=now_us, subject=name, detail=detail)])
+        await self._store.add_subject(name, frozenset(groups), now_us)
         return await self._source.invite(name, now_us)
 
     async def prepare(self, code: str, source: str) -> Preparation:
         """Show the secret of an enrolment.  Raises `Unauthenticated`."""
-        return await self._source.prepare(code, source, self._clock().wall_us)
+        with self._refusals(source):
+            return await self._source.prepare(code, source, self._clock().wall_us)
 
     async def prepared(self, code: str, source: str) -> Preparation:
         """Show it again.  Raises `Unauthenticated`."""
-        return await self._source.prepared(code, source, self._clock().wall_us)
+        with self._refusals(source):
+            return await self._source.prepared(code, source, self._clock().wall_us)
 
     async def confirm(self, code: str, password: str, first_code: str, source: str) -> str:
         """Finish an enrolment; answers whose.  Raises `Unauthenticated` and `Invalid`."""
         now_us = self._clock().wall_us
-        name = await self._source.confirm(code, password, first_code, source, now_us)
+        with self._refusals(source):
+            name = await self._source.confirm(code, password, first_code, source, now_us)
         detail: dict[str, Json] = {"factors": ["password", "totp"], "source": source}
         self._recorder.put([Record(kind=RecordKind.SUBJECT_ENROLLED, at_us=now_us, subject=name, detail=detail)])
         return name
@@ -60,21 +66,37 @@ class Subjects:
     async def suspend(self, name: str, by: str) -> int:
         """From now on this subject is nobody: no sign-in, and every grant ends.  Answers how many ended.
 
-        Raises `Invalid` when there is no such subject.  An emergency does not wait for the evidence.
+        Raises `Invalid` when there is no such subject.  An emergency waits for no disk: `Unavailable` means that
+        everything has ended, but a proof may help again.
         """
+        ended = await self._end(name, by)
         await self._switch(name, RecordKind.SUBJECT_SUSPENDED, by, is_suspended=True)
-        snapshot = self._state.now
-        sign_ins = tuple(key for key, value in snapshot.sign_ins.items() if value.subject.name == name)
-        for token_hash in sign_ins:
-            self._state.drop_sign_in(token_hash)
-        numbers = tuple(n for n, live in snapshot.grants.items() if live.sign_in and live.grant.subject.name == name)
-        ended = await self._grants.close_all(numbers, Reason.GRANT_REVOKED, by)
-        await self._store.remove_sign_ins(sign_ins)
-        return ended
+        return ended + await self._end(name, by)  # what began in between
 
     async def resume(self, name: str, by: str) -> None:
         """This subject may sign in again.  Raises `Invalid` when there is none of that name."""
         await self._switch(name, RecordKind.SUBJECT_RESUMED, by, is_suspended=False)
+
+    @contextmanager
+    def _refusals(self, source: str) -> Iterator[None]:
+        """Record a code that was refused; one that was not looked at costs no room in the evidence."""
+        try:
+            yield
+        except NotLookedAt:
+            raise
+        except Unauthenticated:
+            detail: dict[str, Json] = {"source": source, "kind": "enrolment"}
+            reason, at_us = Reason.NOT_SIGNED_IN.value, self._clock().wall_us
+            self._recorder.put([Record(kind=RecordKind.SIGN_IN_REFUSED, at_us=at_us, reason=reason, detail=detail)])
+            raise
+
+    async def _end(self, name: str, by: str) -> int:
+        snapshot = self._state.now
+        for token_hash, sign_in in snapshot.sign_ins.items():
+            if sign_in.subject.name == name:
+                self._state.drop_sign_in(token_hash)
+        numbers = tuple(n for n, live in snapshot.grants.items() if live.sign_in and live.grant.subject.name == name)
+        return await self._grants.close_all(numbers, Reason.GRANT_REVOKED, by)
 
     async def _switch(self, name: str, kind: RecordKind, by: str, *, is_suspended: bool) -> None:
         if not await self._store.set_suspended(name, is_suspended=is_suspended):

@@ -13,6 +13,7 @@ from penstock.identity.local import (
     Enrolment,
     Invitation,
     LocalSource,
+    NotLookedAt,
     Preparation,
     subject_of,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "Enrolment",
     "Invitation",
     "LocalSource",
+    "NotLookedAt",
     "Passwords",
     "Preparation",
     "Seal",

@@ -30,6 +30,10 @@ _CODE_GROUP = 5
 _BAD_CODE = "the enrolment code is not valid, was used, or has expired"
 
 
+class NotLookedAt(Unauthenticated):
+    """Too many failures before: the code was not even looked at.  It reads like a code that is not valid."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """One subject as it is stored.  Not enrolled: no `password_hash` and no `totp_sealed`."""
@@ -212,7 +216,9 @@ class LocalSource:
     async def _find(self, code: str, source: str, now_us: int) -> Enrolment:
         key = lockout.source_key(source)
         wait, _ = await self._count(((key, lockout.SOURCE_LIMIT),), now_us)
-        enrolment = None if wait else await self._store.enrolment(code_hash(code), now_us)
+        if wait:
+            raise NotLookedAt(_BAD_CODE)
+        enrolment = await self._store.enrolment(code_hash(code), now_us)
         if enrolment is None:
             raise Unauthenticated(_BAD_CODE)
         await self._store.change_attempts(key, lockout.forgiven)
