@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from penstock.control import Gate, LiveGrant, StoredRevision, StoredSubject
 from penstock.model import Json
-from penstock.web.asking import body_of, gate_of, moment_text, source_of
+from penstock.web.asking import body_of, gate_of, grant_number_of, moment_text, source_of
 from penstock.web.errors import ON_ERROR
 from penstock.web.guard import Guard
 
@@ -46,7 +46,7 @@ def admin_app(gate: Gate) -> ASGIApp:
             Route("/admin/subjects", show_subjects, methods=["GET"]),
             Route("/admin/subjects/{name}/{verb}", switch_subject, methods=["POST"]),
             Route("/admin/grants", show_grants, methods=["GET"]),
-            Route("/admin/grants/{number:int}", close_grant, methods=["DELETE"]),
+            Route("/admin/grants/{number}", close_grant, methods=["DELETE"]),
             Route("/admin/revisions", apply_revision, methods=["POST"]),
             Route("/admin/revisions", show_revisions, methods=["GET"]),
             Route("/admin/status", show_status, methods=["GET"]),
@@ -91,7 +91,7 @@ async def show_grants(request: Request) -> JSONResponse:
 
 async def close_grant(request: Request) -> Response:
     """DELETE: revoke; its flows are cut before the answer."""
-    if not await gate_of(request).revisions.revoke(request.path_params["number"], source_of(request)):
+    if not await gate_of(request).revisions.revoke(grant_number_of(request), source_of(request)):
         raise HTTPException(404)
     return Response(status_code=204)
 

@@ -13,6 +13,9 @@ from penstock.model import Invalid, Problem, Unauthenticated
 
 T = TypeVar("T")
 
+#: Of a grant number: 24 bits.
+_MAX_DIGITS = 8
+
 
 def gate_of(request: Request) -> Gate:
     """The gate that this application serves."""
@@ -33,6 +36,12 @@ async def body_of(request: Request, kind: type[T]) -> T:
 def source_of(request: Request) -> str:
     """The address that this request came from."""
     return request.client.host if request.client else "unknown"
+
+
+def grant_number_of(request: Request) -> int:
+    """The grant number in the path; 0, which no grant has, where it is none."""
+    text: str = request.path_params["number"]
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else 0
 
 
 def client_sign_in(request: Request) -> ActiveSignIn:

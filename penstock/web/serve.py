@@ -28,8 +28,11 @@ from penstock.web.app import portal_app
 
 MAX_HEADER_BYTES = 16 << 10
 MAX_CONNECTIONS = 200
-#: A connection that has not sent its first request by then is closed.
-FIRST_REQUEST_S = 15.0
+#: Of one station; so no single one can take all.
+MAX_CONNECTIONS_OF_A_SOURCE = 32
+#: A connection that sends no whole request head, or takes no whole answer, for so long is closed.
+SILENCE_S = 15.0
+ANSWER_S = 120.0
 KEEP_ALIVE_S = 15
 BACKLOG = 128
 #: How often the clock of the Date header moves, and the gate's certificate is looked at.
@@ -39,23 +42,38 @@ _PEER = struct.Struct("3i")
 
 
 class Protocol(H11Protocol):
-    """One HTTP connection, with a limit on how long it may say nothing."""
+    """One HTTP connection, with limits on how long it may say nothing and on how many one station has."""
 
+    source = ""
     has_asked = False
+    answering_s = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for the first request."""
+        """Begin to listen for silence."""
         super().connection_made(transport)
-        self.loop.call_later(FIRST_REQUEST_S, self._check_first_request)
+        self.source = self.client[0] if self.client else ""
+        same = sum(getattr(each, "source", "") == self.source for each in self.connections)
+        if self.source and same > MAX_CONNECTIONS_OF_A_SOURCE:
+            transport.abort()
+            return
+        self.loop.call_later(SILENCE_S, self._check_silence)
 
     def handle_events(self) -> None:
         """As the parent; notes that a whole request head came."""
+        before = self.scope
         super().handle_events()
-        self.has_asked = self.has_asked or self.scope is not None
+        if self.scope is not before:
+            self.has_asked, self.answering_s = True, 0.0
 
-    def _check_first_request(self) -> None:
-        if not self.has_asked and not self.transport.is_closing():
-            self.transport.close()
+    def _check_silence(self) -> None:
+        is_answering = self.cycle is not None and not self.cycle.response_complete
+        self.answering_s += SILENCE_S
+        is_silent = self.answering_s >= ANSWER_S if is_answering else not self.has_asked
+        if self.transport.is_closing() or is_silent:
+            self.transport.abort()
+            return
+        self.has_asked = False
+        self.loop.call_later(SILENCE_S, self._check_silence)
 
 
 class AdminProtocol(Protocol):
@@ -134,7 +152,11 @@ class _Site:
     async def listen(self, listening: socket.socket, context: ssl.SSLContext) -> None:
         """Accept TLS connections."""
         loop = asyncio.get_running_loop()
-        self._servers.append(await loop.create_server(self._make, sock=listening, ssl=context, backlog=BACKLOG))
+        self._servers.append(
+            await loop.create_server(
+                self._make, sock=listening, ssl=context, backlog=BACKLOG, ssl_handshake_timeout=SILENCE_S
+            )
+        )
 
     async def listen_unix(self, listening: socket.socket) -> None:
         """Accept connections on a Unix socket."""

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from penstock.control import Asking, Gate
 from penstock.model import Binding, Decision, Grant, Json, Reason, Unavailable
 from penstock.web.api.reach import misses_of
-from penstock.web.asking import body_of, client_sign_in, gate_of, moment_text, source_of
+from penstock.web.asking import body_of, client_sign_in, gate_of, grant_number_of, moment_text, source_of
 
 #: Evidence comes before effect: no record, no grant.
 _UNRECORDED = "the evidence cannot be written, so nothing is granted"
@@ -54,11 +54,10 @@ async def open_grant(request: Request) -> JSONResponse:
 async def close(request: Request) -> Response:
     """DELETE: give a grant back.  Somebody else's is answered as one that does not exist."""
     sign_in, gate = client_sign_in(request), gate_of(request)
-    own = {live.grant.number for live in gate.grants_of(sign_in)}
-    number = request.path_params["number"]
-    if not (number.isascii() and number.isdigit() and int(number) in own):
+    number = grant_number_of(request)
+    if number not in {live.grant.number for live in gate.grants_of(sign_in)}:
         raise HTTPException(404)
-    await gate.grants.close(int(number), Reason.GRANT_REVOKED, sign_in.subject.name)
+    await gate.grants.close(number, Reason.GRANT_REVOKED, sign_in.subject.name)
     return Response(status_code=204)
 
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from penstock.control import ActiveSignIn, Asking, Gate
 from penstock.model import Asset, Binding, Decision, Invalid, Miss, Reason, Service, Unavailable
 from penstock.web.api.grants import check_recorded
-from penstock.web.asking import gate_of, source_of
+from penstock.web.asking import gate_of, grant_number_of, source_of
 from penstock.web.pages.forms import form_of, portal_sign_in
 from penstock.web.pages.render import page, see
 
@@ -71,7 +71,7 @@ async def open_grant(request: Request) -> Response:
 async def end_grant(request: Request) -> Response:
     """POST: end one of my grants.  Somebody else's is answered as one that does not exist."""
     await form_of(request)
-    sign_in, gate, number = portal_sign_in(request), gate_of(request), request.path_params["number"]
+    sign_in, gate, number = portal_sign_in(request), gate_of(request), grant_number_of(request)
     if sign_in is None:
         return see("/sign-in")
     if number not in {live.grant.number for live in gate.grants_of(sign_in)}:

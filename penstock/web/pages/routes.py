@@ -13,7 +13,7 @@ from penstock.web.pages.render import page
 routes = [
     Route("/", home.show, methods=["GET"]),
     Route("/grants", home.open_grant, methods=["POST"]),
-    Route("/grants/{number:int}/end", home.end_grant, methods=["POST"]),
+    Route("/grants/{number}/end", home.end_grant, methods=["POST"]),
     Route("/sign-in", sign_in.show, methods=["GET"]),
     Route("/sign-in", sign_in.begin, methods=["POST"]),
     Route("/sign-out", sign_in.end, methods=["POST"]),
