@@ -7,7 +7,7 @@ exactly like those that do: a lock-out must never tell which is which.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _US_PER_S = 1_000_000
 
@@ -50,7 +50,13 @@ def wait_s(attempts: Attempts, now_us: int) -> int:
 
 
 def counted(attempts: Attempts, now_us: int, limit: Limit) -> Attempts:
-    """The counters with one more failure; unchanged while a wait is running."""
+    """The counters with one more failure; unchanged while a wait is running.
+
+    Where the clock was set back, what is kept is brought to the new time: or its wait would begin anew at each look.
+    """
+    if now_us < attempts.last_at_us:
+        latest_us = now_us + limit.longest_wait_s * _US_PER_S
+        attempts = replace(attempts, last_at_us=now_us, until_us=min(attempts.until_us, latest_us))
     if wait_s(attempts, now_us):
         return attempts
     is_old = now_us - attempts.last_at_us > limit.forget_s * _US_PER_S

@@ -64,3 +64,10 @@ def test_no_pattern_of_attempts_gets_more_than_a_hundred_guesses_an_hour(gaps_s:
 def test_a_right_proof_gives_a_source_one_failure_back() -> None:
     attempts = lockout.counted(Attempts(failures=7, last_at_us=1), 2, SOURCE_LIMIT)
     assert lockout.forgiven(attempts).failures == 7
+
+
+def test_after_a_clock_was_set_back_the_longest_wait_ends_the_lock_out() -> None:
+    attempts, _ = fail(12, start_us=10**15, gap_s=1000)
+    attempts = lockout.counted(attempts, 0, ACCOUNT_LIMIT)
+    assert lockout.wait_s(attempts, ACCOUNT_LIMIT.longest_wait_s * S - 1) == 1
+    assert lockout.wait_s(attempts, ACCOUNT_LIMIT.longest_wait_s * S) == 0
