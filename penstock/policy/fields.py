@@ -137,6 +137,9 @@ def text_of(value: Value, faults: Faults, what: str) -> str | None:
     if len(text) > _LINE_LENGTH or not text.isprintable():
         faults.add(value.place, f"{what} must be one line of at most {_LINE_LENGTH} printable characters")
         return None
+    if text != value.text:
+        faults.add(value.place, f"{what} begins or ends with a space", f"write {shown(text)}")
+        return None
     return text
 
 

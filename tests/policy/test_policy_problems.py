@@ -32,6 +32,7 @@ HEAD = "site: p\noverlay: 100.64.0.0/16\n"
 
 #: What follows the head of a document, why it is a problem, and the hint.
 TOP = [
+    ('zones: {»"a ": {networks: [10.1.0.0/24]}, a: {networks: [10.2.0.0/24]}}', "ends with a space", "write 'a'"),
     ("»windows: {}", "'windows' is not supported by this version", "does not enforce"),
     ("»agreements: {}", "'agreements' is not supported by this version", "does not enforce"),
     ("»conduit: {}", "unknown key 'conduit' in the document", "did you mean 'conduits'?"),
