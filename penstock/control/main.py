@@ -7,6 +7,7 @@ must never take a decision here: it only connects sockets, files and clocks with
 from __future__ import annotations
 
 import asyncio
+import resource
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -66,6 +67,7 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").stri
 async def run_control(settings: GateSettings, serve_web: Callable[[Gate], Awaitable[None]]) -> None:
     """Run control until cancelled.  Raises `Unavailable`, `Invalid` and `Tampered` where it cannot start."""
     keep_only()
+    _raise_descriptor_limit()
     state_dir, keys, now_us = Path(settings.state_dir), Path(settings.state_dir) / "keys", read_clock().wall_us
     authority = Authority(keys, settings.names[0], settings.names, now_us)
     seal = Seal(read_or_make_secret(keys / "totp.key"), secrets.token_bytes)
@@ -296,6 +298,12 @@ def _open_log(state_dir: Path, keys: Path, origin: str) -> Log:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     publish_key(folder, key, origin)
     return Log.open(folder, key, origin, _wall_us)
+
+
+def _raise_descriptor_limit() -> None:
+    """Connections to the portal that say nothing yet must not take the evidence its files."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _wall_us() -> int:

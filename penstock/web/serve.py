@@ -45,7 +45,7 @@ class Protocol(H11Protocol):
     """One HTTP connection, with limits on how long it may say nothing and on how many one station has."""
 
     source = ""
-    has_asked = False
+    has_begun = has_asked = False
     answering_s = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -63,10 +63,11 @@ class Protocol(H11Protocol):
         before = self.scope
         super().handle_events()
         if self.scope is not before:
-            self.has_asked, self.answering_s = True, 0.0
+            self.has_begun = self.has_asked = True
+            self.answering_s = 0.0
 
     def _check_silence(self) -> None:
-        is_answering = self.cycle is not None and not self.cycle.response_complete
+        is_answering = self.has_begun and not self.cycle.response_complete
         self.answering_s += SILENCE_S
         is_silent = self.answering_s >= ANSWER_S if is_answering else not self.has_asked
         if self.transport.is_closing() or is_silent:
