@@ -278,7 +278,7 @@ class Grants:
         grant = live.grant
         try:
             self._check_inspection(grant)
-            await self._enforcer.command(OpenGrant(grant=grant, ttl_ms=length_us // 1000))
+            await self._enforcer.command(OpenGrant(grant=grant, ttl_ms=max(1, length_us // 1000)))
             await self._workers.publish(PublishGrant(grant=grant))
         except Unavailable as error:
             await self._undo(live, str(error))

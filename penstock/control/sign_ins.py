@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from penstock.control.grants import Grants
@@ -101,7 +102,12 @@ class SignIns:
             certificate=certificate.fingerprint if certificate else None,
         )
         await self._recorder.write(_began(sign_in, certificate), urgent=True)
-        if not await self._store.add_sign_in(sign_in):
+        try:
+            is_kept = await self._store.add_sign_in(sign_in)
+        except Unavailable:
+            self._recorder.put([_ended(sign_in, moment, "undone")])
+            raise
+        if not is_kept:
             self._recorder.put([_ended(sign_in, moment, "suspended")])
             return NotSignedIn()
         self._state.put_sign_in(sign_in)
@@ -137,11 +143,10 @@ class SignIns:
         for token_hash, sign_in in self._state.now.sign_ins.items():
             if sign_in.ends_steady_us <= moment.steady_us:
                 await self.sign_out(sign_in, "expired")
-            elif not self._lasts(sign_in, moment) and token_hash in self._state.now.sign_ins:
-                self._seen.pop(token_hash, None)
-                self._state.put_sign_in(replace(sign_in, kind=SignInKind.LEFT))
-                self._recorder.put([_ended(sign_in, moment, "idle")])
-                await self._store.leave_sign_in(token_hash)
+            elif not self._lasts(sign_in, moment):
+                with suppress(Unavailable):  # it admits nobody already; the next sweep tries again
+                    await self._store.leave_sign_in(token_hash)
+                    self._leave(sign_in, moment)
         if self._unkept:
             await self._forget(*self._unkept)
 
@@ -156,6 +161,12 @@ class SignIns:
             self._state.put_sign_in(_continued(sign_in, moment, left))
             self._seen[sign_in.token_hash] = moment.steady_us
         await self._store.remove_sign_ins(tuple(over))
+
+    def _leave(self, sign_in: ActiveSignIn, moment: Moment) -> None:
+        if sign_in.token_hash in self._state.now.sign_ins:
+            self._seen.pop(sign_in.token_hash, None)
+            self._state.put_sign_in(replace(sign_in, kind=SignInKind.LEFT))
+            self._recorder.put([_ended(sign_in, moment, "idle")])
 
     async def _forget(self, *token_hashes: str) -> None:
         """Forget them for good, again and again until the store takes it: or they would come back with a restart."""

@@ -296,3 +296,46 @@ def test_two_openings_at_once_make_one_grant(world: World) -> None:
         assert len(world.recorder.of(RecordKind.GRANT_OPENED)) == 3
 
     play(world, scenario)
+
+
+def test_a_portal_that_is_left_alone_on_a_full_disk_stays_shut_and_holds_up_no_other_ending(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(world: World) -> None:
+        await world.enrol()
+        signed_in = await _portal(world)
+        grant = await world.open(signed_in.sign_in)
+        world.clock.pass_s(LENGTH_S)
+        with monkeypatch.context() as patch:
+            _fail(world, "leave_sign_in", patch)
+            await world.gate.sweep()
+        assert grant.number not in world.enforcer.open
+        assert world.gate.sign_ins.current(signed_in.token, SignInKind.PORTAL) is None
+        await world.gate.sweep()
+        await world.restart()
+        assert world.gate.sign_ins.current(signed_in.token, SignInKind.PORTAL) is None
+        assert [record.reason for record in world.recorder.of(RecordKind.SIGNED_OUT)] == ["idle"]
+
+    play(world, scenario)
+
+
+def test_a_sign_in_that_could_not_be_kept_is_recorded_as_undone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(world: World) -> None:
+        await world.enrol()
+        _fail(world, "add_sign_in", monkeypatch)
+        with pytest.raises(Unavailable):
+            await _portal(world)
+        assert world.recorder.of(RecordKind.SIGNED_OUT)[-1].reason == "undone"
+        assert world.gate.state.now.sign_ins == {}
+
+    play(world, scenario)
+
+
+def test_a_grant_of_less_than_a_millisecond_is_no_grant_for_ever(world: World) -> None:
+    async def scenario(world: World) -> None:
+        sign_in = await world.signed_in()
+        world.clock.steady_us = sign_in.ends_steady_us - 500
+        grant = await world.open(sign_in)
+        assert world.enforcer.ttl_ms[grant.number] == 1
+
+    play(world, scenario)
