@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
 from penstock.bus.journal import Announced, Kind, OperationLine, Outcome, StoredRecord
-from penstock.bus.ring import Entry, RingReader, Word, inode
+from penstock.bus.ring import CONSUMED, KIND_MASK, Entry, RingReader, Word, inode
 from penstock.model import Json, Malformed, Reason, Record, RecordKind
 
 #: A record holds at most this long, this many rows and about this many bytes.
 FOLD_US: Final = 1_000_000
 MAX_ROWS: Final = 1000
+#: So many rows in all flows are folded together, so that the ring's tail moves on in one step and not row by row.
+MAX_PENDING_ROWS: Final = 8192
 MAX_LINE_BYTES: Final = 48_000
 _LINE_BASE_BYTES: Final = 600
 _ROW_BYTES: Final = 36
@@ -40,19 +42,10 @@ _decode_record = msgspec.json.Decoder(StoredRecord).decode
 _decode_operation = msgspec.json.Decoder(OperationLine).decode
 
 
-class _Row(NamedTuple):
-    ordinal: int
-    at_us: int
-    meaning: int
-    latency_us: int
-    outcome: int
-    position: int
-    tag: int
-
-
-def _row(asked: Entry, latency_us: int, outcome: int) -> _Row:
-    meaning = asked.tag >> 8 & 0xFF_FFFF
-    return _Row(asked.first, asked.second, meaning, latency_us, outcome, asked.position, asked.tag)
+#: A request without its answer: time, position and tag of its row.
+_Asked: TypeAlias = tuple[int, int, int]
+#: And with it: ordinal, time, meaning, latency, outcome, position, tag.
+_Row: TypeAlias = tuple[int, int, int, int, int, int, int]
 
 
 class _Meaning(NamedTuple):
@@ -67,32 +60,38 @@ class _Flow:
     def __init__(self, now_us: int) -> None:
         self.announced: Announced | None = None
         self.meanings: dict[int, _Meaning] = {}
-        self.under_way: dict[int, Entry] = {}
+        self.under_way: dict[int, _Asked] = {}
         self.done: list[_Row] = []
         self.oldest_us = now_us
         self.is_prompt = False
+        #: The first slot that is still needed for `done`.
+        self.position = 0
 
-    def finish(self, row: _Row, now_us: int) -> None:
+    def finish(self, ordinal: int, asked: _Asked, latency_us: int, outcome: int, now_us: int) -> None:
+        at_us, position, tag = asked
         if not self.done:
-            self.oldest_us = now_us
-        self.done.append(row)
-        meaning = self.meanings.get(row.meaning)
+            self.oldest_us, self.position = now_us, position
+        elif position < self.position:
+            self.position = position
+        index = tag >> 8 & 0xFF_FFFF
+        self.done.append((ordinal, at_us, index, latency_us, outcome, position, tag))
+        meaning = self.meanings.get(index)
         if meaning is not None and meaning.is_prompt:
             self.is_prompt = True
 
     def finish_unanswered(self, now_us: int, before_us: int) -> None:
         for ordinal, asked in list(self.under_way.items()):
-            if asked.second < before_us:
+            if asked[0] < before_us:
                 del self.under_way[ordinal]
-                self.finish(_row(asked, -1, _UNANSWERED), now_us)
+                self.finish(ordinal, asked, -1, _UNANSWERED, now_us)
 
     @property
     def is_known(self) -> bool:
         """Whether everything that its finished rows refer to was announced."""
-        return self.announced is not None and all(row.meaning in self.meanings for row in self.done)
+        return self.announced is not None and all(row[2] in self.meanings for row in self.done)
 
     def is_due(self, now_us: int) -> bool:
-        return self.is_prompt or len(self.done) >= MAX_ROWS or now_us - self.oldest_us >= FOLD_US
+        return len(self.done) >= MAX_ROWS or now_us - self.oldest_us >= FOLD_US
 
 
 class JournalReader:
@@ -109,6 +108,8 @@ class JournalReader:
         self._emitted: list[tuple[int, int]] = []
         self._seen = {Word.LOST: 0, Word.PASSED: 0}
         self._gaps: dict[str, int] = {}
+        self._now_us = 0
+        self._lost_flows: list[Record] = []
 
     def read(self, now_us: int) -> list[Record]:
         """Records since the last call, `now_us` being microseconds since the epoch.  Confirms the last call's."""
@@ -119,17 +120,15 @@ class JournalReader:
         assert ring is not None
         records: list[Record] = []
         try:
-            for entry in ring.entries():
-                if entry.kind == _JUDGED:
-                    self._take_judged(entry, now_us)
-                elif entry.kind == _ANSWERED:
-                    self._take_answered(entry, now_us)
-                else:
-                    records += self._take(entry, now_us)
+            self._now_us = now_us
+            for entry in ring.entries(self._take_row):
+                records += self._take(entry, now_us)
         except (Malformed, msgspec.MsgspecError):
             self._gap("damaged_slots", ring.skip_damage() or 1)
+        records += self._take_lost_flows()
+        is_due = self._is_due(now_us)
         for local, flow in list(self._flows.items()):
-            records += self._fold_if_due(local, flow, now_us)
+            records += self._fold_if_due(local, flow, now_us, is_due=is_due)
         self._look_for_losses(ring)
         return records + self._gap_records(now_us)
 
@@ -138,11 +137,12 @@ class JournalReader:
         ring = self._ring
         if ring is None:
             return
-        kept = (row.position for flow in self._flows.values() for row in flow.done)
+        kept = (flow.position for flow in self._flows.values() if flow.done)
         tail = min(kept, default=ring.position)
-        for position, tag in self._emitted:
-            if position >= tail:
-                ring.consume(position, tag)
+        if tail < ring.position:
+            for position, tag in self._emitted:
+                if position >= tail:
+                    ring.consume(position, tag)
         self._emitted.clear()
         ring.release(tail)
         for word, seen in ((Word.LOST, Word.LOST_SEEN), (Word.PASSED, Word.PASSED_SEEN)):
@@ -181,13 +181,12 @@ class JournalReader:
 
     def _take(self, entry: Entry, now_us: int) -> Iterator[Record]:
         """One entry that is no row; the records that follow from it at once."""
-        if entry.kind == Kind.STARTED:
-            yield from self._close_lost_flows(entry.second, now_us)
-        elif entry.kind == Kind.OPERATION:
+        yield from self._take_lost_flows()
+        if entry.kind == Kind.OPERATION:
             self._take_operation(entry, now_us)
         elif entry.kind == Kind.FLOW:
             announced, opened = _decode_flow(entry.payload)
-            self._flow(entry, now_us).announced = announced
+            self._flow(entry.tag, now_us).announced = announced
             if not entry.second and not entry.was_consumed:
                 yield self._emit(entry, opened)
         elif entry.kind == Kind.RECORD:
@@ -198,21 +197,26 @@ class JournalReader:
         else:
             raise Malformed(f"no entry has the kind {entry.kind}")
 
-    def _take_judged(self, entry: Entry, now_us: int) -> None:
-        if not entry.was_consumed:
-            self._flow(entry, now_us).under_way.setdefault(entry.first, entry)
-
-    def _take_answered(self, entry: Entry, now_us: int) -> None:
+    def _take_row(self, position: int, tag: int, ordinal: int, second: int) -> None:
         """An answer to a row that is not under way belongs to a row that an earlier reader recorded."""
-        flow = self._flows.get(entry.tag >> 32)
-        asked = flow.under_way.pop(entry.first, None) if flow is not None else None
-        if flow is not None and asked is not None:
-            outcome = min(entry.tag >> 8 & 0xFF_FFFF, _UNANSWERED)
-            flow.finish(_row(asked, -1 if outcome == _UNANSWERED else entry.second, outcome), now_us)
+        kind = tag & KIND_MASK
+        if kind == _ANSWERED:
+            flow = self._flows.get(tag >> 32)
+            asked = flow.under_way.pop(ordinal, None) if flow is not None else None
+            if flow is not None and asked is not None:
+                outcome = min(tag >> 8 & 0xFF_FFFF, _UNANSWERED)
+                flow.finish(ordinal, asked, -1 if outcome == _UNANSWERED else second, outcome, self._now_us)
+        elif kind == _JUDGED:
+            if not tag & CONSUMED:
+                self._flow(tag, self._now_us).under_way.setdefault(ordinal, (second, position, tag))
+        elif kind == Kind.STARTED:
+            self._lost_flows += self._close_lost_flows(second, self._now_us)
+        else:
+            raise Malformed(f"no row has the kind {kind}")
 
     def _take_operation(self, entry: Entry, now_us: int) -> None:
         line = _decode_operation(entry.payload)
-        meanings = self._flow(entry, now_us).meanings
+        meanings = self._flow(entry.tag, now_us).meanings
         fields: dict[str, Json] = msgspec.to_builtins(line)
         size = len(msgspec.json.encode(fields)) + 1
         meanings[entry.tag >> 8 & 0xFF_FFFF] = _Meaning(fields, size, bool(entry.second))
@@ -244,8 +248,12 @@ class JournalReader:
                     flow.announced, RecordKind.FLOW_CLOSED, at_us, detail, reason=Reason.INSPECTION_UNAVAILABLE
                 )
 
-    def _flow(self, entry: Entry, now_us: int) -> _Flow:
-        local = entry.tag >> 32
+    def _take_lost_flows(self) -> list[Record]:
+        lost, self._lost_flows = self._lost_flows, []
+        return lost
+
+    def _flow(self, tag: int, now_us: int) -> _Flow:
+        local = tag >> 32
         flow = self._flows.get(local)
         if flow is None:
             if len(self._flows) >= _MAX_FLOWS:
@@ -253,11 +261,17 @@ class JournalReader:
             flow = self._flows[local] = _Flow(now_us)
         return flow
 
-    def _fold_if_due(self, local: int, flow: _Flow, now_us: int) -> Iterator[Record]:
+    def _is_due(self, now_us: int) -> bool:
+        """Whether it is time to fold every flow: one at a time would leave holes of read rows before the tail."""
+        waiting = [flow for flow in self._flows.values() if flow.done]
+        rows = sum(len(flow.done) for flow in waiting)
+        return rows >= MAX_PENDING_ROWS or any(flow.is_due(now_us) for flow in waiting)
+
+    def _fold_if_due(self, local: int, flow: _Flow, now_us: int, *, is_due: bool) -> Iterator[Record]:
         flow.finish_unanswered(now_us, now_us - _UNANSWERED_US)
         if flow.done:
             is_overdue = now_us - flow.oldest_us >= _UNKNOWN_US
-            if is_overdue or (flow.is_due(now_us) and flow.is_known):
+            if is_overdue or ((is_due or flow.is_prompt) and flow.is_known):
                 yield from self._fold(flow)
         elif flow.announced is None and not flow.under_way:
             self._flows.pop(local)
@@ -265,9 +279,9 @@ class JournalReader:
     def _fold(self, flow: _Flow) -> Iterator[Record]:
         """Records of all finished rows of a flow; rows that nothing is known about become a gap."""
         rows, flow.done, flow.is_prompt = sorted(flow.done), [], False
-        self._emitted += ((row.position, row.tag) for row in rows)
+        self._emitted += (row[-2:] for row in rows)
         announced = flow.announced
-        known = [row for row in rows if row.meaning in flow.meanings] if announced is not None else []
+        known = [row for row in rows if row[2] in flow.meanings] if announced is not None else []
         if len(known) < len(rows):
             self._gap("unknown_rows", len(rows) - len(known))
         if announced is not None:
@@ -302,13 +316,14 @@ def _parts(rows: list[_Row], meanings: dict[int, _Meaning]) -> Iterator[list[_Ro
     used: set[int] = set()
     size = _LINE_BASE_BYTES
     for row in rows:
-        cost = _ROW_BYTES + (0 if row.meaning in used else meanings[row.meaning].size_bytes)
+        meaning = row[2]
+        cost = _ROW_BYTES + (0 if meaning in used else meanings[meaning].size_bytes)
         if part and (len(part) >= MAX_ROWS or size + cost > MAX_LINE_BYTES):
             yield part
             part, used, size = [], set(), _LINE_BASE_BYTES
-            cost = _ROW_BYTES + meanings[row.meaning].size_bytes
+            cost = _ROW_BYTES + meanings[meaning].size_bytes
         part.append(row)
-        used.add(row.meaning)
+        used.add(meaning)
         size += cost
     if part:
         yield part
@@ -316,16 +331,16 @@ def _parts(rows: list[_Row], meanings: dict[int, _Meaning]) -> Iterator[list[_Ro
 
 def _operations(announced: Announced, rows: list[_Row], meanings: dict[int, _Meaning]) -> Record:
     """One record of kind `operations`; indexes count within it."""
-    from_us = min(row.at_us for row in rows)
+    from_us = min(row[1] for row in rows)
     places: dict[int, int] = {}
     lines: list[Json] = []
     compact: list[Json] = []
-    for row in rows:
-        place = places.get(row.meaning)
+    for _, at_us, meaning, latency_us, outcome, _, _ in rows:
+        place = places.get(meaning)
         if place is None:
-            place = places[row.meaning] = len(lines)
-            lines.append(dict(meanings[row.meaning].line))
-        compact.append([row.at_us - from_us, place, row.latency_us, row.outcome])
+            place = places[meaning] = len(lines)
+            lines.append(dict(meanings[meaning].line))
+        compact.append([at_us - from_us, place, latency_us, outcome])
     titles = {str(meanings[index].line["operation"]) for index in places}
     detail: dict[str, Json] = {
         "flow": announced.flow,

@@ -16,7 +16,7 @@ from __future__ import annotations
 import mmap
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
@@ -40,7 +40,7 @@ _WORD: Final = Struct("<Q")
 _READ_SLOTS: Final = 1 << 16
 #: Kinds from here on are followed by bytes.
 LONG_KINDS: Final = 0x10
-_KIND_MASK: Final = 0x7F
+KIND_MASK: Final = 0x7F
 
 
 class Word(IntEnum):
@@ -180,25 +180,37 @@ class RingReader:
         self.position = self.word(Word.TAIL)
         self.set_word(Word.READER, self.word(Word.READER) + 1)
 
-    def entries(self) -> Iterator[Entry]:
-        """What was written since the last call, in order, up to two megabytes of it."""
+    def entries(self, take_row: Callable[[int, int, int, int], None]) -> Iterator[Entry]:
+        """What was written since the last call, in order, up to two megabytes of it.
+
+        Long entries are yielded; rows, which come by the ten thousand, are handed to `take_row` in their place, as
+        position, tag, first and second.
+        """
         head = self.word(Word.HEAD)
         if not self.position <= head <= self.position + self._slots:
             raise Malformed(f"the head {head} cannot be, at {self.position} of {self._slots}")
         content = self._content(self.position, min(head - self.position, _READ_SLOTS + MAX_ENTRY_BYTES // SLOT_BYTES))
-        first, at, end = self.position, 0, len(content) // SLOT_BYTES
-        unpack = _SLOT.unpack_from
-        while at < end and at < _READ_SLOTS:
-            tag, one, two, stamp = unpack(content, at * SLOT_BYTES)
-            if stamp != first + at + 1:
-                raise Malformed(f"slot {first + at} carries the stamp {stamp}")
-            kind, payload, length = tag & _KIND_MASK, b"", 1
-            if kind >= LONG_KINDS:
-                payload, length = _payload(content, at, one), 1 + ((one >> 32) + SLOT_BYTES - 1) // SLOT_BYTES
-            entry = Entry(first + at, kind, bool(tag & CONSUMED), tag, one, two, payload)
-            at += length
-            self.position = first + at
+        base, end, skip = self.position, self.position + min(len(content) // SLOT_BYTES, _READ_SLOTS), self.position
+        position = base
+        for tag, one, two, stamp in _SLOT.iter_unpack(content):
+            if position < skip:  # a slot of the payload before
+                position += 1
+                continue
+            if position >= end:
+                break
+            if stamp != position + 1:
+                raise Malformed(f"slot {position} carries the stamp {stamp}")
+            kind = tag & KIND_MASK
+            if kind < LONG_KINDS:
+                take_row(position, tag, one, two)
+                position += 1
+                continue
+            payload = _payload(content, position - base, one)
+            entry = Entry(position, kind, bool(tag & CONSUMED), tag, one, two, payload)
+            position += 1
+            skip = self.position = position + (len(payload) + SLOT_BYTES - 1) // SLOT_BYTES
             yield entry
+        self.position = max(position, skip)
 
     def skip_damage(self) -> int:
         """Go on at the head, whatever stands before it; how many slots were skipped (at most the whole ring)."""

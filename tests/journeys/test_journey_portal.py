@@ -76,7 +76,7 @@ def sign_in(page: Page, password: str, code: str) -> None:
     page.goto(URL + "/")
     page.get_by_label("Name").fill("maria")
     page.get_by_label("Password").fill(password)
-    page.get_by_label("One-time code").fill(code)
+    page.get_by_label("Code of your authenticator").fill(code)
     page.get_by_role("button", name="Sign in").click()
 
 
