@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 from penstock.model import Invalid, Json, PenstockError, Problem
 
 _GAP = "  "
-#: C0 and C1 control characters, by which text from elsewhere could move the cursor or forge a line (CWE-150).
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+#: C0 and C1 control characters, line separators and marks of direction (Unicode TR 9), by which text from elsewhere
+#: could move the cursor, forge a line or turn it round (CWE-150, CWE-1007).
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def plain(text: str) -> str:

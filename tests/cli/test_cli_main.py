@@ -125,3 +125,9 @@ def test_the_whole_error_tree_has_a_status() -> None:
 def test_a_verb_that_runs_no_command_refuses_one(capsys: Any) -> None:
     assert main(["status", "--", "ls"]) == 2
     assert "this verb runs no command after --" in capsys.readouterr().err
+
+
+def test_text_from_elsewhere_cannot_turn_a_line_round(verb: Any, capsys: Any) -> None:
+    verb(Unavailable("plc-\u202egnisod\u2066 x\u2028y"))
+    main(["status"])
+    assert capsys.readouterr().err.splitlines()[0].endswith("plc-\ufffdgnisod\ufffd x\ufffdy")
