@@ -55,6 +55,11 @@ def client_sign_in(request: Request) -> ActiveSignIn:
     return sign_in
 
 
+def end_text(at_us: int | None) -> str | None:
+    """The same, rounded up: whoever waits for an end must not come before it."""
+    return None if at_us is None else moment_text(at_us + 999_999)
+
+
 def moment_text(at_us: int | None) -> str | None:
     """ISO 8601 with the gate's own offset, to the second."""
     if at_us is None:

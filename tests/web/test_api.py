@@ -1,3 +1,5 @@
+from datetime import datetime
+
 import httpx2
 import pytest
 from browser import CSR, Client
@@ -337,5 +339,19 @@ def test_the_source_of_a_failed_sign_in_is_in_the_evidence(world: World) -> None
         record = world.recorder.of(RecordKind.SIGN_IN_REFUSED)[-1]
         assert (record.subject, record.detail["source"]) == ("ada", STATION)
         assert "wrong password here" not in str(world.recorder.records)
+
+    play(world, scenario)
+
+
+def test_whoever_waits_for_the_end_of_a_grant_does_not_come_before_it(world: World) -> None:
+    async def scenario(world: World) -> None:
+        await world.enrol()
+        client = Client(world)
+        await client.sign_in()
+        world.clock.pass_s(0.25)
+        row = (await client.ask("POST", "/api/grants", {"asset": "plc-dosing"})).json()
+        told_s = datetime.fromisoformat(row["expires_at"]).timestamp()
+        ends_us = world.gate.state.now.grants[row["grant"]].grant.expires_at_us or 0
+        assert 0 <= told_s - ends_us / 1_000_000 < 1
 
     play(world, scenario)

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from penstock.control import Asking, Gate
 from penstock.model import Binding, Decision, Grant, Json, Reason, Unavailable
 from penstock.web.api.reach import misses_of
-from penstock.web.asking import body_of, client_sign_in, gate_of, grant_number_of, moment_text, source_of
+from penstock.web.asking import body_of, client_sign_in, end_text, gate_of, grant_number_of, source_of
 
 #: Evidence comes before effect: no record, no grant.
 _UNRECORDED = "the evidence cannot be written, so nothing is granted"
@@ -74,7 +74,7 @@ def grant_row(grant: Grant, gate: Gate) -> dict[str, Json]:
         "asset": grant.asset,
         "service": grant.service,
         "protocol": grant.protocol,
-        "expires_at": moment_text(grant.expires_at_us),
+        "expires_at": end_text(grant.expires_at_us),
         "tunnel_port": gate.tunnel_port,
         "overlay": grant.overlay,
         "port": grant.port,
