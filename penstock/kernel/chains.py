@@ -64,6 +64,7 @@ CHAINS = {
     "out": "type filter hook output priority filter; policy accept;",
     "to_client": "",
     "upstream": "",
+    "current": "",
     "dial": "",
     "fence": "",
     "refuse": "",
@@ -112,10 +113,10 @@ tproxy ip to 127.0.0.1:$proxy_port accept
     iifname $leg ip daddr $overlay ct mark & $grant != 0 dnat ip to ip daddr map @assets
   }
   chain forward {                      # every packet of every kernel path flow, both directions
-    iifname != $leg oifname != $leg accept    # not the plant's: the machine's own affair
-    ct state invalid counter name cut drop
     ct mark & $grant @live ct status dnat accept
     ct mark & $grant @standing ct status dnat accept
+    iifname != $leg oifname != $leg accept    # not the plant's: the machine's own affair
+    ct state invalid counter name cut drop
     meta l4proto tcp ct mark & $grant != 0 ct status dnat counter name cut reject with tcp reset
     goto refuse                        # no way between two machines but over the overlay
   }
@@ -124,19 +125,19 @@ tproxy ip to 127.0.0.1:$proxy_port accept
   }
   chain in {
     meta mark & $tproxy != 0 accept                 # handed to the worker by `steer`
+    iifname $leg goto from_leg
     tcp dport $proxy_port ip daddr 127.0.0.0/8 drop # its listener has no other visitors
     iifname lo accept
-    iifname $leg goto from_leg
     accept                                          # other interfaces: the machine's own affair
   }
   chain from_leg {
+    ip saddr @underlay ct mark & $upstream != 0 ct mark & $grant @live accept
+    ip saddr @underlay ct mark & $upstream != 0 ct mark & $grant @standing accept
     icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
     meta nfproto ipv6 counter name refused drop
     meta l4proto { tcp, udp } th dport { $proxy_port, $beat_port } goto refuse
     $answer
     icmp type echo-request limit rate 20/second accept
-    ip saddr @underlay ct mark & $upstream != 0 ct mark & $grant @live accept
-    ip saddr @underlay ct mark & $upstream != 0 ct mark & $grant @standing accept
     ip saddr @underlay meta l4proto tcp ct mark & $upstream != 0 counter name cut reject with tcp reset
     ct state established,related ip saddr != @underlay accept
     meta l4proto tcp tcp flags & (syn | ack) != syn counter name cut drop  # never reset an asset by accident
@@ -148,23 +149,25 @@ tproxy ip to 127.0.0.1:$proxy_port accept
   }
   chain out {
     meta mark $probe accept
+    ct mark & $proxied != 0 goto to_client
+    ct mark & $upstream != 0 goto upstream
     # The worker's heartbeat is a marked datagram to itself.  Latched: it refreshes only an element that is still
     # there.  A worker that missed its second stays out until it is armed anew, like a tripped safety relay.
     oifname lo udp dport $beat_port meta mark @alive update @alive { meta mark timeout 1s } drop
     oifname lo udp dport $beat_port drop
     oifname $leg icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
     oifname $leg meta nfproto ipv6 counter name refused drop
-    ct mark & $proxied != 0 goto to_client
     ct direction reply accept
     ip daddr @underlay goto upstream
   }
   chain to_client {                    # what the worker answers ends with the grant as well
-    tcp flags & rst != 0 accept
     ct mark & $grant @live accept
     ct mark & $grant @standing accept
+    tcp flags & rst != 0 accept
     counter name cut reject with tcp reset
   }
   chain upstream {                     # the gate itself talks to an asset only inside a grant
+    ct state established jump current  # nearly every packet ends there
     # closing is always allowed, data is not: RST, and a FIN without payload (20 or 32 byte TCP header), so that the
     # asset gets its connection slot back
     tcp flags & rst != 0 accept
@@ -177,6 +180,11 @@ tproxy ip to 127.0.0.1:$proxy_port accept
     icmp type { destination-unreachable, time-exceeded } accept
     meta l4proto tcp ct mark & $upstream != 0 counter name cut reject with tcp reset
     goto refuse_own
+  }
+  chain current {                      # an armed worker's, under a grant that is live
+    meta mark set $worker
+    meta mark @alive ct mark & $grant @live accept
+    meta mark @alive ct mark & $grant @standing accept
   }
   chain dial {                         # the mark says under which grant, `dials` says where that grant leads
     ct mark set meta mark & $dialled
