@@ -34,6 +34,10 @@ from penstock.wire import DECODERS
 
 #: Flows that one worker carries at most: their file descriptors and buffers are reserved for it.
 MAX_FLOWS: Final = 2048
+#: Of these, places that only safety-critical grants may take; and how many flows one grant may have: an asset has a
+#: few dozen connections at most, and nobody may keep the others out.
+RESERVED_FLOWS: Final = 512
+MAX_FLOWS_OF_GRANT: Final = 256
 _MAX_WITHDRAWN: Final = 1024
 
 
@@ -86,8 +90,14 @@ class Hall:
             listed = {grant.number for grant in publication.grants}
             for number in [number for number in self.grants if number not in listed]:
                 self._withdraw(number, Reason.GRANT_REVOKED)
-            for grant in publication.grants:
-                self._admit(grant)
+            self._admit(*publication.grants)
+
+    def has_room(self, grant: Grant) -> bool:
+        """Whether one more flow of this grant may be opened."""
+        limit = MAX_FLOWS if grant.is_safety_critical else MAX_FLOWS - RESERVED_FLOWS
+        if len(self.flows) >= limit:
+            return False
+        return sum(flow.grant.number == grant.number for flow in self.flows) < MAX_FLOWS_OF_GRANT
 
     def relay(self, grant: Grant, source: str, now_us: int, way: str) -> tuple[Relay, FlowJournal]:
         """The relay for a new flow of this grant, and its journal, which takes the record of its end."""
@@ -98,7 +108,8 @@ class Hall:
         has_tls = way == "tunnel"
 
         def judge(operation: Operation, now_us: int) -> Decision:
-            return self._decide(grant, operation, now_us, has_tls=has_tls)
+            # a revision may change what is known of the subject while its flows go on
+            return self._decide(self.grants.get(grant.number, grant), operation, now_us, has_tls=has_tls)
 
         return Inspection(grant, decoder(), judge, self.journal, flow, self.rates), flow
 
@@ -143,11 +154,14 @@ class Hall:
             lambda key, period_s: self.rates.spent(key, period_s, now_us),
         )
 
-    def _admit(self, grant: Grant) -> None:
-        self.grants[grant.number] = grant
-        self.withdrawn.pop(grant.number, None)
+    def _admit(self, *grants: Grant) -> None:
+        admitted = {grant.number: grant for grant in grants}
+        self.grants |= admitted
+        for number in admitted:
+            self.withdrawn.pop(number, None)
         for flow in self.flows:
-            if flow.grant.number == grant.number:
+            grant = admitted.get(flow.grant.number)
+            if grant is not None:
                 flow.grant = grant
                 flow.relay.renew(grant)
 

@@ -28,6 +28,10 @@ MAX_UNDER_WAY: Final = 64
 MAX_VERDICTS: Final = 1024
 #: A client that waits longer for an answer has given up long ago (usual time-outs are 1 to 3 s).
 ANSWER_US: Final = 5_000_000
+#: Some 40 requests; refusing one costs up to 50 microseconds, and the heartbeat must not wait for 256 KiB of them.
+PORTION_BYTES: Final = 512
+#: An index has 24 bits in the journal.  A meaning that old is long forgotten at both ends.
+_INDEX_MASK: Final = 0xFF_FFFF
 #: Messages have 260 bytes: half of one is a second half on its way, or an attack on the gate's patience.
 HALF_MESSAGE_US: Final = 5_000_000
 _CLIENT: Final = Side.CLIENT
@@ -50,6 +54,7 @@ class Inspection:
         rates: Rates,
     ) -> None:
         self.frames = 0
+        self.portion_bytes = PORTION_BYTES
         self._grant, self._decoder, self._judge, self._flow, self._rates = grant, decoder, judge, flow, rates
         self._feed, self._row = decoder.feed, flow.judged
         self._refusals = OperationRefusals(grant, journal, flow)
@@ -193,7 +198,7 @@ class Inspection:
             tag = self._flow.define(self._indexes, operation, decision.conduit, frame.data)
             if tag is None:
                 return None
-            self._indexes += 1
+            self._indexes = self._indexes + 1 & _INDEX_MASK
             self._tags[key] = tag
         if not decision.charges:
             self._free[frame.what] = tag

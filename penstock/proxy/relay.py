@@ -15,6 +15,8 @@ from penstock.model import Grant, Reason
 
 #: No expiry: later than any clock.
 NEVER_US = 1 << 62
+#: As much as comes.
+ALL_BYTES = 1 << 30
 
 
 class End(StrEnum):
@@ -45,6 +47,9 @@ class Effect(msgspec.Struct, gc=False):
 
 class Relay(Protocol):
     """One flow between a client and an asset.  Times are microseconds since the epoch."""
+
+    portion_bytes: int
+    """What it is given of the client's bytes in one turn of the event loop: judging takes time, others wait."""
 
     @property
     def frames(self) -> int:
@@ -84,6 +89,7 @@ class RawRelay:
 
     def __init__(self, grant: Grant) -> None:
         self.frames = self.refused = 0
+        self.portion_bytes = ALL_BYTES
         self._live_until_us = expiry_us(grant)
 
     def from_client(self, data: bytes, now_us: int) -> Effect:

@@ -17,8 +17,8 @@ from typing import Final, cast
 
 from penstock.bus import FlowJournal
 from penstock.model import GRANT_MASK, UPSTREAM_BIT, Grant, Malformed, Reason, Record, RecordKind
-from penstock.proxy.hall import MAX_FLOWS, Hall
-from penstock.proxy.relay import Effect, End, Ending, Relay
+from penstock.proxy.hall import Hall
+from penstock.proxy.relay import ALL_BYTES, Effect, End, Ending, Relay
 from penstock.proxy.tunnel import ACCEPTED, ALPN, find_grant, grant_number, refusal, split_preface
 
 Dial = Callable[[Grant], Awaitable[socket.socket]]
@@ -27,6 +27,8 @@ CONNECT_TIMEOUT_S: Final = 3.0
 PREFACE_S: Final = 5.0
 #: What a client may send before the asset is connected; then it is not read from until it is.
 MAX_EARLY_BYTES: Final = 64 << 10
+#: How long an end that does not read may keep the gate from closing; then what is left for it is thrown away.
+CLOSE_TIMEOUT_S: Final = 5.0
 SO_MARK: Final = 36
 IP_TRANSPARENT: Final = 19
 #: SO_LINGER on, 0 s: closing sends RST, so that the client learns at once that there is nothing here.
@@ -117,6 +119,7 @@ class ClientSide(asyncio.Protocol):
         self._client: asyncio.Transport | None = None
         self._asset: asyncio.Transport | None = None
         self._early = b""
+        self._portion = ALL_BYTES
         self._relay_client: Callable[[bytes, int], Effect] | None = None
         self._journal: FlowJournal | None = None
         self._is_over = self._is_client_full = self._is_asset_full = self._is_client_done = False
@@ -145,6 +148,10 @@ class ClientSide(asyncio.Protocol):
         relay = self._relay_client
         if relay is None or self._is_over:
             self._hold(data)
+            return
+        if len(data) > self._portion:
+            self._early = data
+            self._take_early()
             return
         self._from_client += len(data)
         effect = relay(data, self._now())
@@ -227,11 +234,15 @@ class ClientSide(asyncio.Protocol):
         is_cut = ending.reason in {Reason.GRANT_REVOKED, Reason.GRANT_EXPIRED}
         for transport in (self._client, self._asset):
             if transport is not None and not transport.is_closing():
-                end = transport.abort if is_cut else transport.close
-                end()
+                if is_cut:
+                    transport.abort()
+                    continue
+                transport.close()
+                if transport.get_write_buffer_size():
+                    asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, transport.abort)
 
     def _admit(self, grant: Grant, rest: bytes = b"") -> None:
-        if len(self._hall.flows) >= MAX_FLOWS:
+        if not self._hall.has_room(grant):
             self._hall.refuse(Reason.INSPECTION_UNAVAILABLE, self.source, self._now(), grant)
             self._reset()
             return
@@ -252,12 +263,23 @@ class ClientSide(asyncio.Protocol):
         if self._is_over:
             transport.abort()
             return
-        self._asset = transport
+        self._asset, self._portion = transport, self.relay.portion_bytes
+        self._take_early()
+
+    def _take_early(self) -> None:
+        """Take what is held, a portion in each turn of the event loop; the client is not read from until it is done."""
+        if self._is_over:
+            return
         self._relay_client = self.relay.from_client
-        early, self._early = self._early, b""
-        if early:
-            self.data_received(early)
-        if self._is_client_done:
+        portion, self._early = self._early[: self._portion], self._early[self._portion :]
+        if portion:
+            self.data_received(portion)
+        if self._early and not self._is_over:
+            self._relay_client = None
+            _read_if(self._client, False)
+            asyncio.get_running_loop().call_soon(self._take_early)
+            return
+        if self._is_client_done and not self._is_over:
             self._finish_asset()
         if not self._is_over:
             self.balance(is_asset_full=self._is_asset_full)

@@ -1,7 +1,8 @@
 """I/O: the worker's process: takes policy and grants from control, beats, and opens its doors once there is a policy.
 
 When control is gone it goes on deciding by the last revision, and tries to reach control for ever.  It must never
-beat without a revision, for a beat says "send flows to me".
+beat without a revision, for a beat says "send flows to me", nor after it stood still so long that the kernel's switch
+has tripped: then it ends, and a fresh worker is armed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import gc
 import resource
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -38,6 +40,8 @@ from penstock.proxy.server import SO_MARK, Clock, Office
 JOURNAL_NAME: Final = "worker-1.ring"
 #: The kernel's dead-man switch waits for a second (docs: data plane), so four beats may be lost.
 BEAT_S: Final = 0.2
+#: A little less than that second: whoever stood still for longer may be switched off, and nobody would ever tell.
+STALL_S: Final = 0.95
 _RECONNECT_S: Final = 0.2
 #: Frames hold no references and rows are integers, so hardly anything of a flow needs the collector; the default
 #: thresholds would walk the policy again and again.
@@ -93,17 +97,29 @@ async def _follow_control(path: Path, hall: Hall, has_revision: asyncio.Event) -
 
 
 async def _beat(settings: GateSettings, hall: Hall, clock: Clock) -> None:
-    """Beat in the journal always, and towards the kernel while there is a revision."""
+    """Beat in the journal always, and towards the kernel while there is a revision.
+
+    Raises `Unavailable` after a stall.  The supervisor cannot see all of them: it may have stood still as well.
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as beating:
         beating.setblocking(False)
         beating.setsockopt(socket.SOL_SOCKET, SO_MARK, FIRST_WORKER_MARK)
+        beaten_s: float | None = None
         while True:
             clock.set()
             if hall.revision is not None:
+                beaten_s = _next_beat_s(beaten_s, time.monotonic())
                 with suppress(OSError):  # the kernel's rule drops the beat after counting it: EPERM
                     beating.sendto(b"", ("127.0.0.1", settings.place.beat_port))
             hall.tick(clock.now_us())
             await asyncio.sleep(BEAT_S)
+
+
+def _next_beat_s(last_s: float | None, now_s: float) -> float:
+    """The time of this beat.  Raises `Unavailable` when the last one is too long ago."""
+    if last_s is not None and now_s - last_s >= STALL_S:
+        raise Unavailable(f"the worker stood still for {now_s - last_s:.1f} s, so what it holds may be stale")
+    return now_s
 
 
 def _raise_descriptor_limit() -> None:
