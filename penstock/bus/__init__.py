@@ -3,13 +3,51 @@
 Stands between the packages that run in different processes.  It must never carry anything but the values of `model`.
 """
 
-from penstock.bus.beat import Beat, beat_forever, last_beat_s
-from penstock.bus.channel import Link, Receive, connect, listen
-from penstock.bus.codec import Message, decode, encode
-from penstock.bus.journal import FlowJournal, Journal, Outcome
-from penstock.bus.journal_reader import JournalReader
-from penstock.bus.privileges import Capability, keep_only
-from penstock.bus.ring import RingWriter, beat_age_s
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from penstock.bus.beat import Beat, beat_forever, last_beat_s
+    from penstock.bus.channel import Link, Receive, connect, listen
+    from penstock.bus.codec import Message, decode, encode
+    from penstock.bus.journal import FlowJournal, Journal, Outcome
+    from penstock.bus.journal_reader import JournalReader
+    from penstock.bus.privileges import Capability, keep_only
+    from penstock.bus.ring import RingWriter, beat_age_s
+
+#: Where each name lives.  A process loads only what it uses: the supervisor, for one, does without asyncio.
+_HOMES = {
+    "Beat": "beat",
+    "beat_forever": "beat",
+    "last_beat_s": "beat",
+    "Link": "channel",
+    "Receive": "channel",
+    "connect": "channel",
+    "listen": "channel",
+    "Message": "codec",
+    "decode": "codec",
+    "encode": "codec",
+    "FlowJournal": "journal",
+    "Journal": "journal",
+    "Outcome": "journal",
+    "JournalReader": "journal_reader",
+    "Capability": "privileges",
+    "keep_only": "privileges",
+    "RingWriter": "ring",
+    "beat_age_s": "ring",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load the name's own file when it is asked for (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"penstock.bus.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
 
 __all__ = [
     "Beat",

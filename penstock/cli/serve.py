@@ -6,16 +6,19 @@ The supervisor runs each process of the gate as ``penstock process NAME``, with 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from penstock.model import GatePlace, GateSettings, Invalid, Listener, PenstockError, Problem
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 #: Control may be busy with a large site for a while; a worker's silence is the dead-man switch's own second.
 SLOW_SILENCE_S = 10.0
@@ -54,7 +57,8 @@ def run_gate(arguments: argparse.Namespace) -> int:
     """Run the supervisor until it is told to stop."""
     from penstock.supervisor import Charge, Program, Supervisor, python  # noqa: PLC0415  each process loads its own
 
-    if not (arguments.state / "state.db").exists():  # a gate that has run before goes on with its last revision
+    is_first = not (arguments.state / "state.db").exists()
+    if is_first:  # a gate that has run before goes on with its last revision
         check = subprocess.run(python("policy", "check", str(arguments.site)), stdout=subprocess.DEVNULL, check=False)
         if check.returncode:
             return check.returncode
@@ -76,6 +80,10 @@ def run_gate(arguments: argparse.Namespace) -> int:
     path = arguments.run_dir / "settings.json"
     path.write_bytes(msgspec.json.encode(settings))
     path.chmod(0o600)
+    if is_first:  # in a process of its own: what makes a database need not stay in memory
+        made = subprocess.run(python("process", "migrate", "--settings", str(path)), check=False)
+        if made.returncode:
+            return made.returncode
 
     def program(name: str, silence_s: float, listeners: tuple[Listener, ...] = ()) -> Program:
         descriptors = tuple(one.descriptor for one in listeners if one.descriptor is not None)
@@ -107,7 +115,7 @@ def run_process(arguments: argparse.Namespace) -> int:
 def _enforcer(settings: GateSettings) -> int:
     from penstock.kernel import run_enforcer  # noqa: PLC0415  each process loads only its own packages
 
-    return asyncio.run(_beating("enforcer", settings, run_enforcer))
+    return _event_loop(_beating("enforcer", settings, run_enforcer))
 
 
 def _control(settings: GateSettings) -> int:
@@ -117,6 +125,18 @@ def _control(settings: GateSettings) -> int:
     return _uvloop(_beating("control", settings, lambda given: run_control(given, serve_web)))
 
 
+def _migrate(settings: GateSettings) -> int:
+    from penstock.control import Store  # noqa: PLC0415  each process loads only its own packages
+
+    async def make() -> int:
+        store = Store(Path(settings.state_dir) / "state.db")
+        await store.open()
+        await store.close()
+        return os.EX_OK
+
+    return _event_loop(make())
+
+
 def _worker(settings: GateSettings) -> int:
     from penstock.policy import Judge  # noqa: PLC0415  each process loads only its own packages
     from penstock.proxy import run_worker  # noqa: PLC0415
@@ -124,19 +144,22 @@ def _worker(settings: GateSettings) -> int:
     return _uvloop(_beating("worker-1", settings, lambda given: run_worker(given, Judge.of_site)))
 
 
-def _uvloop(main: Awaitable[int]) -> int:
+def _uvloop(main: Coroutine[None, None, int]) -> int:
     import uvloop  # noqa: PLC0415  the enforcer does without
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_await(main))
+    return _event_loop(main, uvloop.new_event_loop)
 
 
-async def _await(main: Awaitable[int]) -> int:
-    return await main
+def _event_loop(main: Coroutine[None, None, int], factory: Callable[[], AbstractEventLoop] | None = None) -> int:
+    import asyncio  # noqa: PLC0415  the supervisor does without
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(main)
 
 
 async def _beating(name: str, settings: GateSettings, run: Callable[[GateSettings], Awaitable[None]]) -> int:
     """Run a process with its heartbeat beside it; SIGTERM ends both in order."""
+    import asyncio  # noqa: PLC0415
     import signal  # noqa: PLC0415
 
     from penstock.bus.beat import beat_forever  # noqa: PLC0415
@@ -171,5 +194,6 @@ def _each(errors: BaseExceptionGroup[PenstockError]) -> Iterator[PenstockError]:
 _PROCESSES: dict[str, Callable[[GateSettings], int]] = {
     "control": _control,
     "enforcer": _enforcer,
+    "migrate": _migrate,
     "worker-1": _worker,
 }
