@@ -131,7 +131,7 @@ def test_a_writer_that_is_killed_leaves_only_whole_entries(path: Path) -> None:
     os.close(begun)
     os.close(told)
     assert [first for _, first, _, _ in seen] == list(range(len(seen)))
-    assert all(entry.first == entry.second for entry in seen)
+    assert all(first == second for _, first, second, _ in seen)
 
 
 def test_a_changed_byte_is_noticed(path: Path) -> None:
