@@ -28,10 +28,14 @@ _LINE_BASE_BYTES: Final = 600
 _ROW_BYTES: Final = 36
 #: A worker reports after 5 s that nobody answered.  If it has not, it is gone.
 _UNANSWERED_US: Final = 7_000_000
+_NEVER_US: Final = 1 << 64
 #: How long rows wait for an announcement that is to come again.
 _UNKNOWN_US: Final = 5_000_000
 #: The reader keeps as many meanings for a flow as the writer announces again, and as many flows as a worker can have.
 _MAX_DEFINITIONS: Final = 2048
+#: So many meanings more come together before the oldest are forgotten, and so many are kept for rows without a flow.
+_SPARE_DEFINITIONS: Final = 256
+_MOST_DEFINITIONS: Final = 4 * _MAX_DEFINITIONS
 _MAX_FLOWS: Final = 65_536
 #: Members of enumerations are slow to look up and to compare, and rows come by the ten thousand.
 _JUDGED: Final = int(Kind.JUDGED)
@@ -60,6 +64,7 @@ class _Flow:
     def __init__(self, now_us: int) -> None:
         self.announced: Announced | None = None
         self.meanings: dict[int, _Meaning] = {}
+        self.most_meanings = _MAX_DEFINITIONS + _SPARE_DEFINITIONS
         self.under_way: dict[int, _Asked] = {}
         self.done: list[_Row] = []
         self.oldest_us = now_us
@@ -79,11 +84,24 @@ class _Flow:
         if meaning is not None and meaning.is_prompt:
             self.is_prompt = True
 
-    def finish_unanswered(self, now_us: int, before_us: int) -> None:
+    def finish_unanswered(self, now_us: int, from_us: int, until_us: int) -> None:
+        """Give up the requests from before `from_us`, and those from after `until_us`."""
         for ordinal, asked in list(self.under_way.items()):
-            if asked[0] < before_us:
+            if not from_us <= asked[0] <= until_us:
                 del self.under_way[ordinal]
                 self.finish(ordinal, asked, -1, _UNANSWERED, now_us)
+
+    def finish_all(self, now_us: int) -> None:
+        """Nothing that is under way will be answered."""
+        self.finish_unanswered(now_us, 1, 0)
+
+    def forget_meanings(self) -> None:
+        """Forget the oldest meanings that no row needs any more."""
+        used = {row[2] for row in self.done}.union(tag >> 8 & 0xFF_FFFF for _, _, tag in self.under_way.values())
+        unused = [index for index in self.meanings if index not in used]
+        for index in unused[: len(self.meanings) - _MAX_DEFINITIONS]:
+            del self.meanings[index]
+        self.most_meanings = max(len(self.meanings), _MAX_DEFINITIONS) + _SPARE_DEFINITIONS
 
     @property
     def is_known(self) -> bool:
@@ -109,6 +127,8 @@ class JournalReader:
         self._seen = {Word.LOST: 0, Word.PASSED: 0}
         self._gaps: dict[str, int] = {}
         self._now_us = 0
+        #: Since when the wall clock has not been set back.
+        self._steady_since_us = 0
         self._lost_flows: list[Record] = []
 
     def read(self, now_us: int) -> list[Record]:
@@ -119,8 +139,8 @@ class JournalReader:
         ring = self._ring
         assert ring is not None
         records: list[Record] = []
+        self._follow_clock(now_us)
         try:
-            self._now_us = now_us
             for entry in ring.entries(self._take_row):
                 records += self._take(entry, now_us)
         except (Malformed, msgspec.MsgspecError):
@@ -179,11 +199,19 @@ class JournalReader:
                 return False
         return self._ring is not None and now_us > 0
 
+    def _follow_clock(self, now_us: int) -> None:
+        """Where the wall clock was set back, rows begin to wait anew: no age is negative."""
+        if now_us < self._now_us or not self._now_us:
+            self._steady_since_us = now_us
+            for flow in self._flows.values():
+                flow.oldest_us = min(flow.oldest_us, now_us)
+        self._now_us = now_us
+
     def _take(self, entry: Entry, now_us: int) -> Iterator[Record]:
         """One entry that is no row; the records that follow from it at once."""
         yield from self._take_lost_flows()
         if entry.kind == Kind.OPERATION:
-            self._take_operation(entry, now_us)
+            yield from self._take_operation(entry, now_us)
         elif entry.kind == Kind.FLOW:
             announced, opened = _decode_flow(entry.payload)
             self._flow(entry.tag, now_us).announced = announced
@@ -214,20 +242,23 @@ class JournalReader:
         else:
             raise Malformed(f"no row has the kind {kind}")
 
-    def _take_operation(self, entry: Entry, now_us: int) -> None:
+    def _take_operation(self, entry: Entry, now_us: int) -> Iterator[Record]:
+        """A meaning is forgotten only when the rows that need it are in a record."""
         line = _decode_operation(entry.payload)
-        meanings = self._flow(entry.tag, now_us).meanings
+        flow = self._flow(entry.tag, now_us)
         fields: dict[str, Json] = msgspec.to_builtins(line)
         size = len(msgspec.json.encode(fields)) + 1
-        meanings[entry.tag >> 8 & 0xFF_FFFF] = _Meaning(fields, size, bool(entry.second))
-        if len(meanings) > _MAX_DEFINITIONS:
-            del meanings[next(iter(meanings))]
+        flow.meanings[entry.tag >> 8 & 0xFF_FFFF] = _Meaning(fields, size, bool(entry.second))
+        if len(flow.meanings) > flow.most_meanings:
+            if flow.done and (flow.is_known or len(flow.meanings) > _MOST_DEFINITIONS):
+                yield from self._fold(flow)
+            flow.forget_meanings()
 
     def _take_closed(self, entry: Entry, now_us: int) -> Iterator[Record]:
         local = entry.tag >> 32
         flow = self._flows.pop(local, None)
         if flow is not None:
-            flow.finish_unanswered(now_us, now_us + _UNANSWERED_US)
+            flow.finish_all(now_us)
             yield from self._fold(flow)
         if not entry.was_consumed:
             yield self._emit(entry, _decode_record(entry.payload))
@@ -236,7 +267,7 @@ class JournalReader:
         """A worker started: what the one before had open is lost."""
         flows, self._flows = self._flows, {}
         for flow in flows.values():
-            flow.finish_unanswered(now_us, now_us + _UNANSWERED_US)
+            flow.finish_all(now_us)
             yield from self._fold(flow)
             if flow.announced is not None:
                 detail: dict[str, Json] = {
@@ -268,7 +299,10 @@ class JournalReader:
         return rows >= MAX_PENDING_ROWS or any(flow.is_due(now_us) for flow in waiting)
 
     def _fold_if_due(self, local: int, flow: _Flow, now_us: int, *, is_due: bool) -> Iterator[Record]:
-        flow.finish_unanswered(now_us, now_us - _UNANSWERED_US)
+        if flow.under_way:
+            is_steady = now_us - self._steady_since_us >= _UNANSWERED_US
+            until_us = now_us + _UNANSWERED_US if is_steady else _NEVER_US
+            flow.finish_unanswered(now_us, now_us - _UNANSWERED_US, until_us)
         if flow.done:
             is_overdue = now_us - flow.oldest_us >= _UNKNOWN_US
             if is_overdue or ((is_due or flow.is_prompt) and flow.is_known):
