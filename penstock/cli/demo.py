@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+import time
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -21,7 +23,11 @@ def run(arguments: argparse.Namespace) -> int:
     from penstock.lab.demo import DemoSettings, current_code, run_demo  # noqa: PLC0415  the lab is not always installed
 
     if arguments.code:
-        print(current_code())
+        code = current_code()
+        if code.wait_s:
+            print(f"the present code was used; waiting {code.wait_s:.0f} s for the next one", file=sys.stderr)
+            time.sleep(code.wait_s)
+        print(code.digits)
         return 0
     settings = DemoSettings(
         portal_port=arguments.portal_port,

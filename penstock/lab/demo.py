@@ -18,10 +18,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pyotp
 
-from penstock.lab.gate import LabGate
+from penstock.lab.gate import TOTP_STEP_S, LabGate
 from penstock.lab.narrator import Narrator
 from penstock.lab.netns import enter
 from penstock.lab.plant import Plant
@@ -30,7 +31,7 @@ from penstock.model import Invalid, Problem, Unavailable
 
 SITE = Path(__file__).with_name("site.yaml")
 PREFIX = "penstock-demo-"
-SECRET = "maria.otpauth"
+SECRET, USED = "maria.otpauth", "maria.used"
 PICTURE = """
     control room              engineering                  filtration
     scada-1     10.20.0.12    eng-1    10.20.20.21         plc-filter-1  10.20.10.11  overlay 100.64.10.11
@@ -74,17 +75,29 @@ def run_demo(settings: DemoSettings) -> bool:
         scene = Scene(plant=plant, gate=gate, folder=folder, tell=tell, maria=maria)
         is_as_claimed = play(scene) if settings.plays_story else True
         if settings.stays_up:
+            _write_private(folder / USED, str(maria.last_step))
             _stay_up(tell, plant, gate, folder, settings)
         tell.heading("Taking everything down")
     print("    nothing of it is left behind", flush=True)
     return is_as_claimed
 
 
-def current_code() -> str:
-    """The one-time code that maria's authenticator shows now.  Raises `Unavailable` where no demo is up."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """A one-time code, and for how many seconds to wait until the gate takes it: it takes each one once."""
+
+    digits: str
+    wait_s: float
+
+
+def current_code() -> Code:
+    """The next one-time code of maria's authenticator that was not used.  Raises `Unavailable` where no demo is up."""
     for folder in sorted(Path(tempfile.gettempdir()).glob(f"{PREFIX}*")):
         with suppress(OSError):
-            return str(pyotp.parse_uri((folder / SECRET).read_text()).now())  # type: ignore[attr-defined]
+            authenticator: Any = pyotp.parse_uri((folder / SECRET).read_text())
+            now, used = time.time(), int((folder / USED).read_text())
+            step = max(int(now) // TOTP_STEP_S, used + 1)
+            return Code(digits=authenticator.at(step * TOTP_STEP_S), wait_s=max(0.0, (step - 1) * TOTP_STEP_S - now))
     raise Unavailable("no demo of yours is up; start one with make demo")
 
 
@@ -123,9 +136,10 @@ def _stay_up(tell: Narrator, plant: Plant, gate: LabGate, folder: Path, settings
             if sys.stdout.isatty():
                 lines = plant.polls("scada-1").lines()
                 answered = sum(1 for line in lines if line["ok"])
-                left = 30 - int(time.time()) % 30
+                code = current_code()
+                when = f"in {code.wait_s:2.0f} s" if code.wait_s else "now    "
                 polls = f"{answered} of {len(lines)} polls answered"
-                print(f"\r    code {current_code()} (for {left:2} s)   scada-1: {polls} ", end="", flush=True)
+                print(f"\r    code {code.digits} ({when})   scada-1: {polls} ", end="", flush=True)
             time.sleep(1)
 
 

@@ -226,16 +226,16 @@ class Person:
     password: str = field(repr=False)
     totp: Any = field(repr=False)
     home: Path
-    _last_step: int = 0
+    last_step: int = 0
 
     def code(self) -> str:
         """A code that the gate has not seen yet: waits for the next half minute where the present one is used up."""
         step = int(time.time()) // TOTP_STEP_S
-        if step <= self._last_step:
-            step = self._last_step + 1  # the gate accepts one step ahead
+        if step <= self.last_step:
+            step = self.last_step + 1  # the gate accepts one step ahead
             while int(time.time()) // TOTP_STEP_S < step - 1:
                 time.sleep(0.2)
-        self._last_step = step
+        self.last_step = step
         return str(self.totp.at(step * TOTP_STEP_S))
 
 
