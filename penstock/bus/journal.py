@@ -12,6 +12,7 @@ one before.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
 from typing import Any, Final
@@ -23,6 +24,9 @@ from penstock.model import Grant, Operation, OperationClass, Record, RecordKind
 
 #: How many meanings of operations of one flow are kept to be announced again.
 MAX_DEFINITIONS: Final = 2048
+#: Closed flows whose rows may be unread are announced again, too: so many at most, with so many meanings in all.
+MAX_CLOSED_DEFINITIONS: Final = 8 * MAX_DEFINITIONS
+MAX_CLOSED_FLOWS: Final = 4096
 #: A new announcement pauses while less of the ring than this is free.
 _ANNOUNCE_ROOM: Final = 0.5
 _QUIET: Final = frozenset(
@@ -40,13 +44,23 @@ class Kind(IntEnum):
     STARTED = 3
     """A worker started: the flows of the one before are lost.  Time."""
     FLOW = LONG_KINDS
-    """Tag: flow << 32.  An `Announced` and the record of its start, new (second word 0) or again (1)."""
+    """Tag: flow << 32.  An `Announced` and the record of its start; the second word is a member of `Telling`."""
     OPERATION = LONG_KINDS + 1
     """Tag: index << 8, flow << 32.  An `OperationLine`; the second word is 1 when it must be recorded promptly."""
     RECORD = LONG_KINDS + 2
     """A record as it is."""
     CLOSED = LONG_KINDS + 3
-    """Tag: flow << 32.  The record of the flow's end: nothing of this flow comes after it."""
+    """Tag: flow << 32.  The record of the flow's end: nothing of this flow comes after it but what it was."""
+
+
+class Telling(IntEnum):
+    """Why a flow is announced."""
+
+    NEW = 0
+    AGAIN = 1
+    """To a new reader."""
+    CLOSED = 2
+    """To a new reader, behind the flow's end and behind what its operations mean: nothing of it comes any more."""
 
 
 class Outcome(IntEnum):
@@ -117,6 +131,9 @@ class Journal:
     def __init__(self, ring: RingWriter, now_us: int) -> None:
         self.ring = ring
         self._flows: dict[int, FlowJournal] = {}
+        #: With the slot behind their end: what a new reader may still ask for.
+        self._closed: deque[tuple[int, FlowJournal]] = deque()
+        self._closed_definitions = 0
         self._reader = ring.word(Word.READER)
         self._again: Iterator[bool] | None = None
         ring.put_last_row(Kind.STARTED, 0, now_us)
@@ -147,7 +164,7 @@ class Journal:
             asset=grant.asset,
             protocol=grant.protocol,
         )
-        journal = FlowJournal(self.ring, number & 0xFFFF_FFFF, (announced, opened), self._flows.pop)
+        journal = FlowJournal(self.ring, number & 0xFFFF_FFFF, (announced, opened), self._keep_closed)
         self._flows[journal.local] = journal
         return journal
 
@@ -158,14 +175,37 @@ class Journal:
     def tick(self) -> None:
         """Beat, and announce everything again if there is a new reader.  Call it some times a second."""
         self.ring.beat()
+        self._forget_read()
         reader = self.ring.word(Word.READER)
         if reader != self._reader:
             self._reader = reader
-            flows = list(self._flows.values())
-            self._again = (done for flow in flows for done in flow.announce_again())
+            self._again = self._announce_again()
         while self._again is not None and self.ring.free_share > _ANNOUNCE_ROOM:
             if next(self._again, None) is None:
                 self._again = None
+
+    def _announce_again(self) -> Iterator[bool]:
+        """Everything, step by step; flows that close in the meantime are among the closed ones at the end."""
+        for flow in list(self._flows.values()):
+            yield from flow.announce_again()
+        for _, flow in list(self._closed):
+            yield from flow.announce_closed()
+
+    def _keep_closed(self, flow: FlowJournal) -> None:
+        if self._flows.pop(flow.local, None) is not None:
+            self._closed.append((self.ring.word(Word.HEAD), flow))
+            self._closed_definitions += flow.definitions
+            self._forget_read()
+
+    def _forget_read(self) -> None:
+        """Forget closed flows once the reader has passed their end, or when they become too many."""
+        tail = self.ring.word(Word.TAIL) if self._closed else 0
+        while self._closed and (
+            self._closed[0][0] <= tail
+            or self._closed_definitions > MAX_CLOSED_DEFINITIONS
+            or len(self._closed) > MAX_CLOSED_FLOWS
+        ):
+            self._closed_definitions -= self._closed.popleft()[1].definitions
 
 
 class FlowJournal:
@@ -175,7 +215,8 @@ class FlowJournal:
         "_announced",
         "_answers",
         "_definitions",
-        "_forget",
+        "_is_closed",
+        "_keep_closed",
         "_ring",
         "judged",
         "local",
@@ -185,14 +226,18 @@ class FlowJournal:
     )
 
     def __init__(
-        self, ring: RingWriter, local: int, announced: tuple[Announced, Record], forget: Callable[[int, None], object]
+        self,
+        ring: RingWriter,
+        local: int,
+        announced: tuple[Announced, Record],
+        keep_closed: Callable[[FlowJournal], None],
     ) -> None:
         self._ring = ring
         self.local = local
         self.number = announced[0].flow
         self.source = announced[0].source
         self._announced = _encode(announced)
-        self._forget = forget
+        self._keep_closed, self._is_closed = keep_closed, False
         self._definitions: dict[int, tuple[bytes, int]] = {}
         self._answers = tuple(Kind.ANSWERED | outcome << 8 | local << 32 for outcome in Outcome)
         #: ``judged(tag, ordinal, now_us)``: False means that nothing was written.
@@ -238,12 +283,28 @@ class FlowJournal:
     def closed(self, record: Record) -> None:
         """Write the record of the flow's end."""
         self._ring.put(Kind.CLOSED | self.local << 32, _encode(record))
-        self._forget(self.local, None)
+        self._is_closed = True
+        self.under_way = tuple
+        self._keep_closed(self)
+
+    @property
+    def definitions(self) -> int:
+        """How many meanings are kept."""
+        return len(self._definitions)
 
     def announce_again(self) -> Iterator[bool]:
-        """Everything that a new reader must know of this flow, step by step."""
-        yield self._ring.put(Kind.FLOW | self.local << 32, self._announced, 1)
+        """Everything that a new reader must know of this flow, step by step, as long as it is open."""
+        if not self._is_closed:
+            yield self._ring.put(Kind.FLOW | self.local << 32, self._announced, Telling.AGAIN)
         for index, (payload, is_prompt) in list(self._definitions.items()):
-            yield self._ring.put(Kind.OPERATION | index << 8 | self.local << 32, payload, is_prompt)
+            if not self._is_closed:
+                yield self._ring.put(Kind.OPERATION | index << 8 | self.local << 32, payload, is_prompt)
         for tag, ordinal, at_us in list(self.under_way()):
-            yield self._ring.put_last_row(tag, ordinal, at_us)
+            if not self._is_closed:
+                yield self._ring.put_last_row(tag, ordinal, at_us)
+
+    def announce_closed(self) -> Iterator[bool]:
+        """Everything that a new reader must know to explain the rows of this flow, which was closed."""
+        for index, (payload, is_prompt) in self._definitions.items():
+            yield self._ring.put(Kind.OPERATION | index << 8 | self.local << 32, payload, is_prompt)
+        yield self._ring.put(Kind.FLOW | self.local << 32, self._announced, Telling.CLOSED)

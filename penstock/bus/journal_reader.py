@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from penstock.bus.journal import Announced, Kind, OperationLine, Outcome, StoredRecord
+from penstock.bus.journal import Announced, Kind, OperationLine, Outcome, StoredRecord, Telling
 from penstock.bus.ring import CONSUMED, KIND_MASK, Entry, RingReader, Word, inode
 from penstock.model import Json, Malformed, Reason, Record, RecordKind
 
@@ -69,6 +69,8 @@ class _Flow:
         self.done: list[_Row] = []
         self.oldest_us = now_us
         self.is_prompt = False
+        #: The flow's end, when it was read before everything that explains the flow's rows.
+        self.end: tuple[Entry, StoredRecord] | None = None
         #: The first slot that is still needed for `done`.
         self.position = 0
 
@@ -213,10 +215,7 @@ class JournalReader:
         if entry.kind == Kind.OPERATION:
             yield from self._take_operation(entry, now_us)
         elif entry.kind == Kind.FLOW:
-            announced, opened = _decode_flow(entry.payload)
-            self._flow(entry.tag, now_us).announced = announced
-            if not entry.second and not entry.was_consumed:
-                yield self._emit(entry, opened)
+            yield from self._take_flow(entry, now_us)
         elif entry.kind == Kind.RECORD:
             if not entry.was_consumed:
                 yield self._emit(entry, _decode_record(entry.payload))
@@ -254,22 +253,40 @@ class JournalReader:
                 yield from self._fold(flow)
             flow.forget_meanings()
 
+    def _take_flow(self, entry: Entry, now_us: int) -> Iterator[Record]:
+        announced, opened = _decode_flow(entry.payload)
+        flow = self._flow(entry.tag, now_us)
+        flow.announced = announced
+        if entry.second == Telling.CLOSED:
+            yield from self._end(entry.tag >> 32, now_us)
+        elif entry.second == Telling.NEW and not entry.was_consumed:
+            yield self._emit(entry, opened)
+
     def _take_closed(self, entry: Entry, now_us: int) -> Iterator[Record]:
-        local = entry.tag >> 32
-        flow = self._flows.pop(local, None)
+        """The end of a flow; it waits with the flow's rows where these are to be explained by an announcement."""
+        record = _decode_record(entry.payload)
+        flow = self._flows.get(entry.tag >> 32)
         if flow is not None:
             flow.finish_all(now_us)
-            yield from self._fold(flow)
-        if not entry.was_consumed:
-            yield self._emit(entry, _decode_record(entry.payload))
+            flow.end = entry, record
+            if flow.is_known or not flow.done:
+                yield from self._end(entry.tag >> 32, now_us)
+        elif not entry.was_consumed:
+            yield self._emit(entry, record)
+
+    def _end(self, local: int, now_us: int) -> Iterator[Record]:
+        """Forget a flow: its last rows, and the record of its end."""
+        flow = self._flows.pop(local)
+        flow.finish_all(now_us)
+        yield from self._fold(flow)
+        if flow.end is not None and not flow.end[0].was_consumed:
+            yield self._emit(*flow.end)
 
     def _close_lost_flows(self, at_us: int, now_us: int) -> Iterator[Record]:
         """A worker started: what the one before had open is lost."""
-        flows, self._flows = self._flows, {}
-        for flow in flows.values():
-            flow.finish_all(now_us)
-            yield from self._fold(flow)
-            if flow.announced is not None:
+        for local, flow in list(self._flows.items()):
+            yield from self._end(local, now_us)
+            if flow.announced is not None and flow.end is None:
                 detail: dict[str, Json] = {
                     "flow": flow.announced.flow,
                     "source": flow.announced.source,
@@ -303,8 +320,11 @@ class JournalReader:
             is_steady = now_us - self._steady_since_us >= _UNANSWERED_US
             until_us = now_us + _UNANSWERED_US if is_steady else _NEVER_US
             flow.finish_unanswered(now_us, now_us - _UNANSWERED_US, until_us)
-        if flow.done:
-            is_overdue = now_us - flow.oldest_us >= _UNKNOWN_US
+        is_overdue = now_us - flow.oldest_us >= _UNKNOWN_US
+        if flow.end is not None:
+            if is_overdue or flow.is_known or not flow.done:
+                yield from self._end(local, now_us)
+        elif flow.done:
             if is_overdue or ((is_due or flow.is_prompt) and flow.is_known):
                 yield from self._fold(flow)
         elif flow.announced is None and not flow.under_way:

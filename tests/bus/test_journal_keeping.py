@@ -101,3 +101,70 @@ def test_a_request_from_before_the_clock_was_set_back_is_told_with_the_end_of_it
     both.read(T0)
     flow.closed(closing(flow))
     assert titles(both.read(T0 - 3600 * SECOND)) == ["modbus.read", "flow.closed"]
+
+
+def test_a_flow_that_closes_while_nobody_reads_is_explained_to_the_next_reader(both: Both) -> None:
+    """Its announcements were freed long ago: its rows wait for new ones, and its end waits for its rows."""
+    flow = opened(both)
+    tag = defined(flow, 0, WRITE)
+    both.read(T0)
+    both.reader.commit()
+    exchange(flow, tag, 0)
+    flow.closed(closing(flow))
+    both.restart_reader()
+    assert both.read(T0) == []
+    both.journal.tick()
+    assert titles(both.read(T0 + 1)) == ["modbus.write", "flow.closed"]
+    both.reader.commit()
+    both.restart_reader()
+    both.journal.tick()
+    assert both.read(T0 + 10 * SECOND) == []
+
+
+def test_a_flow_that_nobody_explains_ends_with_a_gap(both: Both) -> None:
+    """After five seconds, its rows counted and its end told."""
+    flow = opened(both)
+    tag = defined(flow, 0)
+    both.read(T0)
+    both.reader.commit()
+    exchange(flow, tag, 0)
+    flow.closed(closing(flow))
+    both.restart_reader()
+    assert both.read(T0) == []
+    assert both.read(T0 + 5 * SECOND - 1) == []
+    records = both.read(T0 + 5 * SECOND)
+    assert titles(records) == ["flow.closed", "log.gap"]
+    assert records[1].detail["unknown_rows"] == 1
+
+
+def test_closed_flows_are_not_announced_again_once_their_end_is_stored(both: Both) -> None:
+    """A new reader hears only of what it may still have to explain."""
+    flow = opened(both)
+    exchange(flow, defined(flow, 0), 0)
+    flow.closed(closing(flow))
+    both.read(T0)
+    both.reader.commit()
+    both.restart_reader()
+    before = both.journal.ring.free_share
+    both.journal.tick()
+    assert both.journal.ring.free_share == before
+
+
+def test_a_flow_that_closes_while_it_is_announced_again_is_closed_once(both: Both) -> None:
+    """The announcements pause in a full ring; nothing of the flow is left for a lost worker to close."""
+    flow, other = opened(both), opened(both)
+    defined(flow, 0)
+    both.read(T0)
+    both.reader.commit()
+    while both.journal.ring.free_share > 0.5:
+        both.journal.record(closing(other))
+    both.restart_reader()
+    told = both.read(T0)
+    both.journal.tick()
+    flow.closed(closing(flow))
+    told += both.read(T0 + 1)
+    both.journal.tick()
+    told += both.read(T0 + 2)
+    both.restart_writer()
+    told += both.read(T0 + 3)
+    assert [record.detail.get("ending") for record in told if record.detail.get("flow") == flow.number] == [None]
