@@ -24,20 +24,15 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The demo's plant, without its story."""
     environment = {**os.environ, "TMPDIR": str(tmp_path_factory.mktemp("demo"))}
     words = ["demo", "--no-story", "--portal-port", str(PORTAL_PORT), "--tunnel-port", str(TUNNEL_PORT)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "penstock", *words], env=environment, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "logs" in line:
-            break
-    else:
-        pytest.fail(f"the demo did not come up: exit status {process.wait()}")
-    yield environment
-    process.send_signal(signal.SIGTERM)
-    process.stdout.read()
-    process.stdout.close()
-    assert process.wait(20) in (0, 130)
+    command = [sys.executable, "-m", "penstock", *words]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        is_up = any("logs  " in line for line in process.stdout)
+        assert is_up, f"the demo did not come up: exit status {process.wait()}"
+        yield environment
+        process.send_signal(signal.SIGTERM)
+        process.stdout.read()
+        assert process.wait(20) in (0, 130)
 
 
 @pytest.fixture(scope="module")
