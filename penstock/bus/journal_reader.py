@@ -133,8 +133,11 @@ class JournalReader:
         self._steady_since_us = 0
         self._lost_flows: list[Record] = []
 
-    def read(self, now_us: int) -> list[Record]:
-        """Records since the last call, `now_us` being microseconds since the epoch.  Confirms the last call's."""
+    def read(self, now_us: int, *, is_last: bool = False) -> list[Record]:
+        """Records since the last call, `now_us` being microseconds since the epoch.  Confirms the last call's.
+
+        Where it `is_last`, rows that are explained do not wait for others to be told with them.
+        """
         self.commit()
         if not self._open(now_us):
             return []
@@ -148,7 +151,7 @@ class JournalReader:
         except (Malformed, msgspec.MsgspecError):
             self._gap("damaged_slots", ring.skip_damage() or 1)
         records += self._take_lost_flows()
-        is_due = self._is_due(now_us)
+        is_due = is_last or self._is_due(now_us)
         for local, flow in list(self._flows.items()):
             records += self._fold_if_due(local, flow, now_us, is_due=is_due)
         self._look_for_losses(ring)

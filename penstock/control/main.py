@@ -19,6 +19,7 @@ from penstock.bus.codec import Message
 from penstock.bus.journal_reader import JournalReader
 from penstock.bus.privileges import keep_only
 from penstock.control.gate import Gate, Given
+from penstock.control.journal import JournalTransfer
 from penstock.control.links import EnforcerLink, WorkerLinks, tell
 from penstock.control.ports import US_PER_S, Moment, Recorder
 from penstock.control.store import Store
@@ -30,7 +31,6 @@ from penstock.model import (
     FlowsRefused,
     GateSettings,
     Hello,
-    Json,
     KernelFlowClosed,
     KernelFlowOpened,
     ProcessEnded,
@@ -42,9 +42,6 @@ from penstock.model import (
 )
 from penstock.policy import read_documents
 
-#: How often the workers' journal is looked at, when something happens and when nothing does.
-JOURNAL_BUSY_S = 0.02
-JOURNAL_IDLE_S = 0.1
 LOOK_AT_CLOCKS_S = 1.0
 KEEP_HOUSE_S = 3600.0
 #: A wall clock that moved against the steady one by more than this was set.
@@ -120,7 +117,7 @@ class Control:
         seal: Seal,
         journal: JournalReader,
     ) -> None:
-        self._settings, self._journal, self._recorder = settings, journal, recorder
+        self._settings, self._recorder = settings, recorder
         self._run_dir = Path(settings.run_dir)
         self._workers = WorkerLinks()
         self._enforcer = EnforcerLink(self._run_dir / "enforcer.sock", self._heard, self._enforcer_joined)
@@ -141,6 +138,7 @@ class Control:
                 turn=asyncio.Lock(),
             )
         )
+        self._transfer = JournalTransfer(journal, self.gate, store, recorder, read_clock)
 
     async def run(self, serve_web: Callable[[Gate], Awaitable[None]]) -> None:
         """Run everything until cancelled."""
@@ -150,7 +148,7 @@ class Control:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._enforcer.run())
                 group.create_task(self._welcome_workers())
-                group.create_task(self._follow_journal())
+                group.create_task(self._transfer.follow())
                 group.create_task(self._follow_clocks())
                 group.create_task(self._keep_house())
                 group.create_task(_awaited(serve_web(self.gate)))
@@ -172,7 +170,7 @@ class Control:
             case FlowsRefused() | KernelFlowOpened() | KernelFlowClosed() | ProcessEnded() | ProcessStarted():
                 records = self.gate.events.records_of(message)
                 self._recorder.put(records)
-                await self._remember_sessions(records)
+                await self._transfer.remember_sessions(records)
             case _:
                 pass
         return None
@@ -209,47 +207,6 @@ class Control:
             else:
                 return
         raise Unavailable("the worker is gone")
-
-    async def _follow_journal(self) -> None:
-        """Take the workers' records over; their place is freed only when the evidence has them."""
-        pause_s = JOURNAL_BUSY_S
-        while True:
-            records = [out for found in self._journal.read(_wall_us()) for out in self.gate.sessions.passed(found)]
-            if records:
-                await self._keep(records)
-                await self._remember_sessions(records)
-            pause_s = JOURNAL_BUSY_S if records else min(JOURNAL_IDLE_S, pause_s * 1.5)
-            await asyncio.sleep(pause_s)
-
-    async def _remember_sessions(self, records: list[Record]) -> None:
-        """That a session has begun must survive a restart, or it would begin twice."""
-        for record in records:
-            live = self.gate.state.now.grants.get(record.grant or 0)
-            if record.kind is RecordKind.SESSION_OPENED and live is not None:
-                with suppress(Unavailable):
-                    await self._store.put_grant(live)
-
-    async def _keep(self, records: list[Record]) -> None:
-        """Write these records, however long the disk takes."""
-        while not await self._is_kept(records):
-            self._journal.set_healthy(False)
-            await asyncio.sleep(JOURNAL_IDLE_S)
-
-    async def _is_kept(self, records: list[Record]) -> bool:
-        if not self._recorder.is_healthy:
-            return False
-        try:
-            await self._recorder.write(records)
-        except Unavailable:
-            return False
-        except ValueError as error:
-            if len(records) == 1:
-                detail: dict[str, Json] = {"kind": records[0].kind.value, "why": str(error)}
-                self._recorder.put([Record(kind=RecordKind.LOG_GAP, at_us=_wall_us(), detail=detail)])
-                return True
-            for record in records:
-                await self._keep([record])
-        return True
 
     async def _follow_clocks(self) -> None:
         """Each second: has the wall clock been set, and what has expired?"""
