@@ -1,4 +1,4 @@
-"""Takes the records of the worker's journal over into the evidence.
+"""I/O: takes the records of the worker's journal over into the evidence.
 
 Stands between `JournalReader` and the recorder.  Their place in the ring is freed only when the evidence has them.
 When control ends, what the worker has written until then is taken over first: the ring may not outlive the gate.
