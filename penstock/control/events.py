@@ -20,6 +20,7 @@ from penstock.model import (
     ProcessStarted,
     Record,
     RecordKind,
+    WorkerTripped,
 )
 
 WORKER = "worker"
@@ -42,6 +43,8 @@ class Events:
                 return [_flows_refused(event)]
             case KernelFlowOpened() | KernelFlowClosed():
                 return self._sessions.passed(self._kernel_flow(event))
+            case WorkerTripped():
+                return self._lost("the dead-man switch tripped", event.at_us)
             case ProcessEnded():
                 return self._ended(event)
             case ProcessStarted():
@@ -55,9 +58,11 @@ class Events:
         ended = Record(kind=RecordKind.PROCESS_ENDED, at_us=event.at_us, reason=event.why, detail=detail)
         if not event.name.startswith(WORKER):
             return [ended]
+        return [ended, *self._lost(f"{event.name} ended: {event.why}", event.at_us)]
+
+    def _lost(self, why: str, at_us: int) -> list[Record]:
         policy = self._state.now.policy
-        site = None if policy is None else policy.site
-        return [ended, *self._inspection.lost(site, f"{event.name} ended: {event.why}", event.at_us)]
+        return self._inspection.lost(None if policy is None else policy.site, why, at_us)
 
     def _kernel_flow(self, event: KernelFlowOpened | KernelFlowClosed) -> Record:
         live = self._state.now.grants.get(event.grant)

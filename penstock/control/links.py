@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from penstock.bus.channel import Link, Receive, connect
-from penstock.model import Command, Failed, Publication, Unavailable
+from penstock.model import ArmWorker, Command, EndWorker, Failed, Hello, Publication, Unavailable, WorkerTripped
 
 #: How long to wait before the enforcer is looked for again.
 RETRY_S = 0.5
@@ -68,7 +68,7 @@ class WorkerLinks:
     """The links to the workers that have said who they are; `armed` ones count as alive."""
 
     def __init__(self) -> None:
-        self._marks: dict[Link, int] = {}
+        self._linked: dict[Link, Hello] = {}
         self._armed: set[Link] = set()
 
     @property
@@ -77,34 +77,43 @@ class WorkerLinks:
         return bool(self._armed)
 
     @property
-    def marks(self) -> tuple[int, ...]:
-        """The heartbeat marks of the workers that are alive."""
-        return tuple(self._marks[link] for link in self._armed)
+    def armed(self) -> tuple[ArmWorker, ...]:
+        """What an enforcer that has just (re)joined must hear of the workers that are alive."""
+        alive = (self._linked[link] for link in self._armed)
+        return tuple(ArmWorker(mark=each.mark, pid=each.pid, was_armed=True) for each in alive)
 
     @property
     def count(self) -> int:
         """How many workers are linked."""
-        return len(self._marks)
+        return len(self._linked)
 
-    def add(self, link: Link, mark: int) -> None:
+    def add(self, link: Link, hello: Hello) -> None:
         """A worker said who it is."""
-        self._marks[link] = mark
+        self._linked[link] = hello
 
     def arm(self, link: Link) -> None:
         """This worker is ready: it has the revision, and the kernel counts its heartbeat."""
-        if link in self._marks and link.is_open:
+        if link in self._linked and link.is_open:
             self._armed.add(link)
+
+    def end(self, tripped: WorkerTripped) -> None:
+        """This worker's switch has tripped: tell it to end, and count it as gone from now on."""
+        for link, hello in list(self._linked.items()):
+            if (hello.mark, hello.pid) == (tripped.mark, tripped.pid):
+                link.send(EndWorker(why="the dead-man switch tripped, so what this worker holds may be stale"))
+                self.remove(link)
+                link.close()
 
     def remove(self, link: Link) -> bool:
         """A link closed; ``True`` when no worker is left that was alive."""
         was_alive = self.is_alive
-        self._marks.pop(link, None)
+        self._linked.pop(link, None)
         self._armed.discard(link)
         return was_alive and not self.is_alive
 
     async def publish(self, publication: Publication) -> None:
         """Tell every worker at once.  A worker that does not take it is unlinked, and must come back for everything."""
-        links = tuple(self._marks)
+        links = tuple(self._linked)
         answers = await asyncio.gather(*(tell(link, publication) for link in links), return_exceptions=True)
         problems = []
         for link, answer in zip(links, answers, strict=True):

@@ -39,6 +39,7 @@ from penstock.model import (
     Record,
     RecordKind,
     Unavailable,
+    WorkerTripped,
 )
 from penstock.policy import read_documents
 
@@ -121,7 +122,7 @@ class Control:
         self._run_dir = Path(settings.run_dir)
         self._workers = WorkerLinks()
         self._enforcer = EnforcerLink(self._run_dir / "enforcer.sock", self._heard, self._enforcer_joined)
-        self._joining: asyncio.Queue[tuple[Link, int]] = asyncio.Queue()
+        self._joining: asyncio.Queue[tuple[Link, Hello]] = asyncio.Queue()
         self._store = store
         self.gate = Gate(
             Given(
@@ -164,9 +165,13 @@ class Control:
     async def _heard(self, link: Link, message: Message) -> Done | Failed | None:
         """A message of the enforcer, a worker or the supervisor."""
         match message:
-            case Hello(role="worker", mark=mark):
-                self._workers.add(link, mark)
-                self._joining.put_nowait((link, mark))
+            case Hello(role="worker"):
+                self._workers.add(link, message)
+                self._joining.put_nowait((link, message))
+            case WorkerTripped():
+                self._workers.end(message)
+                if not self._workers.is_alive:
+                    self._recorder.put(self.gate.events.records_of(message))
             case FlowsRefused() | KernelFlowOpened() | KernelFlowClosed() | ProcessEnded() | ProcessStarted():
                 records = self.gate.events.records_of(message)
                 self._recorder.put(records)
@@ -183,25 +188,26 @@ class Control:
             self._recorder.put(self.gate.inspection.lost(site, "the last worker left", read_clock().wall_us))
 
     async def _enforcer_joined(self) -> None:
-        await self.gate.revisions.synchronise(self._workers.marks)
+        await self.gate.revisions.synchronise(self._workers.armed)
 
     async def _welcome_workers(self) -> None:
         while True:
-            link, mark = await self._joining.get()
+            link, hello = await self._joining.get()
             try:
                 await self.gate.revisions.inform(_Single(link))
-                await self._arm(link, mark)
+                await self._arm(link, hello)
             except Unavailable:
                 link.close()  # the worker comes back, and gets everything anew
                 continue
             self._workers.arm(link)
-            self._recorder.put(self.gate.inspection.restored())
+            if self._workers.is_alive:  # its switch may have tripped by now
+                self._recorder.put(self.gate.inspection.restored())
 
-    async def _arm(self, link: Link, mark: int) -> None:
+    async def _arm(self, link: Link, hello: Hello) -> None:
         """Wait for the enforcer as long as the worker is there.  Raises `Unavailable` when it is not."""
         while link.is_open:
             try:
-                await self.gate.revisions.arm(mark)
+                await self.gate.revisions.arm(hello.mark, hello.pid)
             except Unavailable:
                 await asyncio.sleep(RETRY_S)
             else:

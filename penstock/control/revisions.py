@@ -117,8 +117,11 @@ class Revisions:
                     await self._enforcer.command(ApplyRuleset(ruleset=ruleset))
         return await self._grants.close(number, Reason.GRANT_REVOKED, by)
 
-    async def synchronise(self, marks: tuple[int, ...]) -> None:
-        """The enforcer has (re)joined: bring the kernel up to what is in force.  Raises `Unavailable`."""
+    async def synchronise(self, workers: tuple[ArmWorker, ...]) -> None:
+        """The enforcer has (re)joined: bring the kernel up to what is in force, and let it watch the armed workers.
+
+        Raises `Unavailable`.
+        """
         async with self._turn:
             policy = self._state.now.policy
             if policy is None:
@@ -126,8 +129,8 @@ class Revisions:
             await self._enforcer.command(ApplyRuleset(ruleset=self._ruleset(policy, {})))
             await self._enforcer.command(KeepGrants(numbers=tuple(sorted(self._state.now.grants))))
             await self._open_leases(set())
-            for mark in marks:
-                await self._enforcer.command(ArmWorker(mark=mark))
+            for command in workers:
+                await self._enforcer.command(command)
 
     async def inform(self, tell: Workers) -> None:
         """A worker has joined: give it all that is in force.  Raises `Unavailable`."""
@@ -138,9 +141,9 @@ class Revisions:
             await tell.publish(PublishRevision(revision=policy.revision, site=policy.site))
             await tell.publish(self._all_grants())
 
-    async def arm(self, mark: int) -> None:
+    async def arm(self, mark: int, pid: int = 0) -> None:
         """An informed worker may inspect: from now on its heartbeat counts.  Raises `Unavailable`."""
-        await self._enforcer.command(ArmWorker(mark=mark))
+        await self._enforcer.command(ArmWorker(mark=mark, pid=pid))
 
     async def _judge(self, documents: Mapping[str, str], by: str) -> Policy:
         number = await self._store.next_revision_number()

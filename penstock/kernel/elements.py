@@ -126,6 +126,15 @@ class Elements:
         """Arm the dead-man switch of the worker with this mark; its heartbeat keeps it armed from now on."""
         self._commit(self._renewal("alive", Element(key=mark_bytes(mark), left_ms=ttl_ms)))
 
+    def alive(self) -> frozenset[int]:
+        """The marks of the workers whose dead-man switch is armed; none where there is no table."""
+        try:
+            return frozenset(_MARK.unpack(element.key)[0] for element in self.dump("alive"))
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            return frozenset()
+
     def live(self) -> dict[int, int]:
         """The numbers of the grants that let packets pass, with the milliseconds that they have left."""
         return {number_in(element.key): element.left_ms or 0 for element in self.dump("live")}

@@ -23,6 +23,7 @@ from penstock.kernel.flows import KernelFlows, is_on_kernel_path
 from penstock.kernel.held import HeldKeys
 from penstock.kernel.kick import Prober
 from penstock.kernel.refusals import RefusalCount, RefusalLog
+from penstock.kernel.switches import Switches
 from penstock.model import (
     ApplyRuleset,
     ArmWorker,
@@ -35,6 +36,8 @@ from penstock.model import (
     OpenGrant,
     PenstockError,
     Ruleset,
+    Unavailable,
+    WorkerTripped,
 )
 
 SOCKET_NAME = "enforcer.sock"
@@ -46,6 +49,8 @@ FORGET_AFTER_S = 0.3
 CLOSED_AFTER_S = 0.5
 #: An element's timeout is counted in jiffies; by then it has passed.
 EXPIRED_AFTER_S = 0.05
+#: How often the armed dead-man switches are looked at: one dump of at most 16 elements.
+LOOK_AT_SWITCHES_S = 0.25
 #: Events that wait for control while it is away, and bytes that wait for it while it is slow.
 MAX_WAITING_EVENTS = 20_000
 MAX_BACKLOG_BYTES = 8 << 20
@@ -80,6 +85,8 @@ class Enforcer:
         self._held = HeldKeys()
         self._expiries: dict[int, asyncio.TimerHandle] = {}
         self._standing: dict[bytes, int] = {}
+        self._switches = Switches()
+        self._look: asyncio.TimerHandle | None = None
         self._adopt()
         self._loop.add_reader(self._events.fileno(), self._read_events)
         self._loop.add_reader(self._refusals.fileno(), self._read_refusals)
@@ -88,8 +95,8 @@ class Enforcer:
         """Let go of the kernel's sockets; everything in the kernel stays as it is."""
         for watched in (self._events, self._refusals):
             self._loop.remove_reader(watched.fileno())
-        for expiry in self._expiries.values():
-            expiry.cancel()
+        for due in (*self._expiries.values(), *([self._look] if self._look else [])):
+            due.cancel()
         for opened in (self._elements, self._connections, self._sockets, self._prober, self._events, self._refusals):
             opened.close()
 
@@ -124,7 +131,7 @@ class Enforcer:
                 for number in self._elements.live().keys() - set(message.numbers):
                     self._cut(number)
             case ArmWorker():
-                self._elements.arm(message.mark)
+                self._arm(message)
             case _:
                 return None
         return Done()
@@ -151,6 +158,32 @@ class Enforcer:
             expiry.cancel()
         self._elements.close_grant(number, self._held.release(number))
         self._clear(number)
+
+    def _arm(self, command: ArmWorker) -> None:
+        """Arm a switch, but never that of a process which has tripped: control is told (again) that it must end."""
+        alive = self._elements.alive()
+        self._tell_tripped(self._switches.trip(alive))
+        if not self._switches.may_arm(command, alive):
+            self._tell_tripped([(command.mark, command.pid)])
+            raise Unavailable("the dead-man switch of this worker has tripped")
+        self._elements.arm(command.mark)
+        self._switches.armed(command)
+        self._look_later()
+
+    def _look_later(self) -> None:
+        if self._look is None and self._switches.is_any_armed:
+            self._look = self._loop.call_later(LOOK_AT_SWITCHES_S, self._look_at_switches)
+
+    def _look_at_switches(self) -> None:
+        self._look = None
+        try:
+            self._tell_tripped(self._switches.trip(self._elements.alive()))
+        finally:
+            self._look_later()
+
+    def _tell_tripped(self, tripped: list[tuple[int, int]]) -> None:
+        for mark, pid in tripped:
+            self._tell(WorkerTripped(mark=mark, pid=pid, at_us=_now_us()))
 
     def _expire_in(self, number: int, left_s: float) -> None:
         earlier = self._expiries.pop(number, None)

@@ -32,6 +32,7 @@ from penstock.model.message import (
     CloseGrant,
     Command,
     Done,
+    EndWorker,
     Event,
     Failed,
     FlowsRefused,
@@ -48,6 +49,7 @@ from penstock.model.message import (
     ReplaceGrants,
     Reply,
     WithdrawGrant,
+    WorkerTripped,
 )
 from penstock.model.operation import (
     Operation,
@@ -112,6 +114,7 @@ __all__ = [
     "Conduit",
     "Decision",
     "Done",
+    "EndWorker",
     "Event",
     "Factor",
     "FactorStrength",
@@ -167,5 +170,6 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "WithdrawGrant",
+    "WorkerTripped",
     "Zone",
 ]

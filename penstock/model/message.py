@@ -16,10 +16,14 @@ from penstock.model.site import Site
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hello:
-    """The first message on a link to control: who speaks.  `mark` is the packet mark of a worker's heartbeat."""
+    """The first message on a link to control: who speaks.
+
+    `mark` is the packet mark of a worker's heartbeat; `pid` tells one worker from the next, which has the same mark.
+    """
 
     role: str
     mark: int = 0
+    pid: int = 0
 
 
 # --- control -> enforcer
@@ -59,9 +63,15 @@ class KeepGrants:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmWorker:
-    """Arm the dead-man switch of a worker: from now on its heartbeat keeps it armed."""
+    """Arm the dead-man switch of a worker: from now on its heartbeat keeps it armed.
+
+    Fails for a process whose switch has tripped already.  `was_armed`: it was armed before, perhaps by an earlier
+    enforcer, so where the kernel does not count it any more, it has tripped.  The process 0 is nobody in particular.
+    """
 
     mark: int
+    pid: int = 0
+    was_armed: bool = False
 
 
 # --- enforcer -> control
@@ -119,6 +129,15 @@ class KernelFlowClosed:
     has_failed_open: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerTripped:
+    """The dead-man switch of this worker, which was armed, has tripped: what it holds may be stale."""
+
+    mark: int
+    pid: int
+    at_us: int
+
+
 # --- control -> worker
 
 
@@ -152,6 +171,13 @@ class ReplaceGrants:
     grants: tuple[Grant, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndWorker:
+    """End at once and send nothing on: a fresh worker takes over."""
+
+    why: str
+
+
 # --- supervisor -> control
 
 
@@ -177,5 +203,5 @@ class ProcessStarted:
 
 Command = ApplyRuleset | OpenGrant | CloseGrant | KeepGrants | ArmWorker
 Reply = Done | Failed
-Event = FlowsRefused | KernelFlowOpened | KernelFlowClosed | ProcessEnded | ProcessStarted
-Publication = PublishRevision | PublishGrant | WithdrawGrant | ReplaceGrants
+Event = FlowsRefused | KernelFlowOpened | KernelFlowClosed | WorkerTripped | ProcessEnded | ProcessStarted
+Publication = PublishRevision | PublishGrant | WithdrawGrant | ReplaceGrants | EndWorker

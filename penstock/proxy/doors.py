@@ -68,10 +68,13 @@ def tunnel_context(keys: Path) -> ssl.SSLContext:
 
 
 async def serve_transparent(office: Office, listening: socket.socket) -> None:
-    """Accept until cancelled."""
-    server = await asyncio.get_running_loop().create_server(lambda: ClientSide(office), sock=listening)
-    async with server:
-        await server.serve_forever()
+    """Accept until cancelled.  Does not wait for the flows then: `Hall` ends them, and nobody else would."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: ClientSide(office), sock=listening)
+    try:
+        await loop.create_future()
+    finally:
+        server.close()
 
 
 class TunnelDoor:

@@ -60,6 +60,9 @@ class Flow(Protocol):
     def end(self, ending: Ending) -> None:
         """End it now."""
 
+    def drop(self, ending: Ending) -> None:
+        """End it now, and let nothing of it be sent on."""
+
 
 class Hall:
     """The state of one worker.  Times are microseconds since the epoch."""
@@ -138,6 +141,12 @@ class Hall:
         """The worker stops."""
         for flow in list(self.flows):
             flow.end(Ending(End.GATE, Reason.INSPECTION_UNAVAILABLE, why))
+        self._refusals.tick(now_us, is_last=True)
+
+    def drop_all(self, why: str, now_us: int) -> None:
+        """The worker stood still: what it holds for the assets is stale, and must not arrive."""
+        for flow in list(self.flows):
+            flow.drop(Ending(End.GATE, Reason.INSPECTION_UNAVAILABLE, why))
         self._refusals.tick(now_us, is_last=True)
 
     def _decide(self, grant: Grant, operation: Operation, now_us: int, *, has_tls: bool) -> Decision:

@@ -241,6 +241,15 @@ class ClientSide(asyncio.Protocol):
                 if transport.get_write_buffer_size():
                     asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, transport.abort)
 
+    def drop(self, ending: Ending) -> None:
+        """End the flow with a reset of both ends: what waits in the kernel to be sent is thrown away."""
+        for transport in (self._client, self._asset):
+            if transport is not None:
+                with suppress(OSError):
+                    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                transport.abort()
+        self.end(ending)
+
     def _admit(self, grant: Grant, rest: bytes = b"") -> None:
         if not self._hall.has_room(grant):
             self._hall.refuse(Reason.INSPECTION_UNAVAILABLE, self.source, self._now(), grant)

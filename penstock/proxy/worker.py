@@ -2,15 +2,17 @@
 
 When control is gone it goes on deciding by the last revision, and tries to reach control for ever.  It must never
 beat without a revision, for a beat says "send flows to me", nor after it stood still so long that the kernel's switch
-has tripped: then it ends, and a fresh worker is armed.
+has tripped: then it ends, by itself or because control says so, and a fresh worker is armed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import resource
 import socket
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +23,7 @@ from penstock.bus import Capability, Journal, Link, Message, RingWriter, connect
 from penstock.model import (
     FIRST_WORKER_MARK,
     Done,
+    EndWorker,
     Failed,
     GateSettings,
     Hello,
@@ -42,6 +45,8 @@ JOURNAL_NAME: Final = "worker-1.ring"
 BEAT_S: Final = 0.2
 #: A little less than that second: whoever stood still for longer may be switched off, and nobody would ever tell.
 STALL_S: Final = 0.95
+#: The exit status of a worker that stood still (sysexits.h: EX_TEMPFAIL).
+STALLED_STATUS: Final = os.EX_TEMPFAIL
 _RECONNECT_S: Final = 0.2
 #: Frames hold no references and rows are integers, so hardly anything of a flow needs the collector; the default
 #: thresholds would walk the policy again and again.
@@ -55,6 +60,10 @@ async def run(settings: GateSettings, compile: Callable[[Site, int], Judge]) -> 
     clock = Clock()
     ring = RingWriter(Path(settings.run_dir) / JOURNAL_NAME)
     hall = Hall(Journal(ring, clock.now_us()), compile)
+
+    def end(why: str) -> None:
+        _end_at_once(hall, why, clock.now_us())
+
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
@@ -62,8 +71,8 @@ async def run(settings: GateSettings, compile: Callable[[Site, int], Judge]) -> 
         async with asyncio.TaskGroup() as group:
             office = Office(hall=hall, clock=clock, group=group)
             has_revision = asyncio.Event()
-            group.create_task(_follow_control(Path(settings.run_dir) / "control.sock", hall, has_revision))
-            group.create_task(_beat(settings, hall, clock))
+            group.create_task(_follow_control(Path(settings.run_dir) / "control.sock", hall, has_revision, end))
+            group.create_task(_beat(settings, hall, clock, end))
             await has_revision.wait()
             group.create_task(serve_transparent(office, open_transparent(settings.place)))
             if settings.tunnel:
@@ -74,10 +83,26 @@ async def run(settings: GateSettings, compile: Callable[[Site, int], Judge]) -> 
         hall.end_all("the worker stopped", clock.now_us())
 
 
-async def _follow_control(path: Path, hall: Hall, has_revision: asyncio.Event) -> None:
-    """Take over what control publishes, for ever."""
+def _end_at_once(hall: Hall, why: str, now_us: int) -> None:
+    """Drop every flow, with a reset and a record, and be gone.
+
+    Not by an exception: the tasks that it would have to wait for go on reading, and what they hold may be stale.
+    The journal is shared memory, so its records outlive the process.
+    """
+    try:
+        hall.drop_all(why, now_us)
+        sys.stderr.write(f"penstock: worker-1: {why}\n")
+    finally:
+        os._exit(STALLED_STATUS)
+
+
+async def _follow_control(path: Path, hall: Hall, has_revision: asyncio.Event, end: Callable[[str], None]) -> None:
+    """Take over what control publishes, for ever; `end` is called when control says that this worker is over."""
 
     async def receive(_: Link, message: Message) -> Done | Failed | None:
+        if isinstance(message, EndWorker):
+            end(message.why)
+            return None
         if not isinstance(message, PublishRevision | PublishGrant | WithdrawGrant | ReplaceGrants):
             return Failed(why=f"a worker does not take {type(message).__name__}")
         try:
@@ -91,15 +116,16 @@ async def _follow_control(path: Path, hall: Hall, has_revision: asyncio.Event) -
     while True:
         with suppress(Unavailable, Malformed, OSError):
             link = await connect(path, receive)
-            link.send(Hello(role="worker", mark=FIRST_WORKER_MARK))
+            link.send(Hello(role="worker", mark=FIRST_WORKER_MARK, pid=os.getpid()))
             await link.run()
         await asyncio.sleep(_RECONNECT_S)
 
 
-async def _beat(settings: GateSettings, hall: Hall, clock: Clock) -> None:
+async def _beat(settings: GateSettings, hall: Hall, clock: Clock, end: Callable[[str], None]) -> None:
     """Beat in the journal always, and towards the kernel while there is a revision.
 
-    Raises `Unavailable` after a stall.  The supervisor cannot see all of them: it may have stood still as well.
+    Calls `end` after a stall.  The supervisor cannot see all of them: it may have stood still as well.  The enforcer
+    sees them all, a moment later: this only is the sooner way.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as beating:
         beating.setblocking(False)
@@ -108,7 +134,11 @@ async def _beat(settings: GateSettings, hall: Hall, clock: Clock) -> None:
         while True:
             clock.set()
             if hall.revision is not None:
-                beaten_s = _next_beat_s(beaten_s, time.monotonic())
+                try:
+                    beaten_s = _next_beat_s(beaten_s, time.monotonic())
+                except Unavailable as stalled:
+                    end(str(stalled))
+                    return
                 with suppress(OSError):  # the kernel's rule drops the beat after counting it: EPERM
                     beating.sendto(b"", ("127.0.0.1", settings.place.beat_port))
             hall.tick(clock.now_us())

@@ -13,6 +13,7 @@ from penstock.model import (
     Reason,
     Record,
     RecordKind,
+    WorkerTripped,
 )
 
 ENDED = ProcessEnded(name="worker-1", pid=7, status=-9, why="no heartbeat for 1.2 s", at_us=5 * S)
@@ -130,3 +131,19 @@ def test_a_wall_clock_that_was_set_by_more_than_two_seconds_is_told(step_s: int,
     assert (record is not None) is is_told
     if record is not None:
         assert record.detail["step_us"] == step_s * S
+
+
+def test_a_tripped_switch_is_an_interval_without_inspection_that_the_end_of_its_worker_does_not_begin_again(
+    world: World,
+) -> None:
+    async def scenario(world: World) -> None:
+        world.gate.inspection.restored()
+        events = world.gate.events
+        failed = events.records_of(WorkerTripped(mark=7, pid=40, at_us=4 * S))
+        assert [record.kind for record in failed] == [RecordKind.FAILED_OPEN, RecordKind.FAILED_CLOSED]
+        assert {record.detail["why"] for record in failed} == {"the dead-man switch tripped"}
+        assert [record.kind for record in events.records_of(ENDED)] == [RecordKind.PROCESS_ENDED]
+        (restored,) = world.gate.inspection.restored()
+        assert (restored.kind, restored.detail["lost_at_us"]) == (RecordKind.INSPECTION_RESTORED, 4 * S)
+
+    play(world, scenario)

@@ -8,8 +8,20 @@ import pytest
 from penstock.bus.channel import Link, connect, listen
 from penstock.bus.codec import Message
 from penstock.control.links import EnforcerLink, WorkerLinks
-from penstock.model import ArmWorker, Done, Failed, PublishRevision, Site, Unavailable, WithdrawGrant
+from penstock.model import (
+    ArmWorker,
+    Done,
+    EndWorker,
+    Failed,
+    Hello,
+    PublishRevision,
+    Site,
+    Unavailable,
+    WithdrawGrant,
+    WorkerTripped,
+)
 
+HELLO = Hello(role="worker", mark=7, pid=40)
 REVISION = PublishRevision(revision=1, site=Site(name="s", domain="s.ot", overlay="100.64.0.0/16"))
 
 
@@ -110,7 +122,7 @@ def test_every_worker_is_told_and_one_that_refuses_is_unlinked(tmp_path: Path) -
             tasks.append(asyncio.create_task(far.run()))
             far.send(REVISION)
             near = await asyncio.wait_for(here.get(), 5)
-            workers.add(near, 7)
+            workers.add(near, HELLO)
             workers.arm(near)
         with pytest.raises(Unavailable, match="too old"):
             await workers.publish(WithdrawGrant(number=1, reason="test"))
@@ -128,9 +140,45 @@ def test_every_worker_is_told_and_one_that_refuses_is_unlinked(tmp_path: Path) -
 
 def test_a_worker_counts_as_alive_only_once_its_switch_is_armed() -> None:
     workers, link = WorkerLinks(), Link(None, None, nothing)  # type: ignore[arg-type]
-    workers.add(link, 7)
-    assert not workers.is_alive
+    workers.add(link, HELLO)
+    assert (workers.is_alive, workers.armed) == (False, ())
     workers.arm(link)
-    assert (workers.is_alive, workers.marks) == (True, (7,))
+    assert (workers.is_alive, workers.armed) == (True, (ArmWorker(mark=7, pid=40, was_armed=True),))
     assert workers.remove(link)
     assert not workers.is_alive
+
+
+@pytest.mark.parametrize(("pid", "is_told"), [(40, True), (39, False)])
+def test_a_worker_whose_switch_has_tripped_is_told_to_end_and_its_successor_of_the_same_mark_is_not(
+    tmp_path: Path, pid: int, *, is_told: bool
+) -> None:
+    """The mark belongs to the place of a worker, the process number to the worker."""
+
+    async def scenario() -> None:
+        workers = WorkerLinks()
+        here, told = asyncio.Queue[Link](), asyncio.Queue[Message]()
+
+        async def hello(link: Link, _message: Message) -> None:
+            here.put_nowait(link)
+
+        async def receive(_link: Link, message: Message) -> None:
+            told.put_nowait(message)
+
+        server = await listen(tmp_path / "control.sock", hello)
+        far = await connect(tmp_path / "control.sock", receive)
+        running = asyncio.create_task(far.run())
+        far.send(HELLO)
+        near = await asyncio.wait_for(here.get(), 5)
+        workers.add(near, HELLO)
+        workers.arm(near)
+        workers.end(WorkerTripped(mark=7, pid=pid, at_us=1))
+        assert (workers.count, workers.is_alive, near.is_open) == ((0, False, False) if is_told else (1, True, True))
+        if is_told:
+            assert isinstance(await asyncio.wait_for(told.get(), 5), EndWorker)
+            await asyncio.wait_for(running, 5)
+            assert not workers.remove(near), "its loss was told already"
+        near.close()
+        await ended(running)
+        server.close()
+
+    asyncio.run(scenario())

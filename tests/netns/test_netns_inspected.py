@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gate_plant import (
@@ -27,8 +28,12 @@ from penstock.model import (
     SAFETY_BIT,
     UPSTREAM_BIT,
     ArmWorker,
+    Done,
+    Failed,
     FlowsRefused,
+    KeepGrants,
     KernelFlowOpened,
+    WorkerTripped,
 )
 
 RELAY = str(Path(__file__).with_name("transparent_relay.py"))
@@ -144,6 +149,57 @@ def test_a_worker_that_missed_its_second_stays_out_until_it_is_armed(plant: Plan
         time.sleep(0.02)
     plant.control.do(ArmWorker(mark=FIRST_WORKER_MARK))
     assert exchange(plant.user.connect(INSPECTED, MODBUS), b"read") == b"read"
+
+
+def test_a_tripped_switch_is_told_once_and_its_process_is_refused_for_ever(plant: Plant) -> None:
+    """Also when it beats again; the next process of the same mark is armed."""
+    proxy = plant.proxy()
+    plant.control.do(_arm(pid=40))
+    proxy.signal(signal.SIGSTOP)
+    plant.control.event(WorkerTripped, 3, mark=FIRST_WORKER_MARK, pid=40)
+    proxy.signal(signal.SIGCONT)
+    with pytest.raises(TimeoutError):
+        plant.control.event(WorkerTripped, 0.8)
+    assert isinstance(plant.control.ask(_arm(pid=40)), Failed)
+    plant.control.event(WorkerTripped, pid=40)
+    assert not _is_counted(plant)
+    plant.control.do(_arm(pid=41))
+    assert _is_counted(plant)
+
+
+def test_a_switch_that_trips_while_control_is_away_is_told_when_it_is_back(plant: Plant) -> None:
+    proxy = plant.proxy()
+    plant.control.do(_arm(pid=40))
+    plant.control.close()
+    proxy.signal(signal.SIGSTOP)
+    eventually(lambda: not _is_counted(plant), 3)
+    time.sleep(0.3)
+    plant.control = eventually(plant.connected)
+    plant.control.do(KeepGrants(numbers=()))
+    plant.control.event(WorkerTripped, 1, pid=40)
+
+
+def test_an_enforcer_that_was_started_anew_watches_a_beating_worker_and_gives_up_a_silent_one(plant: Plant) -> None:
+    proxy = plant.proxy()
+    for is_beating in (True, False):
+        plant.kill_enforcer()
+        if not is_beating:
+            proxy.signal(signal.SIGSTOP)
+            eventually(lambda: not _is_counted(plant), 3)
+        plant.start_enforcer()
+        answer = plant.control.ask(_arm(pid=40, was_armed=True))
+        assert isinstance(answer, Done if is_beating else Failed)
+    plant.control.event(WorkerTripped, 1, pid=40)
+    assert not _is_counted(plant)
+
+
+def _arm(**fields: Any) -> ArmWorker:
+    return ArmWorker(mark=FIRST_WORKER_MARK, **fields)
+
+
+def _is_counted(plant: Plant) -> bool:
+    """Whether the kernel counts the worker's heartbeat."""
+    return "elements" in plant.gate.run(["nft", "list", "set", "inet", "penstock", "alive"])
 
 
 def test_a_certificate_bound_grant_lets_the_worker_dial_and_nobody_else(plant: Plant) -> None:

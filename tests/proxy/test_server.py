@@ -114,6 +114,38 @@ def test_withdrawing_a_grant_cuts_its_flows_at_once(play: Play) -> None:
     play(scene)
 
 
+def test_what_a_worker_that_stood_still_holds_is_reset_at_both_ends_and_never_delivered(play: Play) -> None:
+    """An orderly close would send on what waits in the kernel."""
+    ended: list[type[BaseException]] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(12)
+        writer.write(message(1, READ_REPLY))
+        try:
+            await reader.read()
+        except ConnectionError as error:
+            ended.append(type(error))
+        writer.close()
+
+    async def scene(site: Doors) -> None:
+        site.grant()
+        reader, writer = await site.connect()
+        writer.write(message(1, READ))
+        await reader.readexactly(13)
+        site.hall.drop_all("stood still", site.clock.now_us())
+        assert not site.hall.flows
+        with pytest.raises(ConnectionResetError):
+            await reader.readexactly(1)
+        closed = await site.until_record("flow.closed")
+        assert (closed.reason, closed.detail["why"]) == ("inspection_unavailable", "stood still")
+        async with asyncio.timeout(5):
+            while not ended:  # noqa: ASYNC110 - the asset is another process
+                await asyncio.sleep(0.001)
+        assert ended == [ConnectionResetError]
+
+    play(scene, talk=talk)
+
+
 def test_an_asset_that_does_not_answer_the_call_ends_the_flow(play: Play) -> None:
     async def scene(site: Doors) -> None:
         site.grant()

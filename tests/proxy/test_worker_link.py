@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import uvloop
@@ -12,6 +13,7 @@ from penstock.bus import Journal, Link, Message, RingWriter, listen
 from penstock.model import (
     ApplyRuleset,
     Done,
+    EndWorker,
     Failed,
     GatePlace,
     Hello,
@@ -36,7 +38,7 @@ class Control:
 
     async def receive(self, link: Link, message: Message) -> Done | None:
         assert isinstance(message, Hello)
-        assert message.role == "worker"
+        assert (message.role, message.pid) == ("worker", os.getpid())
         self.links.put_nowait(link)
         return None
 
@@ -51,7 +53,8 @@ def test_a_worker_answers_every_publication_and_reconnects_for_ever(tmp_path: Pa
 
     async def main() -> None:
         has_revision = asyncio.Event()
-        following = asyncio.ensure_future(_follow_control(path, hall, has_revision))
+        ends: list[str] = []
+        following = asyncio.ensure_future(_follow_control(path, hall, has_revision, ends.append))
         control = Control()
         server = await listen(path, control.receive)
         link = await control.links.get()
@@ -70,6 +73,10 @@ def test_a_worker_answers_every_publication_and_reconnects_for_ever(tmp_path: Pa
             link = await control.links.get()
             assert await link.ask(WithdrawGrant(number=12, reason="grant_revoked")) == Done()
             assert hall.grants == {}
+            assert ends == []
+            link.send(EndWorker(why="tripped"))
+            assert await link.ask(WithdrawGrant(number=13, reason="grant_revoked")) == Done()
+            assert ends == ["tripped"]
             link.close()
             following.cancel()
 
