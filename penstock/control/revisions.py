@@ -16,7 +16,7 @@ from dataclasses import replace
 from penstock.control import minting
 from penstock.control.grants import Grants
 from penstock.control.minting import Path
-from penstock.control.ports import Clock, Enforcer, Recorder, Workers
+from penstock.control.ports import Clock, Enforcer, Moment, Recorder, Workers
 from penstock.control.rows import LiveGrant, StoredRevision
 from penstock.control.state import State
 from penstock.control.store import Store
@@ -25,6 +25,7 @@ from penstock.model import (
     ArmWorker,
     Binding,
     GatePlace,
+    Grant,
     Invalid,
     Json,
     KeepGrants,
@@ -203,8 +204,9 @@ class Revisions:
         return compile_ruleset(policy, self._place, standing)
 
     def _all_grants(self) -> ReplaceGrants:
+        moment = self._clock()
         grants = sorted(self._state.now.grants.items())
-        return ReplaceGrants(grants=tuple(live.grant for _, live in grants))
+        return ReplaceGrants(grants=tuple(_by_the_present_clock(live, moment) for _, live in grants))
 
     async def _publish(self, policy: Policy) -> None:
         """Tell the workers.  One that does not take it is unlinked, and gets everything when it comes back."""
@@ -279,3 +281,10 @@ def _path_of_machine(policy: Policy, each: MachinePath) -> Path | None:
         return None
     path = minting.path_of(policy, way, subject, Binding.ADDRESS, each.source.address, None)
     return replace(path, is_safety_critical=each.is_safety_critical, conduits=each.conduits)
+
+
+def _by_the_present_clock(live: LiveGrant, moment: Moment) -> Grant:
+    """The grant with its end told by the wall clock of now: that may have been set since the grant was opened."""
+    if live.ends_steady_us is None:
+        return live.grant
+    return replace(live.grant, expires_at_us=moment.wall_us + live.ends_steady_us - moment.steady_us)

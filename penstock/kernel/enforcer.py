@@ -12,6 +12,7 @@ import asyncio
 import errno
 import time
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 
 from penstock.bus import Capability, Link, Message, keep_only, listen
@@ -51,6 +52,8 @@ CLOSED_AFTER_S = 0.5
 EXPIRED_AFTER_S = 0.05
 #: How often the armed dead-man switches are looked at: one dump of at most 16 elements.
 LOOK_AT_SWITCHES_S = 0.25
+#: How long the safety-critical flows of a gate that has just been switched on wait for inspection to be alive.
+FIRST_WORKER_WITHIN_S = 3.0
 #: Events that wait for control while it is away, and bytes that wait for it while it is slow.
 MAX_WAITING_EVENTS = 20_000
 MAX_BACKLOG_BYTES = 8 << 20
@@ -87,6 +90,10 @@ class Enforcer:
         self._standing: dict[bytes, int] = {}
         self._switches = Switches()
         self._look: asyncio.TimerHandle | None = None
+        #: On a kernel without a table: the first ruleset, until its standing flows may begin.
+        self._is_fresh = False
+        self._held_back: Ruleset | None = None
+        self._until: asyncio.TimerHandle | None = None
         self._adopt()
         self._loop.add_reader(self._events.fileno(), self._read_events)
         self._loop.add_reader(self._refusals.fileno(), self._read_refusals)
@@ -95,8 +102,9 @@ class Enforcer:
         """Let go of the kernel's sockets; everything in the kernel stays as it is."""
         for watched in (self._events, self._refusals):
             self._loop.remove_reader(watched.fileno())
-        for due in (*self._expiries.values(), *([self._look] if self._look else [])):
-            due.cancel()
+        for due in (*self._expiries.values(), self._look, self._until):
+            if due is not None:
+                due.cancel()
         for opened in (self._elements, self._connections, self._sockets, self._prober, self._events, self._refusals):
             opened.close()
 
@@ -139,6 +147,30 @@ class Enforcer:
     # --- commands
 
     def _apply(self, ruleset: Ruleset) -> None:
+        """Load a ruleset.  The first one of all waits a little with its safety-critical flows.
+
+        Nothing passes yet on a kernel without a table.  A flow that opened now, before a worker is armed, would fail
+        open and stay uninspected for as long as it lasts, which may be weeks.
+        """
+        if self._is_fresh or self._held_back is not None:
+            self._is_fresh = False
+            self._load(replace(ruleset, standing=()))
+            self._held_back = ruleset
+            if self._until is None:
+                self._until = self._loop.call_later(FIRST_WORKER_WITHIN_S, self._begin)
+        else:
+            self._load(ruleset)
+
+    def _begin(self) -> None:
+        """A worker is armed, or none came in time: safety-critical flows begin, inspected or not."""
+        ruleset, self._held_back = self._held_back, None
+        if self._until is not None:
+            self._until.cancel()
+            self._until = None
+        if ruleset is not None:
+            self._load(ruleset)
+
+    def _load(self, ruleset: Ruleset) -> None:
         load(ruleset)
         before = self._standing
         self._remember_static()
@@ -169,6 +201,7 @@ class Enforcer:
         self._elements.arm(command.mark)
         self._switches.armed(command)
         self._look_later()
+        self._begin()
 
     def _look_later(self) -> None:
         if self._look is None and self._switches.is_any_armed:
@@ -220,6 +253,7 @@ class Enforcer:
         except OSError as error:
             if error.errno != errno.ENOENT:
                 raise
+            self._is_fresh = True
         self._flows.adopt(self._connections.marked(0, 0))
 
     def _remember_static(self) -> None:

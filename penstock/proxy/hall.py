@@ -7,6 +7,7 @@ let a flow outlive its grant.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, Protocol
 
 from penstock.bus import FlowJournal, Journal
@@ -39,6 +40,8 @@ MAX_FLOWS: Final = 2048
 RESERVED_FLOWS: Final = 512
 MAX_FLOWS_OF_GRANT: Final = 256
 _MAX_WITHDRAWN: Final = 1024
+#: Less than this is the clock being steered, not set.
+CLOCK_STEP_US: Final = 500_000
 
 
 class Judge(Protocol):
@@ -101,6 +104,19 @@ class Hall:
         if len(self.flows) >= limit:
             return False
         return sum(flow.grant.number == grant.number for flow in self.flows) < MAX_FLOWS_OF_GRANT
+
+    def stepped(self, step_us: int) -> None:
+        """The clock was set by so much: grants live as long as they would have, and rates count as they did."""
+        if abs(step_us) < CLOCK_STEP_US:
+            return
+        self.rates.stepped(step_us)
+        self._admit(
+            *(
+                replace(grant, expires_at_us=grant.expires_at_us + step_us)
+                for grant in self.grants.values()
+                if grant.expires_at_us is not None
+            )
+        )
 
     def relay(self, grant: Grant, source: str, now_us: int, way: str) -> tuple[Relay, FlowJournal]:
         """The relay for a new flow of this grant, and its journal, which takes the record of its end."""

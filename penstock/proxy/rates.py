@@ -20,6 +20,10 @@ class Rates:
     def __init__(self) -> None:
         self._taken: dict[str, deque[int]] = {}
 
+    def stepped(self, step_us: int) -> None:
+        """The clock was set by so much: what was counted stays as long ago as it was."""
+        self._taken = {key: deque(at_us + step_us for at_us in taken) for key, taken in self._taken.items()}
+
     def spent(self, key: str, period_s: int, now_us: int) -> int:
         """How many operations were counted under `key` in the last `period_s` seconds."""
         since_us = now_us - period_s * _US_PER_S

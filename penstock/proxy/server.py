@@ -43,9 +43,10 @@ class Clock:
         self._offset_ns = 0
         self.set()
 
-    def set(self) -> None:
-        """Follow the system's clock."""
-        self._offset_ns = time.time_ns() - time.monotonic_ns()
+    def set(self) -> int:
+        """Follow the system's clock; by how many microseconds it was stepped since the last time."""
+        before, self._offset_ns = self._offset_ns, time.time_ns() - time.monotonic_ns()
+        return (self._offset_ns - before) // 1000
 
     def now_us(self) -> int:
         """Microseconds since the epoch."""

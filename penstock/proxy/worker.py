@@ -132,7 +132,7 @@ async def _beat(settings: GateSettings, hall: Hall, clock: Clock, end: Callable[
         beating.setsockopt(socket.SOL_SOCKET, SO_MARK, FIRST_WORKER_MARK)
         beaten_s: float | None = None
         while True:
-            clock.set()
+            hall.stepped(clock.set())
             if hall.revision is not None:
                 try:
                     beaten_s = _next_beat_s(beaten_s, time.monotonic())

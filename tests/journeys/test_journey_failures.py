@@ -77,6 +77,14 @@ def test_a_killed_process_comes_back_and_nothing_is_lost_or_opened(works: Works,
     assert verified(works)
 
 
+def test_safety_critical_flows_are_inspected_from_the_gate_s_start(works: Works) -> None:
+    """Also though their client dials without a pause while the gate starts."""
+    found = wait_for_record(works, "--kind", "operations", "--subject", "scada-1")
+    assert {one["asset"] for one in found} <= {"plc-filter-1", "plc-dosing"}
+    opened = records(works, "--kind", "flow.opened", "--subject", "scada-1")
+    assert [one for one in opened if one["detail"].get("path") == "kernel"] == []
+
+
 def test_a_stopped_proxy_lets_the_safety_critical_flow_go_on_within_two_seconds_and_is_killed(works: Works) -> None:
     before = time.time()
     worker = works.gate.pid("worker-1")

@@ -290,6 +290,10 @@ class Plant:
         self.ruleset = replace(self.ruleset, revision=self.ruleset.revision + 1, **changes)
         self.control.do(ApplyRuleset(ruleset=self.ruleset))
 
+    def let_standing_begin(self) -> None:
+        """Wait until the first ruleset's safety-critical flows are let in: without a worker that is after 3 s."""
+        eventually(lambda: "elements" in self.gate.run(["nft", "list", "map", "inet", "penstock", "safety"]), 6.0)
+
     def counter(self, name: str) -> int:
         """The packets that a named counter of the table has seen."""
         listed = json.loads(self.gate.run(["nft", "-j", "list", "counter", "inet", "penstock", name]))

@@ -109,8 +109,11 @@ def test_a_killed_worker_fails_open_for_safety_and_closed_for_others(plant: Plan
 
 
 def test_without_a_worker_from_the_start_the_classes_differ_too(plant: Plant) -> None:
-    """Before the first worker is armed, safety flows pass and others are refused."""
+    """Safety flows wait a little for the first worker, so that they are inspected; then they pass without one."""
     plant.open(42, overlay=INSPECTED)
+    with pytest.raises(TimeoutError):
+        plant.scada.connect(SAFETY, MODBUS, timeout_s=0.3)
+    plant.let_standing_begin()
     assert exchange(plant.scada.connect(SAFETY, MODBUS), b"read") == b"read"
     with pytest.raises(ConnectionRefusedError):
         plant.user.connect(INSPECTED, MODBUS)

@@ -207,6 +207,7 @@ def test_a_second_control_is_refused_and_the_next_one_after_the_first_is_not(pla
 
 def test_a_removed_standing_flow_is_cut(plant: Plant) -> None:
     """A new ruleset without it ends its open flow, idle or not."""
+    plant.let_standing_begin()
     client = plant.scada.connect(SAFETY, MODBUS)
     assert exchange(client, b"read") == b"read"
     assert plant.control.event(KernelFlowOpened).grant == SAFETY_GRANT
@@ -219,6 +220,7 @@ def test_a_removed_standing_flow_is_cut(plant: Plant) -> None:
 
 def test_replacing_the_ruleset_loses_nothing(plant: Plant) -> None:
     """50 replacements under traffic: every datagram and every request is answered, no connection is cut."""
+    plant.let_standing_begin()
     UdpEcho(plant.plc, "192.168.10.50")
     plant.open(42)
     plant.open(43, transport="udp", port=BACNET)

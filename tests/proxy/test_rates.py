@@ -43,3 +43,12 @@ def test_a_policy_is_told_what_was_spent_so_that_it_can_take_another_conduit() -
     rates.admit((charge,), 2_000_000)
     assert rates.spent("a", 10, 3_000_000) == 2
     assert rates.spent("a", 10, 11_500_000) == 1
+
+
+def test_a_clock_that_is_set_opens_no_new_allowance_and_freezes_none() -> None:
+    rates = Rates()
+    charge = Charge(key="a", count=1, period_s=10)
+    assert rates.admit((charge,), 100_000_000) is None
+    rates.stepped(-50_000_000)
+    assert rates.admit((charge,), 51_000_000) is charge
+    assert rates.admit((charge,), 61_000_000) is None

@@ -98,3 +98,20 @@ def test_the_list_of_all_grants_replaces_what_the_worker_had(tmp_path: Path) -> 
     hall.publish(ReplaceGrants(grants=(GRANT,)))
     assert set(hall.grants) == {12}
     assert hall.withdrawn == {}
+
+
+def test_a_clock_that_is_set_neither_ends_a_grant_early_nor_extends_it(tmp_path: Path) -> None:
+    hall = make_hall(tmp_path)
+    hall.publish(PublishGrant(grant=GRANT))
+    for step_us in (86_400_000_000, -3_600_000_000):
+        before = hall.grants[GRANT.number].expires_at_us
+        hall.stepped(step_us)
+        assert before is not None
+        assert hall.grants[GRANT.number].expires_at_us == before + step_us
+
+
+def test_a_clock_that_is_only_steered_changes_nothing(tmp_path: Path) -> None:
+    hall = make_hall(tmp_path)
+    hall.publish(PublishGrant(grant=GRANT))
+    hall.stepped(1_000)
+    assert hall.grants[GRANT.number] == GRANT
