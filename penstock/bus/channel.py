@@ -100,6 +100,8 @@ async def listen(path: Path, receive: Receive, closed: Callable[[Link], None] | 
             return
         try:
             await link.run()
+        except asyncio.CancelledError:  # the process ends, and the link with it: no error
+            pass
         finally:
             if closed is not None:
                 closed(link)

@@ -79,8 +79,9 @@ def polling_passes(scene: Scene) -> None:
         "scada-1 polls both controllers at their overlay addresses. The conduit “SCADA polls the filters” allows it to "
         "read. The gate stands beside the network: the controller sees one neighbour, the gate.",
     )
+    polls = plant.polls("scada-1")
+    scene.gate.wait(lambda: all(line["ok"] for line in polls.lines()[-4:]), "polling to have begun", 15)
     with Witness(plant.nodes["plc-filter-1"]) as witness:
-        polls = plant.polls("scada-1")
         before = len(polls.lines())
         scene.gate.wait(lambda: len(polls.lines()) >= before + 15, "fifteen polls", 15)
         lines = polls.lines()[before:]
