@@ -205,7 +205,7 @@ def test_a_contradictory_site_document_is_refused_whole_and_the_last_revision_st
 class TestFullDisk:
     """Evidence cannot be written: the declared failure mode decides."""
 
-    def test_nothing_new_is_granted_while_safety_critical_polling_goes_on_and_the_gap_is_recorded(
+    def test_nothing_new_is_granted_while_safety_critical_polling_goes_on_and_refusals_are_recorded(
         self, works: Works
     ) -> None:
         maria = works.maria()
@@ -229,7 +229,8 @@ class TestFullDisk:
         works.gate.wait(works.gate.is_ready, "evidence to be written again", 30)
         works.gate.wait(lambda: historian.lines()[-1]["ok"], "the closed conduit to be back", 20)
         assert longest_gap_s(works, before, "plc-filter-1") < 2.0
-        assert wait_for_record(works, "--kind", "log.gap")
+        refusals = wait_for_record(works, "--kind", "operation.refused", "--subject", "historian-1")
+        assert {one["reason"] for one in refusals} == {"evidence_unavailable"}
         works.gate.stop()
         assert verified(works)
 
