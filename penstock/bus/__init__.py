@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from penstock.bus.journal import FlowJournal, Journal, Outcome
     from penstock.bus.journal_reader import JournalReader
     from penstock.bus.privileges import Capability, keep_only
-    from penstock.bus.ring import RingWriter, beat_age_s
+    from penstock.bus.ring import RingWriter
 
 #: Where each name lives.  A process loads only what it uses: the supervisor, for one, does without asyncio.
 _HOMES = {
@@ -36,7 +36,6 @@ _HOMES = {
     "Capability": "privileges",
     "keep_only": "privileges",
     "RingWriter": "ring",
-    "beat_age_s": "ring",
 }
 
 
@@ -60,7 +59,6 @@ __all__ = [
     "Outcome",
     "Receive",
     "RingWriter",
-    "beat_age_s",
     "beat_forever",
     "connect",
     "decode",

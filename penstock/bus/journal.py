@@ -173,8 +173,7 @@ class Journal:
         return self.ring.put(Kind.RECORD, _encode(record))
 
     def tick(self) -> None:
-        """Beat, and announce everything again if there is a new reader.  Call it some times a second."""
-        self.ring.beat()
+        """Announce everything again if there is a new reader.  Call it some times a second."""
         self._forget_read()
         reader = self.ring.word(Word.READER)
         if reader != self._reader:

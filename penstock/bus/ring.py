@@ -17,7 +17,6 @@ import mmap
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
 from struct import Struct
@@ -56,8 +55,6 @@ class Word(IntEnum):
     """Entries that found no place."""
     PASSED = 11
     """Requests of safety-critical flows that were forwarded although no row could be written."""
-    BEAT = 12
-    """Monotonic time of the writer's last beat, in nanoseconds."""
     TAIL = 16
     READER = 17
     """Counts the readers: a new one knows nothing yet."""
@@ -147,10 +144,6 @@ class RingWriter:
         before = int(self._words[word])
         self._words[word] = before + count
         return before
-
-    def beat(self) -> None:
-        """Note that the writer's event loop turns."""
-        self._words[Word.BEAT] = time.monotonic_ns()
 
     def close(self) -> None:
         """Unmap the file; what is in it stays."""
@@ -251,16 +244,6 @@ class RingReader:
         if len(content) != slots * SLOT_BYTES:
             raise Malformed("the ring was cut short")
         return content
-
-
-def beat_age_s(path: Path) -> float | None:
-    """Seconds since the writer's event loop last turned; ``None`` where it never has, or there is no ring."""
-    with suppress(OSError), path.open("rb") as file:
-        page = file.read((Word.BEAT + 1) * _WORD.size)
-        if len(page) == (Word.BEAT + 1) * _WORD.size:
-            (beaten,) = _WORD.unpack_from(page, Word.BEAT * _WORD.size)
-            return (time.monotonic_ns() - beaten) / 1e9 if beaten else None
-    return None
 
 
 def inode(path: Path) -> int | None:

@@ -6,7 +6,6 @@ Stands between the story and the person who reads it.  It must never claim what 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -90,6 +89,3 @@ class Narrator:
 def hexdump(data: bytes, most: int = 24) -> str:
     """The first bytes in hexadecimal, as engineers read frames."""
     return data[:most].hex(" ") + (" …" if len(data) > most else "")
-
-
-StepFunction = Callable[[Narrator], None]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.bus.ring import KIND_MASK, LONG_KINDS, SLOT_BYTES, RingReader, RingWriter, Word, beat_age_s
+from penstock.bus.ring import KIND_MASK, LONG_KINDS, SLOT_BYTES, RingReader, RingWriter, Word
 from penstock.model import Malformed
 
 SLOTS = 1 << 14
@@ -170,14 +170,3 @@ def test_a_damaged_file_is_replaced_by_the_next_writer(path: Path) -> None:
     writer = RingWriter(path, SLOTS)
     assert path.stat().st_ino != before
     assert writer.put_row(1, 2, 3)
-
-
-def test_the_age_of_the_last_beat_can_be_read_from_outside(path: Path) -> None:
-    """Nothing before the first beat."""
-    assert beat_age_s(path) is None
-    writer = RingWriter(path, SLOTS)
-    assert beat_age_s(path) is None
-    writer.beat()
-    age = beat_age_s(path)
-    assert age is not None
-    assert 0 <= age < 10
