@@ -43,13 +43,18 @@ def verified(works: Works) -> bool:
     return True
 
 
-def longest_gap_s(works: Works, since: float, target: str) -> float:
-    times = [
-        line["at"]
-        for line in works.plant.polls("scada-1").lines()
-        if line["ok"] and line["target"] == target and line["at"] >= since - 1
-    ]
-    return max(later - sooner for sooner, later in pairwise(times))
+def longest_gap_s(works: Works, since: float, target: str, watched_s: float = 3.0) -> float:
+    """The longest time from `since` on without an answer, watched until there is one `watched_s` after it."""
+
+    def answers() -> list[float]:
+        lines = works.plant.polls("scada-1").lines()
+        return [line["at"] for line in lines if line["ok"] and line["target"] == target and line["at"] >= since]
+
+    deadline = time.monotonic() + 10
+    while not (times := answers()) or times[-1] < since + watched_s:
+        assert time.monotonic() < deadline, f"{target} answers no more: last at {times[-1:]}, watched from {since}"
+        time.sleep(0.05)
+    return max(later - sooner for sooner, later in pairwise([since, *times]))
 
 
 def is_answered(node: Node, address: str) -> bool:
