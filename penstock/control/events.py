@@ -14,12 +14,15 @@ from penstock.model import (
     Event,
     FlowsRefused,
     Json,
+    KernelDrifted,
     KernelFlowClosed,
     KernelFlowOpened,
+    LatencyMeasured,
     ProcessEnded,
     ProcessStarted,
     Record,
     RecordKind,
+    SourceScanned,
     WorkerTripped,
 )
 
@@ -38,20 +41,28 @@ class Events:
         """What the evidence must say about this event."""
         if isinstance(event, ProcessStarted | ProcessEnded):
             self.processes[event.name] = event
+        found: list[Record]
         match event:
             case FlowsRefused():
-                return [_flows_refused(event)]
+                found = [_flows_refused(event)]
+            case SourceScanned():
+                found = [_scanned(event)]
+            case KernelDrifted():
+                found = _drifted(event)
+            case LatencyMeasured():
+                found = []  # counted, not recorded: what is over budget has a record of its own
             case KernelFlowOpened() | KernelFlowClosed():
-                return self._sessions.passed(self._kernel_flow(event))
+                found = self._sessions.passed(self._kernel_flow(event))
             case WorkerTripped():
-                return self._lost("the dead-man switch tripped", event.at_us)
+                found = self._lost("the dead-man switch tripped", event.at_us)
             case ProcessEnded():
-                return self._ended(event)
+                found = self._ended(event)
             case ProcessStarted():
                 detail: dict[str, Json] = {"name": event.name, "pid": event.pid}
-                return [Record(kind=RecordKind.PROCESS_STARTED, at_us=event.at_us, detail=detail)]
+                found = [Record(kind=RecordKind.PROCESS_STARTED, at_us=event.at_us, detail=detail)]
             case _:
                 assert_never(event)
+        return found
 
     def _ended(self, event: ProcessEnded) -> list[Record]:
         detail: dict[str, Json] = {"name": event.name, "pid": event.pid, "status": event.status}
@@ -98,3 +109,22 @@ def _flows_refused(event: FlowsRefused) -> Record:
         "count": event.count,
     }
     return Record(kind=RecordKind.FLOW_REFUSED, at_us=event.at_us, reason="grant_unknown", detail=detail)
+
+
+def _scanned(event: SourceScanned) -> Record:
+    detail: dict[str, Json] = {
+        "source": event.source,
+        "destinations": event.destinations,
+        "ports": event.ports,
+        "count": event.count,
+    }
+    return Record(kind=RecordKind.SOURCE_SCANNED, at_us=event.at_us, reason="grant_unknown", detail=detail)
+
+
+def _drifted(event: KernelDrifted) -> list[Record]:
+    differences: list[Json] = [*event.differences]
+    detail: dict[str, Json] = {"differences": differences, "by": event.by}
+    records = [Record(kind=RecordKind.KERNEL_DRIFTED, at_us=event.at_us, detail=detail)]
+    if event.is_corrected:
+        records.append(Record(kind=RecordKind.KERNEL_CORRECTED, at_us=event.at_us, detail={"by": event.by}))
+    return records

@@ -37,6 +37,9 @@ class Reason(StrEnum):
     LOCKED_OUT = "locked_out"
     EVIDENCE_UNAVAILABLE = "evidence_unavailable"
     INSPECTION_UNAVAILABLE = "inspection_unavailable"
+    ISOLATED = "isolated"
+    ASSET_FULL = "asset_full"
+    KERNEL_ABSENT = "kernel_absent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from penstock.model.subject import Binding, Subject
 GRANT_MASK = 0x00FF_FFFF
 PROXIED_BIT = 0x0100_0000
 SAFETY_BIT = 0x0200_0000
+COPIED_BIT = 0x0400_0000
 UPSTREAM_BIT = 0x0800_0000
 #: Packet mark of packets that are delivered to the transparent proxy, and of probes that close revoked flows.
 TPROXY_BIT = 0x1000_0000
@@ -28,6 +29,8 @@ class Grant:
     Times are microseconds since the Unix epoch.  `expires_at_us` is ``None`` only for a standing grant of a
     safety-critical machine conduit.  `source` is the address that an address-bound grant belongs to,
     `certificate` the SHA-256 (hex) of the client certificate that a certificate-bound grant belongs to.
+    `last_port` makes `port` the first of a range; `overlay_port` is the one on the overlay address where that differs.
+    `is_copied`: packets of its kernel path flows are copied into the payload store.
     """
 
     number: int
@@ -49,8 +52,17 @@ class Grant:
     is_safety_critical: bool = False
     source: str | None = None
     certificate: str | None = None
+    last_port: int | None = None
+    overlay_port: int | None = None
+    is_copied: bool = False
+
+    @property
+    def reached_at(self) -> int:
+        """The (first) port on the overlay address."""
+        return self.port if self.overlay_port is None else self.overlay_port
 
     @property
     def mark(self) -> int:
-        """The grant number, with the safety bit where it is safety-critical."""
-        return self.number | (SAFETY_BIT if self.is_safety_critical else 0)
+        """The grant number, with the safety bit where it is safety-critical and the copied bit where it is copied."""
+        safety = SAFETY_BIT if self.is_safety_critical else 0
+        return self.number | safety | (COPIED_BIT if self.is_copied else 0)

@@ -55,6 +55,36 @@ class CloseGrant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CloseGrants:
+    """Cut every flow of all these grants now, in one transaction, then close both of their ends."""
+
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandAside:
+    """From now on count inspection as not alive for these grants: their declared failure mode decides.
+
+    Flows under way are reset, so that their clients dial anew.  It ends by itself after `ttl_ms`; ``None``: when told.
+    """
+
+    numbers: tuple[int, ...]
+    ttl_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandBack:
+    """Inspect these grants again: flows that went on uninspected are reset, so that their clients dial anew."""
+
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyKernel:
+    """Read back what the kernel holds and compare it with what it was told; answered with `Verified`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeepGrants:
     """After a restart of control: cut every live grant whose number is not listed."""
 
@@ -90,6 +120,15 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What the kernel holds against what it was told: a line each difference, none where it is as it should be."""
+
+    differences: tuple[str, ...]
+    checked: int = 0
+    """How many rules, elements, routes and parameters were compared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FlowsRefused:
     """The kernel dropped first packets of a flow that nothing admits: `count` of them since the last such message."""
 
@@ -98,6 +137,41 @@ class FlowsRefused:
     transport: str
     port: int
     count: int
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceScanned:
+    """A source tried so many different destinations that they are told together: how many, and how often in all."""
+
+    source: str
+    destinations: int
+    ports: int
+    count: int
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelDrifted:
+    """Somebody else changed what the kernel holds; `by` names the process as far as the kernel tells."""
+
+    differences: tuple[str, ...]
+    by: str
+    is_corrected: bool
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyMeasured:
+    """Transactions of one conduit since the last such message, as counts in the buckets of `penstock.bus.histogram`.
+
+    `total` is from request to answer, `own` the gate's share of it; a path that only sees copies measures no `own`.
+    """
+
+    conduit: str
+    path: str
+    total: dict[int, int]
+    own: dict[int, int]
     at_us: int
 
 
@@ -112,6 +186,7 @@ class KernelFlowOpened:
     port: int
     at_us: int
     has_failed_open: bool
+    transport: str = "tcp"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +202,8 @@ class KernelFlowClosed:
     packets: int
     bytes: int
     has_failed_open: bool
+    transport: str = "tcp"
+    opened_at_us: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +278,19 @@ class ProcessStarted:
     at_us: int
 
 
-Command = ApplyRuleset | OpenGrant | CloseGrant | KeepGrants | ArmWorker
-Reply = Done | Failed
-Event = FlowsRefused | KernelFlowOpened | KernelFlowClosed | WorkerTripped | ProcessEnded | ProcessStarted
+Command = (
+    ApplyRuleset | OpenGrant | CloseGrant | CloseGrants | StandAside | StandBack | VerifyKernel | KeepGrants | ArmWorker
+)
+Reply = Done | Failed | Verified
+Event = (
+    FlowsRefused
+    | SourceScanned
+    | KernelDrifted
+    | LatencyMeasured
+    | KernelFlowOpened
+    | KernelFlowClosed
+    | WorkerTripped
+    | ProcessEnded
+    | ProcessStarted
+)
 Publication = PublishRevision | PublishGrant | WithdrawGrant | ReplaceGrants | EndWorker

@@ -41,6 +41,20 @@ class RecordKind(StrEnum):
     FAILED_OPEN = "failed_open"
     FAILED_CLOSED = "failed_closed"
     INSPECTION_RESTORED = "inspection.restored"
+    GATE_STARTED = "gate.started"
+    ISOLATED = "isolated"
+    RELEASED = "released"
+    STOOD_ASIDE = "conduit.stood_aside"
+    STOOD_BACK = "conduit.stood_back"
+    DRILL_STARTED = "drill.started"
+    DRILL_ENDED = "drill.ended"
+    LATENCY_EXCEEDED = "latency.exceeded"
+    KERNEL_DRIFTED = "kernel.drifted"
+    KERNEL_CORRECTED = "kernel.corrected"
+    SOURCE_SCANNED = "source.scanned"
+    PAYLOAD_STORED = "payload.stored"
+    PAYLOAD_LOST = "payload.lost"
+    NAMES_REFUSED = "names.refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

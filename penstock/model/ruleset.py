@@ -4,19 +4,47 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from penstock.model.site import Limits
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Translation:
-    """An asset's overlay address and its own (underlay) address, and its hardware address where it is declared."""
+    """An asset's overlay address and its own (underlay) address, and its hardware address where it is declared.
+
+    `keeps_client_address`: packets to it keep the source address of the client.  `limits`: what it can bear.
+    """
 
     overlay: str
     underlay: str
     mac: str | None = None
+    keeps_client_address: bool = False
+    limits: Limits | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortTranslation:
+    """One service that is reached at another port, or at an overlay address that it shares with other assets."""
+
+    overlay: str
+    transport: str
+    overlay_port: int
+    underlay: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortRange:
+    """A range of ports on an overlay address, `first` to `last`, both included, that is one service."""
+
+    overlay: str
+    transport: str
+    first: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspected:
-    """A service whose payload goes through the inspecting proxy."""
+    """A service whose payload goes through the inspecting proxy, by its port on the overlay address."""
 
     overlay: str
     transport: str
@@ -25,13 +53,29 @@ class Inspected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """A safety-critical flow that is admitted without expiry and fails open: source, overlay address, port, grant."""
+    """A safety-critical flow that is admitted without expiry and fails open: source, overlay address, port, grant.
+
+    `port` is the one on the overlay address (the first of a range); `to_port` is the asset's own where that differs.
+    `is_copied`: its packets are copied into the payload store.
+    """
 
     source: str
     overlay: str
     transport: str
     port: int
     grant: int
+    last_port: int | None = None
+    to_port: int | None = None
+    underlay: str | None = None
+    is_copied: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """A network of the plant that lies behind routers: its packets come from these hardware addresses only."""
+
+    network: str
+    routers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +83,8 @@ class GatePlace:
     """Where the gate stands: its one leg on the plant network, and its own ports.
 
     `interface` and `address` are the leg; `proxy_port` is the transparent listener on loopback, `beat_port` the
-    loopback port of the workers' heartbeat, `open_ports` the TCP ports that the gate itself answers on its leg.
+    loopback port of the workers' heartbeat, `open_ports` and `open_udp_ports` those that the gate itself answers on
+    its leg.
     """
 
     interface: str
@@ -47,6 +92,7 @@ class GatePlace:
     proxy_port: int = 15002
     beat_port: int = 15999
     open_ports: tuple[int, ...] = (8443, 8444)
+    open_udp_ports: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,3 +107,8 @@ class Ruleset:
     standing: tuple[Standing, ...] = ()
     hardware: tuple[tuple[str, str], ...] = ()
     """Pairs of source address and the hardware address that it must come from."""
+    ports: tuple[PortTranslation, ...] = ()
+    ranges: tuple[PortRange, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    aside: tuple[int, ...] = ()
+    """Grants of safety-critical conduits that have been told to leave inspection."""

@@ -22,21 +22,59 @@ class FailureMode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Zone:
-    """Assets with the same security requirements (IEC 62443-3-2), found by their networks (CIDR)."""
+    """Assets with the same security requirements (IEC 62443-3-2), found by their networks (CIDR).
+
+    `keeps_client_address`: its assets have a route back through the gate, so they are shown who really talks to them.
+    `routers` are the hardware addresses from which packets of its networks come, where it lies behind routers.
+    """
 
     name: str
     networks: tuple[str, ...]
     security_level: int | None = None
+    keeps_client_address: bool = False
+    routers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One port that an asset offers: `name` in the document, its `protocol`, its `transport` (tcp, udp) and `port`."""
+    """One port that an asset offers: `name` in the document, `protocol`, `transport` (tcp, udp, icmp) and `port`.
+
+    `last_port` makes it a range of ports, `port` to `last_port`, both included.  `overlay_port` is the port on the
+    overlay address where that differs.  Echo (ping) is a service of its own: transport ``icmp``, port 0.
+    """
 
     name: str
     protocol: str
     port: int
     transport: str = "tcp"
+    last_port: int | None = None
+    overlay_port: int | None = None
+
+    @property
+    def reached_at(self) -> int:
+        """The (first) port on the overlay address."""
+        return self.port if self.overlay_port is None else self.overlay_port
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """At most `count` operations in any `period_s` seconds."""
+
+    count: int
+    period_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What an asset can bear, all who reach it taken together; safety-critical flows count, but are never refused.
+
+    At most `connections` at a time, and `opens` new ones in a period.  One too many waits up to `queue_s` seconds for
+    its turn where it is inspected, and is refused at once where it is not.
+    """
+
+    connections: int | None = None
+    opens: Rate | None = None
+    queue_s: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +89,7 @@ class Asset:
     mac: str | None = None
     services: tuple[Service, ...] = ()
     handles_cui: bool = False
+    limits: Limits = Limits()
 
     def service(self, name: str | None = None) -> Service | None:
         """The service of that name, else the first of that protocol; without a name the first; or ``None``."""
@@ -89,14 +128,6 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rate:
-    """At most `count` operations in any `period_s` seconds."""
-
-    count: int
-    period_s: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Permission:
     """One operation class of one protocol, narrowed to `spans`, `values` and a `rate` where these are given.
 
@@ -112,10 +143,11 @@ class Permission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortPermission:
-    """``tcp/5432: any``: enforced on addresses and ports in the kernel, not inspected."""
+    """``tcp/5432: any``, ``udp/2222-2230: any``, echo (icmp, port 0): enforced in the kernel, not inspected."""
 
     transport: str
     port: int
+    last_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +167,45 @@ class SessionLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A recurring time of the week: `days` 0 (Monday) to 6, from minute to minute of the day in `timezone` (IANA).
+
+    `until_minute` at or before `from_minute` reaches into the next day.
+    """
+
+    name: str
+    days: tuple[int, ...]
+    from_minute: int
+    until_minute: int
+    timezone: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrillPlan:
+    """When a conduit's failure mode may be exercised (the name of a window), and how often it must be (seconds)."""
+
+    window: str
+    every_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyBudget:
+    """How long the gate itself may take for a request and its answer, in microseconds, and what follows if it is over.
+
+    `steps_aside`: the conduit's flows move to the kernel path, uninspected; for safety-critical conduits only.
+    """
+
+    limit_us: int
+    steps_aside: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Conduit:
-    """The only permitted path, and its conditions.  What no conduit names is denied."""
+    """The only permitted path, and its conditions.  What no conduit names is denied.
+
+    `failure_reason` says why its failure mode is as it is.  `records_payload`: copies of its kernel path flows go into
+    the evidence's payload store.
+    """
 
     name: str
     source: Selector
@@ -147,6 +216,10 @@ class Conduit:
     session: SessionLimits = SessionLimits()
     on_failure: FailureMode = FailureMode.CLOSED
     approved_by: str | None = None
+    failure_reason: str | None = None
+    drill: DrillPlan | None = None
+    latency: LatencyBudget | None = None
+    records_payload: bool = False
 
     @property
     def is_safety_critical(self) -> bool:
@@ -161,7 +234,11 @@ class Conduit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """One site: what there is, and who may do what to it."""
+    """One site: what there is, and who may do what to it.
+
+    `askers` are the networks (CIDR) whose machines may ask for names of assets, beside those that a conduit or a
+    live grant names.
+    """
 
     name: str
     domain: str
@@ -169,6 +246,8 @@ class Site:
     zones: tuple[Zone, ...] = ()
     assets: tuple[Asset, ...] = ()
     conduits: tuple[Conduit, ...] = ()
+    windows: tuple[Window, ...] = ()
+    askers: tuple[str, ...] = ()
 
     def asset(self, name: str) -> Asset | None:
         """The asset of that name, or ``None``."""
