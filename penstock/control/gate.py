@@ -9,7 +9,9 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
+from penstock.control.aside import Asides
 from penstock.control.events import Events
+from penstock.control.failure_store import FailureStore
 from penstock.control.grants import Grants
 from penstock.control.inspection import Inspection
 from penstock.control.ports import Clock, Enforcer, Recorder, Workers
@@ -67,6 +69,7 @@ class Gate:
         self.sessions = Sessions(self.state)
         self.events = Events(self.state, self.sessions, self.inspection)
         self.grants = self._grants(given)
+        self.aside = self._asides(given)
         self.revisions = self._revisions(given)
         source = LocalSource(given.store, given.passwords, given.seal, given.settings.names[0])
         self.sign_ins = self._sign_ins(given, source)
@@ -80,6 +83,16 @@ class Gate:
             enforcer=given.enforcer,
             workers=given.workers,
             sessions=self.sessions,
+            clock=given.clock,
+            turn=given.turn,
+        )
+
+    def _asides(self, given: Given) -> Asides:
+        return Asides(
+            state=self.state,
+            store=FailureStore(given.store),
+            recorder=given.recorder,
+            enforcer=given.enforcer,
             clock=given.clock,
             turn=given.turn,
         )
@@ -167,12 +180,14 @@ class Gate:
     async def begin(self, documents: dict[str, str]) -> None:
         """At start: take up what was in force.  `documents` are the site of a gate that never ran."""
         await self.sign_ins.reload()
+        await self.aside.reload()
         await self.revisions.begin(documents)
 
     async def sweep(self) -> None:
         """Each second: end what has expired."""
         await self.sign_ins.sweep()
         await self.grants.sweep()
+        await self.aside.sweep()
 
     async def keep_house(self) -> None:
         """Each hour: renew the gate's certificate when it is due, drop old rows."""

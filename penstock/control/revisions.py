@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 
 from penstock.control import minting
+from penstock.control.aside import aside_numbers
 from penstock.control.grants import Grants
 from penstock.control.minting import Path
 from penstock.control.ports import Clock, Enforcer, Moment, Recorder, Workers
@@ -201,7 +202,9 @@ class Revisions:
     def _ruleset(self, policy: Policy, without: Mapping[int, Reason]) -> Ruleset:
         grants = self._state.now.grants.items()
         standing = [live.grant for number, live in grants if live.ends_steady_us is None and number not in without]
-        return compile_ruleset(policy, self._place, standing)
+        every = (live.grant for number, live in grants if number not in without)
+        aside = aside_numbers(every, self._state.now.aside, policy.site.conduits)
+        return replace(compile_ruleset(policy, self._place, standing), aside=aside)
 
     def _all_grants(self) -> ReplaceGrants:
         moment = self._clock()

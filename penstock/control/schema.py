@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 #: The migration that this code was written for.
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0003"
 
 #: STRICT takes INTEGER but not BIGINT; PostgreSQL's INTEGER has 32 bits only.
 Number = BigInteger().with_variant(Integer(), "sqlite")
@@ -108,5 +108,35 @@ counters = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("value", Number, nullable=False),
+    sqlite_strict=True,
+)
+
+asides = Table(
+    "asides",
+    metadata,
+    Column("conduit", Text, primary_key=True),
+    Column("why", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("since_us", Number, nullable=False),
+    sqlite_strict=True,
+)
+
+intervals = Table(
+    "intervals",
+    metadata,
+    Column("number", Number, primary_key=True, autoincrement=False),
+    Column("conduit", Text, nullable=False, index=True),
+    Column("ended_at_us", Number, index=True),
+    Column("body", Text, nullable=False),
+    sqlite_strict=True,
+)
+
+drills = Table(
+    "drills",
+    metadata,
+    Column("number", Number, primary_key=True, autoincrement=False),
+    Column("conduit", Text, nullable=False, index=True),
+    Column("ended_at_us", Number, index=True),
+    Column("body", Text, nullable=False),
     sqlite_strict=True,
 )

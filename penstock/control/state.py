@@ -29,6 +29,8 @@ class Snapshot:
     policy: Policy | None = None
     grants: Mapping[int, LiveGrant] = field(default_factory=_none)
     sign_ins: Mapping[str, ActiveSignIn] = field(default_factory=_empty)
+    aside: frozenset[str] = frozenset()
+    """The conduits that have been told to leave inspection."""
 
 
 class State:
@@ -52,6 +54,10 @@ class State:
             rest = {key: value for key, value in self.now.grants.items() if key != number}
             self.now = replace(self.now, grants=MappingProxyType(rest))
         return live
+
+    def set_aside(self, conduits: frozenset[str]) -> None:
+        """From now on these conduits, and no others, stand aside of inspection."""
+        self.now = replace(self.now, aside=conduits)
 
     def put_sign_in(self, sign_in: ActiveSignIn) -> None:
         """Add a sign-in."""

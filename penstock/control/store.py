@@ -342,6 +342,10 @@ class Store:
 
         await self._run(work)
 
+    async def carry_out(self, work: Callable[[Connection], T]) -> T:
+        """One transaction of a door beside this one (`failure_store`).  Raises `Unavailable`."""
+        return await self._run(work)
+
     async def _run(self, work: Callable[[Connection], T]) -> T:
         def transaction() -> T:
             if self._engine is None:

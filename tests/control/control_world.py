@@ -34,6 +34,8 @@ from penstock.model import (
     RecordKind,
     ReplaceGrants,
     Ruleset,
+    StandAside,
+    StandBack,
     Unavailable,
     WithdrawGrant,
 )
@@ -114,6 +116,7 @@ class FakeEnforcer:
         self.steps, self.open, self.ttl_ms = steps, dict[int, Grant](), dict[int, int]()
         self.ruleset: Ruleset | None = None
         self.armed: list[int] = []
+        self.aside: set[int] = set()
         self.failing: set[str] = set()
         self.is_synchronised = True
 
@@ -134,6 +137,11 @@ class FakeEnforcer:
                 self.open = {n: g for n, g in self.open.items() if n in message.numbers}
             case ApplyRuleset():
                 self.ruleset = message.ruleset
+                self.aside = set(message.ruleset.aside)
+            case StandAside():
+                self.aside |= set(message.numbers)
+            case StandBack():
+                self.aside -= set(message.numbers)
             case _:
                 self.armed.append(getattr(message, "mark", 0))
 
