@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from penstock.bus.codec import LENGTH_BYTES, MAX_MESSAGE_BYTES, Message, decode, encode
-from penstock.model import Done, Failed, Malformed, Unavailable
+from penstock.model import Malformed, Reply, Unavailable
 
-Receive: TypeAlias = Callable[["Link", Message], Awaitable[Done | Failed | None]]
+Receive: TypeAlias = Callable[["Link", Message], Awaitable[Reply | None]]
 
 #: How long one process waits for another's answer before it counts as silent.
 ANSWER_TIMEOUT_S = 5.0
@@ -30,7 +30,7 @@ class Link:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, receive: Receive) -> None:
         self._reader, self._writer, self._receive = reader, writer, receive
-        self._waiting: deque[asyncio.Future[Done | Failed]] = deque()
+        self._waiting: deque[asyncio.Future[Reply]] = deque()
         self.is_open = True
 
     @property
@@ -43,11 +43,11 @@ class Link:
         if self.is_open:
             self._writer.write(encode(message))
 
-    async def ask(self, message: Message, timeout_s: float = ANSWER_TIMEOUT_S) -> Done | Failed:
+    async def ask(self, message: Message, timeout_s: float = ANSWER_TIMEOUT_S) -> Reply:
         """Send a command and wait for its answer.  Raises `Unavailable` when the other end is silent or gone."""
         if not self.is_open:
             raise Unavailable("the other process is gone")
-        answer: asyncio.Future[Done | Failed] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting.append(answer)
         self.send(message)
         try:
@@ -63,7 +63,7 @@ class Link:
                 if length > MAX_MESSAGE_BYTES:
                     raise Malformed(f"a message of {length} bytes is longer than {MAX_MESSAGE_BYTES}")
                 message = decode(await self._reader.readexactly(length))
-                if isinstance(message, Done | Failed):
+                if isinstance(message, Reply):
                     if self._waiting:
                         answer = self._waiting.popleft()
                         if not answer.done():

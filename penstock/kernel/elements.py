@@ -3,15 +3,16 @@
 Stands between the enforcer and nf_tables; a change is one transaction of 0.02 ms.  Formats: linux/netfilter/nf_tables.h
 (NFTA_SET_ELEM_*); the fields of a concatenated key are padded to 4 bytes each (NFT_REG32).
 
-It must never remove an element's successor: an element is always written together with what it replaces.
+It must never remove an element's successor: an element is always written together with what it replaces.  What it
+wrote it remembers (`Told`), so that the kernel can be compared with it and be given it again.
 """
 
 from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Iterator
 from socket import IPPROTO_TCP, IPPROTO_UDP, inet_aton, inet_ntoa
 
 from penstock.kernel.netlink import (
@@ -26,6 +27,7 @@ from penstock.kernel.netlink import (
     nested,
     payload,
 )
+from penstock.kernel.told import Element, Step, Told, Verb
 from penstock.model import GRANT_MASK, Grant
 
 TRANSPORT_NUMBERS = {"tcp": IPPROTO_TCP, "udp": IPPROTO_UDP}
@@ -34,21 +36,13 @@ TRANSPORT_NAMES = {number: name for name, number in TRANSPORT_NUMBERS.items()}
 #: How long a worker may be silent, from being armed and from every heartbeat on (the latter is in the table itself).
 DEAD_MAN_MS = 1000
 
-_NEW, _GET, _DELETE = 12, 13, 14  # NFT_MSG_NEWSETELEM and following
+_GET = 13  # NFT_MSG_GETSETELEM
+_MESSAGES = {Verb.ADD: (12, ACK | CREATE), Verb.DELETE: (14, ACK)}  # NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM
 _INET = 1  # NFPROTO_INET
 _KEY, _DATA, _TIMEOUT, _EXPIRATION = 1, 2, 4, 5  # NFTA_SET_ELEM_*
 _MARK = struct.Struct("=I")
 _MILLISECONDS = struct.Struct("!Q")
 _SERVICE_KEY = struct.Struct("!4sBxxxHxx")  # ipv4_addr . inet_proto . inet_service
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Element:
-    """One element of a set (``data`` is empty) or map; `left_ms` is ``None`` where it does not expire."""
-
-    key: bytes
-    data: bytes = b""
-    left_ms: int | None = None
 
 
 def mark_bytes(mark: int) -> bytes:
@@ -73,6 +67,13 @@ class Elements:
     def __init__(self, table: str = "penstock") -> None:
         self._socket = NetlinkSocket()
         self._table = attribute(1, table.encode() + b"\0")
+        self.told = Told()
+
+    @property
+    def port(self) -> int:
+        """What the kernel calls this socket when it tells who changed something."""
+        port: int = self._socket.socket.getsockname()[0]
+        return port
 
     def close(self) -> None:
         """Give the socket back."""
@@ -87,9 +88,9 @@ class Elements:
             if error.errno not in (errno.EEXIST, errno.EBUSY):
                 raise
             # the service is open to this source under another number, which this one replaces
-            replaced = [self._message(_DELETE, name, _bare(element)) for name, element in elements if name == "grants"]
+            replaced = [Step(Verb.DELETE, name, _bare(element)) for name, element in elements if name == "grants"]
             steps = [step for name, element in elements if name != "grants" for step in self._renewal(name, element)]
-            added = [self._message(_NEW, name, element) for name, element in elements if name == "grants"]
+            added = [Step(Verb.ADD, name, element) for name, element in elements if name == "grants"]
             self._commit(replaced + steps + added)
 
     def close_grant(self, number: int, keys: dict[str, list[bytes]] | None = None) -> bool:
@@ -107,7 +108,7 @@ class Elements:
             return True
         bare = [("live", live), *((name, Element(key=key)) for name, found in keys.items() for key in found)]
         try:
-            self._commit([self._message(_DELETE, name, element) for name, element in bare])
+            self._commit([Step(Verb.DELETE, name, element) for name, element in bare])
         except OSError as error:
             if error.errno != errno.ENOENT:
                 raise
@@ -147,35 +148,39 @@ class Elements:
             if listed is not None:
                 yield from (_element(item) for _, item in each_attribute(listed))
 
-    def _renewal(self, name: str, element: Element) -> list[bytes]:
+    def _renewal(self, name: str, element: Element) -> list[Step]:
         """Add, delete, add: on every kernel the element then has exactly this time left (6.12 could do with one)."""
         bare = _bare(element)
         return [
-            self._message(_NEW, name, element),
-            self._message(_DELETE, name, bare),
-            self._message(_NEW, name, element),
+            Step(Verb.ADD, name, element),
+            Step(Verb.DELETE, name, bare),
+            Step(Verb.ADD, name, element),
         ]
 
     def _has_deleted(self, name: str, element: Element) -> bool:
         try:
-            self._commit([self._message(_DELETE, name, element)])
+            self._commit([Step(Verb.DELETE, name, element)])
         except OSError as error:
             if error.errno != errno.ENOENT:
                 raise
             return False
         return True
 
-    def _commit(self, messages: list[bytes]) -> None:
-        self._socket.transaction(messages)
+    def _commit(self, steps: Iterable[Step]) -> None:
+        done = list(steps)
+        self._socket.transaction([self._message(step) for step in done])
+        self.told.note(done, time.monotonic())
 
-    def _message(self, kind: int, name: str, element: Element) -> bytes:
+    def _message(self, step: Step) -> bytes:
+        element = step.element
         parts = [nested(_KEY, attribute(1, element.key))]
         if element.data:
             parts.append(nested(_DATA, attribute(1, element.data)))
         if element.left_ms is not None:
             parts.append(attribute(_TIMEOUT, _MILLISECONDS.pack(element.left_ms)))
-        body = self._table + attribute(2, name.encode() + b"\0") + nested(3, nested(1, *parts))
-        return self._socket.message(NFT_SUBSYSTEM, kind, ACK | (CREATE if kind == _NEW else 0), _INET, body)
+        body = self._table + attribute(2, step.name.encode() + b"\0") + nested(3, nested(1, *parts))
+        kind, flags = _MESSAGES[step.verb]
+        return self._socket.message(NFT_SUBSYSTEM, kind, flags, _INET, body)
 
 
 def grant_keys(grant: Grant) -> dict[str, list[bytes]]:
