@@ -108,7 +108,7 @@ def _flows_refused(event: FlowsRefused) -> Record:
         "port": f"{event.transport}/{event.port}",
         "count": event.count,
     }
-    return Record(kind=RecordKind.FLOW_REFUSED, at_us=event.at_us, reason="grant_unknown", detail=detail)
+    return Record(kind=RecordKind.FLOW_REFUSED, at_us=event.at_us, reason=event.reason, detail=detail)
 
 
 def _scanned(event: SourceScanned) -> Record:
@@ -117,6 +117,8 @@ def _scanned(event: SourceScanned) -> Record:
         "destinations": event.destinations,
         "ports": event.ports,
         "count": event.count,
+        "since_us": event.since_us,
+        "examples": [*event.examples],
     }
     return Record(kind=RecordKind.SOURCE_SCANNED, at_us=event.at_us, reason="grant_unknown", detail=detail)
 

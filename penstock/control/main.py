@@ -27,14 +27,10 @@ from penstock.evidence import Log, Writer, load_or_make_key, publish_key
 from penstock.identity import Authority, Passwords, Seal, read_or_make_secret
 from penstock.model import (
     Done,
+    Event,
     Failed,
-    FlowsRefused,
     GateSettings,
     Hello,
-    KernelFlowClosed,
-    KernelFlowOpened,
-    ProcessEnded,
-    ProcessStarted,
     Publication,
     Record,
     RecordKind,
@@ -172,7 +168,7 @@ class Control:
                 self._workers.end(message)
                 if not self._workers.is_alive:
                     self._recorder.put(self.gate.events.records_of(message))
-            case FlowsRefused() | KernelFlowOpened() | KernelFlowClosed() | ProcessEnded() | ProcessStarted():
+            case _ if isinstance(message, Event):
                 records = self.gate.events.records_of(message)
                 self._recorder.put(records)
                 await self._transfer.remember_sessions(records)

@@ -23,7 +23,7 @@ from penstock.kernel.elements import Elements, grant_keys, number_in, service_of
 from penstock.kernel.flows import KernelFlows, is_on_kernel_path
 from penstock.kernel.held import HeldKeys
 from penstock.kernel.kick import Prober
-from penstock.kernel.refusals import RefusalCount, RefusalLog
+from penstock.kernel.refusal_watch import RefusalWatch
 from penstock.kernel.switches import Switches
 from penstock.model import (
     ApplyRuleset,
@@ -42,8 +42,6 @@ from penstock.model import (
 )
 
 SOCKET_NAME = "enforcer.sock"
-#: Refusals are told at most this often.
-REFUSALS_PERIOD_S = 1.0
 #: Both ends of a withdrawn flow have answered the probe by then (13 ms measured on a quiet network).
 FORGET_AFTER_S = 0.3
 #: The last ACK of an orderly close has passed by then.
@@ -81,8 +79,8 @@ class Enforcer:
         self._loop = asyncio.get_running_loop()
         self._elements, self._connections = Elements(), Connections()
         self._sockets, self._prober = Sockets(), Prober()
-        self._events, self._refusals = ConnectionEvents(), RefusalLog()
-        self._refused, self._flows = RefusalCount(), KernelFlows()
+        self._events, self._flows = ConnectionEvents(), KernelFlows()
+        self._refusals = RefusalWatch(self._tell)
         self._control: Link | None = None
         self._waiting: deque[Event] = deque(maxlen=MAX_WAITING_EVENTS)
         self._held = HeldKeys()
@@ -96,12 +94,10 @@ class Enforcer:
         self._until: asyncio.TimerHandle | None = None
         self._adopt()
         self._loop.add_reader(self._events.fileno(), self._read_events)
-        self._loop.add_reader(self._refusals.fileno(), self._read_refusals)
 
     def close(self) -> None:
         """Let go of the kernel's sockets; everything in the kernel stays as it is."""
-        for watched in (self._events, self._refusals):
-            self._loop.remove_reader(watched.fileno())
+        self._loop.remove_reader(self._events.fileno())
         for due in (*self._expiries.values(), self._look, self._until):
             if due is not None:
                 due.cancel()
@@ -282,25 +278,6 @@ class Enforcer:
             self._loop.call_later(CLOSED_AFTER_S, self._connections.delete, entry)
         event = self._flows.event(change, entry, _now_us())
         if event is not None:
-            self._tell(event)
-
-    def _read_refusals(self) -> None:
-        is_first = not self._refused
-        try:
-            for _ in range(_READ_AT_ONCE):
-                refusals = self._refusals.received()
-                if refusals is None:
-                    break
-                for refusal in refusals:
-                    self._refused.add(refusal)
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:  # the counter in the kernel has them all
-                raise
-        if is_first and self._refused:
-            self._loop.call_later(REFUSALS_PERIOD_S, self._tell_refusals)
-
-    def _tell_refusals(self) -> None:
-        for event in self._refused.drained(_now_us()):
             self._tell(event)
 
     def _tell(self, event: Event) -> None:

@@ -1,21 +1,22 @@
-"""I/O: copies of refused first packets (NFLOG), and counting them per source and service.
+"""I/O: copies of refused first packets (NFLOG).
 
-Stands between the chain ``refuse`` and the enforcer's `FlowsRefused`.  Formats: linux/netfilter/nfnetlink_log.h;
-RFC 791 section 3.1, RFC 9293 section 3.1, RFC 768 for the packet.
+Stands between the chain ``tell`` and `attempts`, which counts them.  Formats: linux/netfilter/nfnetlink_log.h;
+RFC 791 section 3.1, RFC 9293 section 3.1, RFC 768 for the packet.  A log statement whose prefix is a value of `Reason`
+says why; without a prefix nothing admits the packet.
 
-It must never grow with the number of packets or sources: the table is bounded, and what does not fit counts as one.
+It must never guess: what is not the beginning of an IPv4 packet is left out here, and only the kernel's counter has it.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from socket import AF_INET, inet_ntoa
 
+from penstock.kernel.attempts import Refusal
 from penstock.kernel.elements import TRANSPORT_NAMES
 from penstock.kernel.netlink import ACK, ULOG_SUBSYSTEM, NetlinkSocket, attribute, each_message, payload
-from penstock.model import FlowsRefused
+from penstock.model import Reason
 
 #: The group that the chain ``refuse`` writes to.
 GROUP = 1
@@ -25,24 +26,10 @@ _BUFFER_BYTES = 4 << 20
 _CONFIGURE = 1  # NFULNL_MSG_CONFIG
 _BIND, _COPY_PACKET = b"\x01", 2
 _FLUSH_CENTISECONDS, _FLUSH_PACKETS = 20, 64
-_PAYLOAD = 9  # NFULA_PAYLOAD
+_PAYLOAD, _PREFIX = 9, 10  # NFULA_PAYLOAD, NFULA_PREFIX
+_REASONS = {reason.value: reason for reason in Reason}
 _IPV4, _IPV4_LEAST_BYTES = 4, 20
 _ports = struct.Struct("!HH")
-
-#: Distinct (source, destination, transport, port) that are told apart in one second.
-MAX_DISTINCT = 1024
-#: The source of whatever did not fit.
-OTHERS = "0.0.0.0"  # noqa: S104 - a value in a record, nothing listens there
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Who tried what."""
-
-    source: str
-    destination: str
-    transport: str
-    port: int
 
 
 class RefusalLog:
@@ -75,48 +62,22 @@ class RefusalLog:
         return None if data is None else list(refusals(data))
 
 
-class RefusalCount:
-    """Refusals since the last `drained`, per who and what."""
-
-    def __init__(self, limit: int = MAX_DISTINCT) -> None:
-        self._limit = limit
-        self._counts: dict[Refusal, int] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._counts)
-
-    def add(self, refusal: Refusal) -> None:
-        """Count one; beyond the limit of distinct ones it counts among the others."""
-        if refusal not in self._counts and len(self._counts) >= self._limit:
-            refusal = Refusal(OTHERS, OTHERS, "", 0)
-        self._counts[refusal] = self._counts.get(refusal, 0) + 1
-
-    def drained(self, at_us: int) -> list[FlowsRefused]:
-        """Everything counted so far, as events; counting starts anew."""
-        counts, self._counts = self._counts, {}
-        return [
-            FlowsRefused(
-                source=refusal.source,
-                destination=refusal.destination,
-                transport=refusal.transport,
-                port=refusal.port,
-                count=count,
-                at_us=at_us,
-            )
-            for refusal, count in counts.items()
-        ]
-
-
 def refusals(data: bytes) -> Iterator[Refusal]:
     """What the packets in a datagram of the kernel tried; packets that are not IPv4 are left out."""
     for kind, _, body in each_message(data):
         if kind == ULOG_SUBSYSTEM << 8:
-            refusal = refusal_of(payload(body).get(_PAYLOAD, memoryview(b"")))
+            found = payload(body)
+            refusal = refusal_of(found.get(_PAYLOAD, memoryview(b"")), _reason(found.get(_PREFIX)))
             if refusal is not None:
                 yield refusal
 
 
-def refusal_of(packet: memoryview) -> Refusal | None:
+def _reason(prefix: memoryview | None) -> Reason:
+    text = "" if prefix is None else bytes(prefix).rstrip(b"\0 ").decode("ascii", "replace")
+    return _REASONS.get(text, Reason.GRANT_UNKNOWN)
+
+
+def refusal_of(packet: memoryview, reason: Reason = Reason.GRANT_UNKNOWN) -> Refusal | None:
     """Addresses, transport and destination port (0 where there is none) of an IPv4 packet's beginning."""
     if len(packet) < _IPV4_LEAST_BYTES or packet[0] >> 4 != _IPV4:
         return None
@@ -127,4 +88,5 @@ def refusal_of(packet: memoryview) -> Refusal | None:
         destination=inet_ntoa(packet[16:20]),
         transport=TRANSPORT_NAMES.get(transport, str(transport)),
         port=_ports.unpack_from(packet, header_bytes)[1] if has_ports else 0,
+        reason=reason.value,
     )

@@ -130,7 +130,10 @@ class Verified:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowsRefused:
-    """The kernel dropped first packets of a flow that nothing admits: `count` of them since the last such message."""
+    """The kernel dropped first packets of a flow that nothing admits: `count` of them since the last such message.
+
+    The source 0.0.0.0 stands for what was counted but not told apart.  `reason` is a value of `Reason`.
+    """
 
     source: str
     destination: str
@@ -138,17 +141,23 @@ class FlowsRefused:
     port: int
     count: int
     at_us: int
+    reason: str = "grant_unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceScanned:
-    """A source tried so many different destinations that they are told together: how many, and how often in all."""
+    """A source tried so many different things that they are told together: how many, and how often in all.
+
+    `destinations` and `ports` are distinct ones since `since_us`, and at most 1,024; `examples` are the first few.
+    """
 
     source: str
     destinations: int
     ports: int
     count: int
     at_us: int
+    since_us: int = 0
+    examples: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

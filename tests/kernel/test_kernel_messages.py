@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from penstock.kernel.attempts import Refusal
 from penstock.kernel.conntrack import Direction
 from penstock.kernel.elements import mark_bytes, number_in, service_key, service_of
 from penstock.kernel.kick import checksum, probe
 from penstock.kernel.netlink import attribute, attributes, each_message, nested
-from penstock.kernel.refusals import OTHERS, Refusal, RefusalCount, refusal_of, refusals
-from penstock.model import PROXIED_BIT, SAFETY_BIT, FlowsRefused
+from penstock.kernel.refusals import refusal_of, refusals
+from penstock.model import PROXIED_BIT, SAFETY_BIT
 
 
 def packet(transport: int, payload: bytes, options: bytes = b"") -> bytes:
@@ -75,20 +76,20 @@ def test_what_is_not_ipv4_or_cut_short_is_no_refusal(data: bytes) -> None:
     assert refusal_of(memoryview(data)) is None
 
 
-def test_refusals_are_counted_apart_up_to_a_limit_and_together_beyond_it() -> None:
-    """One flood cannot make the table grow."""
-    count = RefusalCount(limit=2)
-    for port in (1, 1, 2, 3, 4, 1):
-        count.add(Refusal("10.0.0.1", "10.0.0.2", "tcp", port))
-    told = count.drained(at_us=9)
-    assert all(isinstance(event, FlowsRefused) and event.at_us == 9 for event in told)
-    assert [(event.source, event.port, event.count) for event in told] == [
-        ("10.0.0.1", 1, 3),
-        ("10.0.0.1", 2, 1),
-        (OTHERS, 0, 2),
-    ]
-    assert not count
-    assert count.drained(at_us=10) == []
+def copied(packet: bytes, prefix: bytes | None) -> bytes:
+    """One message of the packet log, as linux/netfilter/nfnetlink_log.h has it."""
+    body = b"\2\0\0\1" + (b"" if prefix is None else attribute(10, prefix)) + attribute(9, packet)
+    return struct.pack("=IHHII", 16 + len(body), 4 << 8, 0, 0, 0) + body
+
+
+@pytest.mark.parametrize(
+    ("prefix", "reason"),
+    [(None, "grant_unknown"), (b"asset_full\0", "asset_full"), (b"nonsense \0", "grant_unknown")],
+)
+def test_the_prefix_of_a_log_statement_says_why(prefix: bytes | None, reason: str) -> None:
+    """A prefix that is no reason of ours says nothing."""
+    (refusal,) = refusals(copied(packet(6, struct.pack("!HH", 40000, 502)), prefix))
+    assert (refusal.port, refusal.reason) == (502, reason)
 
 
 def test_a_probe_is_an_acknowledgement_in_the_name_of_the_far_end() -> None:

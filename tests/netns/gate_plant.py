@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -139,6 +140,11 @@ class Control:
                     self.events.remove(event)
                     return event
             self._socket.settimeout(max(0.01, end - time.monotonic()))
+            self.events.append(self._receive())  # type: ignore[arg-type]
+
+    def drain(self) -> None:
+        """Take in what has been told already."""
+        while select.select([self._socket], [], [], 0)[0]:
             self.events.append(self._receive())  # type: ignore[arg-type]
 
     def close(self) -> None:

@@ -37,6 +37,7 @@ from penstock.model import (
     KernelFlowClosed,
     KernelFlowOpened,
     OpenGrant,
+    SourceScanned,
 )
 
 
@@ -287,7 +288,7 @@ def test_a_flood_of_refused_attempts_leaves_no_connection_and_is_counted(plant: 
         plant.user.connect(PLAIN, MODBUS, timeout_s=0.3)
     assert plant.counter("refused") >= 10_000
     assert plant.connections() == []
-    assert plant.control.event(FlowsRefused, source=ROGUE).count >= 1
+    assert plant.control.event(SourceScanned, source=ROGUE).count >= 1
     assert plant.control.event(FlowsRefused, source=USER).count >= 1
 
 
