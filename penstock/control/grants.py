@@ -1,16 +1,19 @@
-"""The only place that makes grants, and the place that ends them.
+"""The only place that makes grants, and the door to their end (see `closing`).
 
 Opening: decide → record, durable → keep → kernel → workers → answer.  Evidence comes before effect: a record that could
 not be written means that nothing is opened, and a step that fails undoes the ones before and says so.
-Ending: out of the snapshot → kernel (cut) → workers → record.  It must never open a path without a durable record.
+From the moment that the kernel may hear of a grant it is in the snapshot, so that whoever ends grants ends it too.
+It must never open a path without a durable record, nor one that an isolation covers.
 """
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 
 from penstock.control import minting
+from penstock.control.closing import Closing, Ended, closed
+from penstock.control.isolation import covering, ends_of_asset, ends_of_grant, refusal
 from penstock.control.minting import Path
 from penstock.control.ports import Clock, Enforcer, Moment, Recorder, Workers
 from penstock.control.rows import ActiveSignIn, LiveGrant
@@ -19,7 +22,6 @@ from penstock.control.state import State
 from penstock.control.store import Store
 from penstock.model import (
     Binding,
-    CloseGrant,
     Decision,
     Grant,
     Invalid,
@@ -34,7 +36,6 @@ from penstock.model import (
     SubjectKind,
     Unauthenticated,
     Unavailable,
-    WithdrawGrant,
 )
 from penstock.policy import Policy, Reach, decide, reach_service
 
@@ -71,9 +72,21 @@ class Grants:
         turn: AbstractAsyncContextManager[None],
     ) -> None:
         self._state, self._store, self._recorder, self._clock = state, store, recorder, clock
-        self._enforcer, self._workers, self._sessions, self._turn = enforcer, workers, sessions, turn
-        self._uncut: dict[int, Grant] = {}
-        self._unkept: dict[int, int] = {}
+        self._enforcer, self._workers, self._turn = enforcer, workers, turn
+        self._closing = Closing(
+            state=state,
+            store=store,
+            recorder=recorder,
+            enforcer=enforcer,
+            workers=workers,
+            sessions=sessions,
+            clock=clock,
+        )
+
+    @property
+    def uncut(self) -> frozenset[int]:
+        """The grants that have ended but that the kernel has not confirmed to be cut."""
+        return self._closing.uncut
 
     async def open(self, asking: Asking) -> LiveGrant | Decision:
         """A grant, or the decision that refused it.
@@ -86,7 +99,7 @@ class Grants:
                 raise Unauthenticated("the sign-in has ended")
             if policy is None:
                 raise Unavailable("the gate has no policy yet")
-            way = self._way(policy, asking)
+            way = self._unisolated(self._way(policy, asking), asking)
             if way is None or not way.decision.is_allowed:
                 self._refused(policy, asking, way, moment)
                 return NOT_ALLOWED if way is None else way.decision
@@ -101,6 +114,11 @@ class Grants:
                 live = await self._mint(path, moment, length_us, asking.sign_in.token_hash)
             except _Unrecorded:
                 return replace(way.decision, is_allowed=False, reason=Reason.EVIDENCE_UNAVAILABLE)
+            self._state.put_grant(live)
+            isolated = self._unisolated(way, asking)
+            if isolated is not way and isolated is not None:  # while it was being recorded
+                await self.close(live.grant.number, Reason.ISOLATED)
+                return isolated.decision
             await self._take_effect(live, length_us)
         if not self._is_signed_in(asking.sign_in, self._clock()):
             await self.close(live.grant.number, Reason.NOT_SIGNED_IN)
@@ -110,7 +128,8 @@ class Grants:
     async def open_machine(self, path: Path, moment: Moment) -> LiveGrant:
         """A machine's grant: standing where it is safety-critical, otherwise a lease.  The caller has the turn.
 
-        It is recorded and kept, but not in the kernel yet: `apply` puts all of them there at once.
+        It is recorded and kept, but not in the kernel yet: `apply` puts all of them there at once.  One that was
+        isolated meanwhile has ended again.
         """
         length_us = None if path.is_safety_critical else minting.MACHINE_LEASE_US
         try:
@@ -118,6 +137,9 @@ class Grants:
         except _Unrecorded as error:
             raise Unavailable("the evidence cannot be written") from error
         self._state.put_grant(live)
+        now = self._state.now
+        if covering(now.isolations, ends_of_grant(live, now)):
+            await self.close(live.grant.number, Reason.ISOLATED)
         return live
 
     async def renew(self, live: LiveGrant, moment: Moment) -> None:
@@ -129,12 +151,14 @@ class Grants:
         grant = renewed.grant
         try:
             await self._store.put_grant(renewed)
-            await self._enforcer.command(OpenGrant(grant=grant, ttl_ms=minting.MACHINE_LEASE_US // 1000))
-            await self._workers.publish(PublishGrant(grant=grant))
+            if grant.number in self._state.now.grants:  # else it ended meanwhile
+                await self._enforcer.command(OpenGrant(grant=grant, ttl_ms=minting.MACHINE_LEASE_US // 1000))
+            if grant.number in self._state.now.grants:
+                await self._workers.publish(PublishGrant(grant=grant))
         finally:
             now = self._state.now.grants.get(grant.number)
             if now is None:
-                await self._cut(grant, Reason.GRANT_REVOKED)
+                await self._closing.cut((grant,), Reason.GRANT_REVOKED)
         if now is not None:
             self._state.put_grant(minting.renewed(now, moment))
 
@@ -143,57 +167,39 @@ class Grants:
 
         It never waits for an opening.  What the kernel did not confirm is cut again until it does.
         """
-        live = self._state.drop_grant(number)
-        if live is None:
-            return False
-        if live.ends_steady_us is not None and live.ends_steady_us <= self._clock().steady_us:
-            reason = Reason.GRANT_EXPIRED
-        detail: dict[str, Json] = {"by": by} if by else {}
-        await self._ended(live, reason, detail | await self._cut(live.grant, reason))
-        return True
+        return bool((await self.end((number,), reason, by)).grants)
 
-    async def _cut(self, grant: Grant, reason: Reason) -> dict[str, Json]:
-        """Kernel, then workers; answers what could not be done.  The kernel is told again until it confirms."""
-        troubles: dict[str, Json] = {}
-        try:
-            await self._enforcer.command(CloseGrant(grant=grant))
-        except Unavailable as error:
-            self._uncut[grant.number] = grant
-            troubles["not_cut_yet"] = str(error)
-        try:
-            await self._workers.publish(WithdrawGrant(number=grant.number, reason=reason.value))
-        except Unavailable as error:
-            troubles["worker"] = str(error)
-        return troubles
+    async def close_all(self, numbers: tuple[int, ...], reason: Reason, by: str = "") -> int:
+        """End several at once; answers how many had not ended yet."""
+        return len((await self.end(numbers, reason, by)).grants)
+
+    async def end(self, numbers: tuple[int, ...], reason: Reason, by: str = "") -> Ended:
+        """The same, with what could not be done yet."""
+        return await self._closing.end(numbers, reason, by)
 
     def carry_over(self, live: LiveGrant) -> None:
         """Keep a grant under a new revision."""
         if live.grant.number in self._state.now.grants:
             self._state.put_grant(live)
 
-    async def close_all(self, numbers: tuple[int, ...], reason: Reason, by: str = "") -> int:
-        """End several; answers how many had not ended yet."""
-        return sum([await self.close(number, reason, by) for number in numbers])
-
     async def sweep(self) -> None:
         """End what has expired, renew machines' leases that are due, and do again what could not be done."""
         moment = self._clock()
-        for number in tuple(self._state.now.grants):
-            live = self._state.now.grants.get(number)
-            if live is None or live.ends_steady_us is None:
+        over, due = list[int](), list[LiveGrant]()
+        for number, live in self._state.now.grants.items():
+            if live.ends_steady_us is None:
                 continue
-            is_lease = live.sign_in is None
             left_us = live.ends_steady_us - moment.steady_us
             if left_us <= 0:
-                await self.close(number, Reason.GRANT_EXPIRED)
-            elif is_lease and left_us <= minting.MACHINE_LEASE_US - minting.MACHINE_RENEWAL_US:
-                try:
-                    await self.renew(live, moment)
-                except Unavailable:
-                    continue
-        await self._cut_again()
-        for number, at_us in tuple(self._unkept.items()):
-            await self._keep_closed(number, at_us)
+                over.append(number)
+            elif live.sign_in is None and left_us <= minting.MACHINE_LEASE_US - minting.MACHINE_RENEWAL_US:
+                due.append(live)
+        await self.close_all(tuple(over), Reason.GRANT_EXPIRED)
+        for lease in due:
+            if lease.grant.number in self._state.now.grants:
+                with suppress(Unavailable):
+                    await self.renew(lease, moment)
+        await self._closing.sweep()
 
     async def reload(self) -> None:
         """After a restart of control: take up again what has not expired, end what has."""
@@ -208,7 +214,7 @@ class Grants:
                 left_us = min(left_us, minting.MACHINE_LEASE_US)
             is_signed_in = live.sign_in is None or live.sign_in in self._state.now.sign_ins
             if left_us <= 0 or not is_signed_in:
-                await self._ended(live, Reason.GRANT_EXPIRED if left_us <= 0 else Reason.NOT_SIGNED_IN, {})
+                await self._closing.ended((live,), Reason.GRANT_EXPIRED if left_us <= 0 else Reason.NOT_SIGNED_IN)
                 continue
             self._state.put_grant(replace(live, boot=moment.boot, ends_steady_us=moment.steady_us + left_us))
 
@@ -269,55 +275,46 @@ class Grants:
         try:
             await self._store.put_grant(live)
         except Unavailable as error:
-            self._recorder.put([_closed(grant, self._clock(), "undone", {"why": str(error)})])
+            self._recorder.put([closed(grant, self._clock(), "undone", {"why": str(error)})])
             raise
         return live
 
+    def _unisolated(self, way: Reach | None, asking: Asking) -> Reach | None:
+        """The same way, or one that is refused because it is isolated.  Who may not go there learns nothing of it."""
+        if way is None or not way.decision.is_allowed:
+            return way
+        ends = ends_of_asset(way.asset, asking.source, asking.sign_in.source)
+        isolation = covering(self._state.now.isolations, ends)
+        return way if isolation is None else replace(way, decision=refusal(way.decision, isolation))
+
     async def _take_effect(self, live: LiveGrant, length_us: int) -> None:
-        """Kernel, then workers; on a failure both are undone and the failure is raised."""
+        """Kernel, then workers; on a failure both are undone and the failure is raised.
+
+        Whoever ended it in between did so after the command to open it was on its way, and commands keep their order.
+        """
         grant = live.grant
         try:
             self._check_inspection(grant)
             await self._enforcer.command(OpenGrant(grant=grant, ttl_ms=max(1, length_us // 1000)))
-            await self._workers.publish(PublishGrant(grant=grant))
+            if grant.number in self._state.now.grants:
+                await self._workers.publish(PublishGrant(grant=grant))
         except Unavailable as error:
             await self._undo(live, str(error))
             raise
-        self._state.put_grant(live)
+        if grant.number not in self._state.now.grants:
+            raise Unavailable("the grant was ended meanwhile")
 
     def _check_inspection(self, grant: Grant) -> None:
         if not self._workers.is_alive and (grant.is_inspected or grant.binding is not Binding.ADDRESS):
             raise Unavailable("inspection is not alive")
 
     async def _undo(self, live: LiveGrant, why: str) -> None:
-        troubles = await self._cut(live.grant, Reason.GRANT_REVOKED)
+        if not self._state.drop_grants((live.grant.number,)):
+            return  # whoever ended it meanwhile has recorded that
+        troubles = await self._closing.cut((live.grant,), Reason.GRANT_REVOKED)
         moment = self._clock()
-        self._recorder.put([_closed(live.grant, moment, "undone", {"why": why, **troubles})])
-        await self._keep_closed(live.grant.number, moment.wall_us)
-
-    async def _ended(self, live: LiveGrant, reason: Reason, detail: dict[str, Json]) -> None:
-        moment = self._clock()
-        self._recorder.put(
-            [_closed(live.grant, moment, reason.value, detail), *self._sessions.ended(live, moment.wall_us, reason)]
-        )
-        await self._keep_closed(live.grant.number, moment.wall_us)
-
-    async def _keep_closed(self, number: int, at_us: int) -> None:
-        """Keep that it has ended, again and again until the store takes it: or it would come back with a restart."""
-        try:
-            await self._store.close_grant(number, at_us)
-        except Unavailable:
-            self._unkept[number] = at_us
-        else:
-            self._unkept.pop(number, None)
-
-    async def _cut_again(self) -> None:
-        for number, grant in list(self._uncut.items()):
-            try:
-                await self._enforcer.command(CloseGrant(grant=grant))
-            except Unavailable:
-                return
-            self._uncut.pop(number, None)
+        self._recorder.put([closed(live.grant, moment, "undone", {"why": why, **troubles})])
+        await self._closing.keep((live.grant.number,), moment.wall_us)
 
     def _refused(self, policy: Policy, asking: Asking, way: Reach | None, moment: Moment) -> None:
         """Say the whole truth in the evidence, also about assets that do not exist."""
@@ -375,17 +372,4 @@ def _opened(grant: Grant) -> Record:
             "is_safety_critical": grant.is_safety_critical,
             "port": f"{grant.transport}/{grant.port}",
         },
-    )
-
-
-def _closed(grant: Grant, moment: Moment, reason: str, detail: dict[str, Json]) -> Record:
-    return Record(
-        kind=RecordKind.GRANT_CLOSED,
-        at_us=moment.wall_us,
-        grant=grant.number,
-        subject=grant.subject.name,
-        asset=grant.asset,
-        protocol=grant.protocol,
-        reason=reason,
-        detail=detail,
     )

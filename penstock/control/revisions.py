@@ -16,6 +16,7 @@ from dataclasses import replace
 from penstock.control import minting
 from penstock.control.aside import aside_numbers
 from penstock.control.grants import Grants
+from penstock.control.isolation import covering, ends_of_grant, ends_of_path
 from penstock.control.minting import Path
 from penstock.control.ports import Clock, Enforcer, Moment, Recorder, Workers
 from penstock.control.rows import LiveGrant, StoredRevision
@@ -219,7 +220,7 @@ class Revisions:
 
     def _unwanted(self, policy: Policy) -> dict[int, Reason]:
         """The grants that this policy would not open the same way, and why."""
-        wanted, found = {path.key: path for path in _machine_paths(policy)}, dict[int, Reason]()
+        wanted, found = {path.key: path for path in self._machine_paths(policy)}, dict[int, Reason]()
         for number, live in self._state.now.grants.items():
             path, reason = self._path(policy, live, wanted)
             if path is None or minting.carried_over(live.grant, path, policy.revision) is None:
@@ -228,9 +229,10 @@ class Revisions:
 
     async def _settle(self, policy: Policy, unwanted: Mapping[int, Reason]) -> None:
         """End what is not wanted any more; carry everything else over to this revision."""
-        for number, reason in unwanted.items():
-            await self._grants.close(number, reason, f"revision {policy.revision}")
-        wanted = {path.key: path for path in _machine_paths(policy)}
+        for reason in dict.fromkeys(unwanted.values()):
+            numbers = tuple(number for number, why in unwanted.items() if why is reason)
+            await self._grants.close_all(numbers, reason, f"revision {policy.revision}")
+        wanted = {path.key: path for path in self._machine_paths(policy)}
         for live in self._state.now.grants.values():
             path, _ = self._path(policy, live, wanted)
             carried = None if path is None else minting.carried_over(live.grant, path, policy.revision)
@@ -242,7 +244,9 @@ class Revisions:
     def _path(
         self, policy: Policy, live: LiveGrant, wanted: Mapping[minting.PathKey, Path]
     ) -> tuple[Path | None, Reason]:
-        grant = live.grant
+        grant, now = live.grant, self._state.now
+        if covering(now.isolations, ends_of_grant(live, now)):
+            return None, Reason.ISOLATED
         if grant.subject.kind is SubjectKind.MACHINE:
             return wanted.get(minting.key_of(grant)), Reason.NO_CONDUIT
         has_tls = grant.binding is Binding.CERTIFICATE
@@ -252,29 +256,33 @@ class Revisions:
         if not way.decision.is_allowed:
             return None, way.decision.reason
         path = minting.path_of(policy, way, grant.subject, grant.binding, grant.source or "", grant.certificate)
+        if covering(now.isolations, ends_of_path(path)):
+            return None, Reason.ISOLATED
         return path, Reason.GRANT_REVOKED
 
     async def _add_machines(self, policy: Policy) -> None:
         """Open what machines may and do not have yet."""
         present = {minting.key_of(live.grant): live.grant for live in self._state.now.grants.values()}
         moment = self._clock()
-        for path in _machine_paths(policy):
+        for path in self._machine_paths(policy):
             grant = present.get(path.key)
             if grant is None or minting.carried_over(grant, path, policy.revision) is None:
                 await self._grants.open_machine(path, moment)
+
+    def _machine_paths(self, policy: Policy) -> list[Path]:
+        """What machines may, but for what is isolated: no revision and no start opens that again."""
+        found = (_path_of_machine(policy, each) for each in machine_paths(policy))
+        isolations = self._state.now.isolations
+        return [path for path in found if path is not None and not covering(isolations, ends_of_path(path))]
 
     async def _open_leases(self, known: AbstractSet[int]) -> None:
         """Put every grant with an end into the kernel, but those it holds already."""
         moment = self._clock()
         for number, live in self._state.now.grants.items():
-            if live.ends_steady_us is not None and number not in known:
+            if live.ends_steady_us is not None and number not in known and number in self._state.now.grants:
                 left_ms = (live.ends_steady_us - moment.steady_us) // 1000
                 if left_ms > 0:
                     await self._enforcer.command(OpenGrant(grant=live.grant, ttl_ms=left_ms))
-
-
-def _machine_paths(policy: Policy) -> list[Path]:
-    return [path for each in machine_paths(policy) if (path := _path_of_machine(policy, each)) is not None]
 
 
 def _path_of_machine(policy: Policy, each: MachinePath) -> Path | None:

@@ -72,3 +72,28 @@ class StoredSubject:
     is_suspended: bool
     added_at_us: int
     enrolled_at_us: int | None
+
+
+class IsolatedKind(StrEnum):
+    """What can be isolated.  The whole site: lockdown."""
+
+    ASSET = "asset"
+    ZONE = "zone"
+    SITE = "site"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Isolation:
+    """An emergency: nothing passes to or from this asset, this zone or the whole site until it is released.
+
+    `networks` (CIDR) are the addresses that it had when it was isolated: a new name does not free it.  Safety-critical
+    standing flows go on, unless `even_safety_critical`.  `since_us` is wall clock time, microseconds since the epoch.
+    """
+
+    kind: IsolatedKind
+    name: str
+    since_us: int
+    by: str
+    reason: str
+    networks: tuple[str, ...] = ()
+    even_safety_critical: bool = False

@@ -93,6 +93,19 @@ grants = Table(
     sqlite_strict=True,
 )
 
+isolations = Table(
+    "isolations",
+    metadata,
+    Column("kind", Text, CheckConstraint("kind in ('asset', 'zone', 'site')"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("since_us", Number, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("networks", Text, nullable=False),
+    Column("even_safety_critical", Number, CheckConstraint("even_safety_critical in (0, 1)"), nullable=False),
+    sqlite_strict=True,
+)
+
 lockouts = Table(
     "lockouts",
     metadata,

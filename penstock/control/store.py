@@ -18,7 +18,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Engine, create_engine, delete, event, insert, inspect, select, text, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    bindparam,
+    create_engine,
+    delete,
+    event,
+    insert,
+    inspect,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
@@ -32,6 +44,7 @@ T = TypeVar("T")
 MAX_GRANT_NUMBER = 0xFF_FFFF
 #: A closed grant's number rests for six days: conntrack keeps an established connection for five (432,000 s).
 GRANT_REST_US = 6 * 86_400 * 1_000_000
+_MIGRATIONS = Path(__file__).with_name("migrations")
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "mmap_size=0", "cache_size=-2048")
 
 
@@ -318,10 +331,12 @@ class Store:
 
         await self._run(work)
 
-    async def close_grant(self, number: int, now_us: int) -> None:
-        """The grant ended; its number starts to rest."""
+    async def close_grants(self, numbers: tuple[int, ...], now_us: int) -> None:
+        """These grants ended, in one transaction; their numbers start to rest."""
         table = schema.grants
-        await self._run(lambda c: c.execute(update(table).where(table.c.number == number).values(closed_at_us=now_us)))
+        change = update(table).where(table.c.number == bindparam("ended")).values(closed_at_us=now_us)
+        if numbers:
+            await self._run(lambda c: c.execute(change, [{"ended": number} for number in numbers]))
 
     async def live_grants(self) -> tuple[LiveGrant, ...]:
         """Every grant that was not closed, by number."""
@@ -343,7 +358,7 @@ class Store:
         await self._run(work)
 
     async def carry_out(self, work: Callable[[Connection], T]) -> T:
-        """One transaction of a door beside this one (`failure_store`).  Raises `Unavailable`."""
+        """One transaction of a door beside this one (`failure_store`, `isolation_store`).  Raises `Unavailable`."""
         return await self._run(work)
 
     async def _run(self, work: Callable[[Connection], T]) -> T:
@@ -375,22 +390,24 @@ class Store:
 
 
 def _bring_up(connection: Connection, name: str) -> None:
-    """Make the schema of an empty database; refuse one of another version: it belongs to another release."""
-    if not inspect(connection).get_table_names():
-        # Alembic costs 10 MB of memory, so it is only loaded where there is something to migrate.
-        from alembic import command  # noqa: PLC0415
-        from alembic.config import Config  # noqa: PLC0415
-
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    """Bring the schema up to this release's; refuse one that this release does not know: a later one made it."""
+    found = None
+    if inspect(connection).get_table_names():
+        found = connection.execute(text("select version_num from alembic_version")).scalar_one()
+    if found == schema.SCHEMA_VERSION:
         return
-    found = connection.execute(text("select version_num from alembic_version")).scalar_one()
-    if found != schema.SCHEMA_VERSION:
+    if found is not None and not any(_MIGRATIONS.glob(f"versions/{found}_*.py")):
         raise Unavailable(
             f"{name} has schema {found}, this release knows {schema.SCHEMA_VERSION}; run the release it is of"
         )
+    # Alembic costs 10 MB of memory, so it is only loaded where there is something to migrate.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:

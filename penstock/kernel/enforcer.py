@@ -29,6 +29,7 @@ from penstock.model import (
     ApplyRuleset,
     ArmWorker,
     CloseGrant,
+    CloseGrants,
     Done,
     Event,
     Failed,
@@ -131,6 +132,9 @@ class Enforcer:
                 self._open(message)
             case CloseGrant():
                 self._cut(message.grant.number)
+            case CloseGrants():
+                for number in message.numbers:
+                    self._cut(number)
             case KeepGrants():
                 for number in self._elements.live().keys() - set(message.numbers):
                     self._cut(number)

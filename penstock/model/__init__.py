@@ -58,6 +58,7 @@ from penstock.model.message import (
     Verified,
     VerifyKernel,
     WithdrawGrant,
+    WithdrawGrants,
     WorkerTripped,
 )
 from penstock.model.operation import (
@@ -202,6 +203,7 @@ __all__ = [
     "VerifyKernel",
     "Window",
     "WithdrawGrant",
+    "WithdrawGrants",
     "WorkerTripped",
     "Zone",
 ]

@@ -251,6 +251,14 @@ class WithdrawGrant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawGrants:
+    """End every flow of all these grants and forget them."""
+
+    numbers: tuple[int, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplaceGrants:
     """All the grants there are: sent when a worker or control starts."""
 
@@ -302,4 +310,4 @@ Event = (
     | ProcessEnded
     | ProcessStarted
 )
-Publication = PublishRevision | PublishGrant | WithdrawGrant | ReplaceGrants | EndWorker
+Publication = PublishRevision | PublishGrant | WithdrawGrant | WithdrawGrants | ReplaceGrants | EndWorker

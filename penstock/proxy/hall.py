@@ -7,6 +7,7 @@ let a flow outlive its grant.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -26,6 +27,7 @@ from penstock.model import (
     Request,
     Site,
     WithdrawGrant,
+    WithdrawGrants,
 )
 from penstock.proxy.inspect import Inspection
 from penstock.proxy.rates import Rates
@@ -91,11 +93,12 @@ class Hall:
         elif isinstance(publication, PublishGrant):
             self._admit(publication.grant)
         elif isinstance(publication, WithdrawGrant):
-            self._withdraw(publication.number, _reason(publication.reason))
+            self._withdraw({publication.number}, _reason(publication.reason))
+        elif isinstance(publication, WithdrawGrants):
+            self._withdraw(set(publication.numbers), _reason(publication.reason))
         elif isinstance(publication, ReplaceGrants):
             listed = {grant.number for grant in publication.grants}
-            for number in [number for number in self.grants if number not in listed]:
-                self._withdraw(number, Reason.GRANT_REVOKED)
+            self._withdraw(self.grants.keys() - listed, Reason.GRANT_REVOKED)
             self._admit(*publication.grants)
 
     def has_room(self, grant: Grant) -> bool:
@@ -190,14 +193,16 @@ class Hall:
                 flow.grant = grant
                 flow.relay.renew(grant)
 
-    def _withdraw(self, number: int, reason: Reason) -> None:
-        grant = self.grants.pop(number, None)
-        if grant is not None:
-            self.withdrawn[number] = grant
-            if len(self.withdrawn) > _MAX_WITHDRAWN:
-                del self.withdrawn[next(iter(self.withdrawn))]
-        for flow in [flow for flow in self.flows if flow.grant.number == number]:
-            flow.end(Ending(End.GATE, reason))
+    def _withdraw(self, numbers: AbstractSet[int], reason: Reason) -> None:
+        """Forget these grants, and reset both ends of their flows: in an orderly close an asset's place stays taken."""
+        for number in sorted(numbers):
+            grant = self.grants.pop(number, None)
+            if grant is not None:
+                self.withdrawn[number] = grant
+                if len(self.withdrawn) > _MAX_WITHDRAWN:
+                    del self.withdrawn[next(iter(self.withdrawn))]
+        for flow in [flow for flow in self.flows if flow.grant.number in numbers]:
+            flow.drop(Ending(End.GATE, reason))
 
 
 def _reason(text: str) -> Reason:

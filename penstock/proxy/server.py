@@ -33,6 +33,8 @@ SO_MARK: Final = 36
 IP_TRANSPARENT: Final = 19
 #: SO_LINGER on, 0 s: closing sends RST, so that the client learns at once that there is nothing here.
 _RESET: Final = struct.pack("ii", 1, 0)
+#: The right to the flow is gone: nothing of it is sent on, and an asset's place is free at once.
+_CUT: Final = frozenset({Reason.GRANT_REVOKED, Reason.GRANT_EXPIRED, Reason.NOT_SIGNED_IN, Reason.ISOLATED})
 _US_PER_S: Final = 1_000_000
 
 
@@ -232,11 +234,10 @@ class ClientSide(asyncio.Protocol):
             self.relay.settle(now_us)
             self._journal.closed(self._record(ending, self._journal.number, now_us))
         self._hall.flows.discard(self)
-        is_cut = ending.reason in {Reason.GRANT_REVOKED, Reason.GRANT_EXPIRED}
         for transport in (self._client, self._asset):
             if transport is not None and not transport.is_closing():
-                if is_cut:
-                    transport.abort()
+                if ending.reason in _CUT:
+                    _reset(transport)
                     continue
                 transport.close()
                 if transport.get_write_buffer_size():
@@ -246,9 +247,7 @@ class ClientSide(asyncio.Protocol):
         """End the flow with a reset of both ends: what waits in the kernel to be sent is thrown away."""
         for transport in (self._client, self._asset):
             if transport is not None:
-                with suppress(OSError):
-                    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-                transport.abort()
+                _reset(transport)
         self.end(ending)
 
     def _admit(self, grant: Grant, rest: bytes = b"") -> None:
@@ -316,9 +315,7 @@ class ClientSide(asyncio.Protocol):
         self._is_over = True
         client = self._client
         assert client is not None
-        with suppress(OSError):
-            client.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        client.abort()
+        _reset(client)
 
     def _record(self, ending: Ending, flow: int, now_us: int) -> Record:
         grant = self.grant
@@ -400,6 +397,12 @@ class TunnelSide(ClientSide):
 
 def _address(name: tuple[str, int] | None) -> str:
     return f"{name[0]}:{name[1]}" if name else "unknown:0"
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    with suppress(OSError):
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    transport.abort()
 
 
 def _read_if(transport: asyncio.Transport | None, is_wanted: bool) -> None:  # noqa: FBT001 - a wish, not a mode

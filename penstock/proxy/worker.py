@@ -35,6 +35,7 @@ from penstock.model import (
     Site,
     Unavailable,
     WithdrawGrant,
+    WithdrawGrants,
 )
 from penstock.proxy.doors import TunnelDoor, open_transparent, open_tunnel, serve_transparent, tunnel_context
 from penstock.proxy.hall import Hall, Judge
@@ -103,7 +104,7 @@ async def _follow_control(path: Path, hall: Hall, has_revision: asyncio.Event, e
         if isinstance(message, EndWorker):
             end(message.why)
             return None
-        if not isinstance(message, PublishRevision | PublishGrant | WithdrawGrant | ReplaceGrants):
+        if not isinstance(message, PublishRevision | PublishGrant | WithdrawGrant | WithdrawGrants | ReplaceGrants):
             return Failed(why=f"a worker does not take {type(message).__name__}")
         try:
             hall.publish(message)

@@ -19,6 +19,7 @@ from penstock.model import (
     ApplyRuleset,
     Binding,
     CloseGrant,
+    CloseGrants,
     Command,
     Decision,
     GatePlace,
@@ -38,6 +39,7 @@ from penstock.model import (
     StandBack,
     Unavailable,
     WithdrawGrant,
+    WithdrawGrants,
 )
 
 S = 1_000_000
@@ -133,6 +135,9 @@ class FakeEnforcer:
                 self.ttl_ms[message.grant.number] = message.ttl_ms
             case CloseGrant():
                 self.open.pop(message.grant.number, None)
+            case CloseGrants():
+                for number in message.numbers:
+                    self.open.pop(number, None)
             case KeepGrants():
                 self.open = {n: g for n, g in self.open.items() if n in message.numbers}
             case ApplyRuleset():
@@ -171,6 +176,9 @@ class FakeWorkers:
                 self.grants[message.grant.number] = message.grant
             case WithdrawGrant():
                 self.grants.pop(message.number, None)
+            case WithdrawGrants():
+                for number in message.numbers:
+                    self.grants.pop(number, None)
             case ReplaceGrants():
                 self.grants = {grant.number: grant for grant in message.grants}
             case PublishRevision():

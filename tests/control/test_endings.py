@@ -107,7 +107,7 @@ def test_what_was_revoked_while_the_state_took_nothing_does_not_come_back(
         sign_in = await world.signed_in()
         one, two = await world.open(sign_in), await world.open(sign_in, source="10.20.0.51")
         with monkeypatch.context() as patch:
-            _fail(world, "close_grant", patch)
+            _fail(world, "close_grants", patch)
             assert await world.gate.grants.close_all((one.number, two.number), Reason.GRANT_REVOKED) == 2
             await world.gate.sweep()
         assert not {one.number, two.number} & world.enforcer.open.keys()

@@ -1,16 +1,21 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 from penstock.control import Store, schema
+from penstock.control.isolation_store import forget_isolation, keep_isolation, kept_isolations
+from penstock.control.rows import IsolatedKind, Isolation
 from penstock.control.store import GRANT_REST_US, MAX_GRANT_NUMBER
 from penstock.identity import Attempts
 from penstock.model import Invalid, Unavailable
@@ -86,6 +91,52 @@ def test_a_database_of_another_release_is_refused(path: Path) -> None:
         await store.close()
 
     asyncio.run(open_it())
+
+
+def test_a_database_of_an_earlier_release_is_brought_up_with_all_that_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    engine.dispose()
+    occupy(path, 7, 5)
+
+    async def look(store: Store) -> None:
+        assert await store._run(lambda c: c.exec_driver_sql("select number from grants").scalar_one()) == 7
+        assert await kept_isolations(store) == ()
+
+    on(path, look)
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+    engine.dispose()
+
+
+def test_an_isolation_is_kept_whole_once_each_thing_and_gone_when_released(path: Path) -> None:
+    first = Isolation(
+        kind=IsolatedKind.ZONE,
+        name="filtration",
+        since_us=7,
+        by="uid 0",
+        reason="ransom \N{EM DASH} 'quoted'",
+        networks=("10.20.10.0/24", "10.20.11.5"),
+        even_safety_critical=True,
+    )
+    site = Isolation(kind=IsolatedKind.SITE, name="riverside-water", since_us=9, by="uid 0", reason="x")
+
+    async def scenario(store: Store) -> None:
+        await keep_isolation(store, site)
+        await keep_isolation(store, first)
+        await keep_isolation(store, replace(site, even_safety_critical=True))
+        assert await kept_isolations(store) == (first, replace(site, even_safety_critical=True))
+        await forget_isolation(store, IsolatedKind.ZONE, "filtration")
+        await forget_isolation(store, IsolatedKind.ASSET, "riverside-water")
+        assert [each.kind for each in await kept_isolations(store)] == [IsolatedKind.SITE]
+
+    on(path, scenario)
 
 
 def test_a_new_database_is_readable_by_the_gates_own_user_only(tmp_path: Path) -> None:

@@ -3,34 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-import uvloop
-from loopback import Doors, certificate, doors, echo
+from loopback import Doors, certificate, echo
 from proxying import READ, READ_REPLY, STOP, message
 
 from penstock.model import WithdrawGrant
-
-Scene = Callable[[Doors], Awaitable[None]]
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def play(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., None]:
-    """Run a scene in front of the doors, on either event loop."""
-    factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
-
-    def run(scene: Scene, **options: object) -> None:
-        async def main() -> None:
-            async with doors(tmp_path, **options) as site:  # type: ignore[arg-type]  # options of `doors`
-                await scene(site)
-
-        with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(main())
-
-    return run
-
 
 Play = Callable[..., None]
 

@@ -1,0 +1,179 @@
+"""I/O: the end of grants, one or ten thousand in the same steps, and none of them waits for another's disk.
+
+Stands behind `Grants`.  Out of the snapshot → kernel, one transaction (cut) → workers → record; the state is kept
+beside that.  What could not be done is done again until it is, and said plainly until then.  It must never let a cut
+wait for the disk, nor let an enforcer that hangs keep the workers from ending flows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field
+
+from penstock.control.ports import Clock, Enforcer, Moment, Recorder, Workers
+from penstock.control.rows import LiveGrant
+from penstock.control.sessions import Sessions
+from penstock.control.state import State
+from penstock.control.store import Store
+from penstock.model import (
+    CloseGrant,
+    CloseGrants,
+    Grant,
+    Json,
+    Reason,
+    Record,
+    RecordKind,
+    Unavailable,
+    WithdrawGrant,
+    WithdrawGrants,
+)
+
+#: The kernel cuts within milliseconds.  After this time the workers begin, whatever the enforcer is doing.
+PATIENCE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """What ended now; `troubles` say what could not be done yet: ``not_cut_yet`` by the kernel, ``worker``."""
+
+    grants: tuple[Grant, ...] = ()
+    troubles: Mapping[str, Json] = field(default_factory=dict)
+
+
+class Closing:
+    """Ends grants, and remembers what is not done yet."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        store: Store,
+        recorder: Recorder,
+        enforcer: Enforcer,
+        workers: Workers,
+        sessions: Sessions,
+        clock: Clock,
+    ) -> None:
+        self._state, self._store, self._recorder, self._clock = state, store, recorder, clock
+        self._enforcer, self._workers, self._sessions = enforcer, workers, sessions
+        self._uncut: dict[int, Grant] = {}
+        self._unkept: dict[int, int] = {}
+
+    @property
+    def uncut(self) -> frozenset[int]:
+        """The grants that have ended but that the kernel has not confirmed to be cut."""
+        return frozenset(self._uncut)
+
+    async def end(self, numbers: tuple[int, ...], reason: Reason, by: str = "") -> Ended:
+        """End these grants and everything under them; those that had ended already are left out of the answer."""
+        lives = self._state.drop_grants(numbers)
+        if not lives:
+            return Ended()
+        cut_and_recorded, _ = await asyncio.gather(
+            self._cut_and_record(lives, reason, by),
+            self.keep(tuple(live.grant.number for live in lives), self._clock().wall_us),
+        )
+        return Ended(grants=tuple(live.grant for live in lives), troubles=cut_and_recorded)
+
+    async def cut(self, grants: tuple[Grant, ...], reason: Reason) -> dict[str, Json]:
+        """Kernel, then workers; answers what could not be done.  The kernel is told again until it confirms."""
+        troubles: dict[str, Json] = {}
+        cutting = asyncio.ensure_future(self._enforcer.command(_close(grants)))
+        await asyncio.wait({cutting}, timeout=PATIENCE_S)
+        try:
+            await self._workers.publish(_withdraw(grants, reason))
+        except Unavailable as error:
+            troubles["worker"] = str(error)
+        try:
+            await cutting
+        except Unavailable as error:
+            self._uncut |= {grant.number: grant for grant in grants}
+            troubles["not_cut_yet"] = str(error)
+        return troubles
+
+    async def ended(self, lives: tuple[LiveGrant, ...], reason: Reason) -> None:
+        """Write down the end of grants that nothing has to be cut of."""
+        moment = self._clock()
+        self._recorder.put(self._records(lives, reason, {}, moment))
+        await self.keep(tuple(live.grant.number for live in lives), moment.wall_us)
+
+    async def keep(self, numbers: tuple[int, ...], at_us: int) -> None:
+        """Keep that they have ended, again and again until the store takes it: or they would come back."""
+        try:
+            await self._store.close_grants(numbers, at_us)
+        except Unavailable:
+            self._unkept |= dict.fromkeys(numbers, at_us)
+        else:
+            for number in numbers:
+                self._unkept.pop(number, None)
+
+    async def sweep(self) -> None:
+        """Do again what could not be done."""
+        uncut = dict(self._uncut)
+        if uncut:
+            try:
+                await self._enforcer.command(_close(tuple(uncut.values())))
+            except Unavailable:
+                pass
+            else:
+                for number in uncut:
+                    self._uncut.pop(number, None)
+        if self._unkept:
+            await self.keep(tuple(self._unkept), max(self._unkept.values()))
+
+    async def _cut_and_record(self, lives: tuple[LiveGrant, ...], reason: Reason, by: str) -> dict[str, Json]:
+        troubles = await self.cut(tuple(live.grant for live in lives), reason)
+        detail: dict[str, Json] = {"by": by} if by else {}
+        self._recorder.put(self._records(lives, reason, detail | troubles, self._clock()))
+        return troubles
+
+    def _records(
+        self, lives: tuple[LiveGrant, ...], reason: Reason, detail: dict[str, Json], moment: Moment
+    ) -> list[Record]:
+        found: list[Record] = []
+        for live in lives:
+            has_expired = live.ends_steady_us is not None and live.ends_steady_us <= moment.steady_us
+            why = Reason.GRANT_EXPIRED if has_expired else reason
+            found += [closed(live.grant, moment, why.value, detail), *self._sessions.ended(live, moment.wall_us, why)]
+        return found
+
+
+async def in_time(work: Awaitable[object], within_s: float) -> str:
+    """Wait for a disk, but not for ever; answers what is wrong, empty when it is done.  The work goes on."""
+    working = asyncio.ensure_future(work)
+    await asyncio.wait({working}, timeout=within_s)
+    if not working.done():
+        working.add_done_callback(lambda done: done.cancelled() or done.exception())  # retrieved
+        return f"not done within {within_s:g} s"
+    try:
+        working.result()
+    except Unavailable as error:
+        return str(error)
+    return ""
+
+
+def closed(grant: Grant, moment: Moment, reason: str, detail: dict[str, Json]) -> Record:
+    """The record of a grant's end."""
+    return Record(
+        kind=RecordKind.GRANT_CLOSED,
+        at_us=moment.wall_us,
+        grant=grant.number,
+        subject=grant.subject.name,
+        asset=grant.asset,
+        protocol=grant.protocol,
+        reason=reason,
+        detail=detail,
+    )
+
+
+def _close(grants: tuple[Grant, ...]) -> CloseGrant | CloseGrants:
+    if len(grants) == 1:
+        return CloseGrant(grant=grants[0])
+    return CloseGrants(numbers=tuple(grant.number for grant in grants))
+
+
+def _withdraw(grants: tuple[Grant, ...], reason: Reason) -> WithdrawGrant | WithdrawGrants:
+    if len(grants) == 1:
+        return WithdrawGrant(number=grants[0].number, reason=reason.value)
+    return WithdrawGrants(numbers=tuple(grant.number for grant in grants), reason=reason.value)
