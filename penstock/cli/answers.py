@@ -68,6 +68,14 @@ class Reachable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReachAnswer:
+    """``GET /api/reach``: every row, and what this gate does not enforce, a sentence each."""
+
+    reach: tuple[Reachable, ...]
+    not_enforced: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedGrant:
     """``POST /api/grants``, allowed."""
 

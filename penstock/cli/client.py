@@ -24,7 +24,7 @@ from penstock.cli.answers import (
     Enrolment,
     ErrorAnswer,
     OpenedGrant,
-    Reachable,
+    ReachAnswer,
     Refusal,
     SignedIn,
 )
@@ -114,9 +114,9 @@ class Gate(_Http):
         """End the sign-in, and with it every session under it."""
         self._order("DELETE", "/api/sign-ins/current")
 
-    def reach(self) -> tuple[Reachable, ...]:
-        """Every service of every asset, and whether this subject may."""
-        return self._answer(dict[str, tuple[Reachable, ...]], "GET", "/api/reach")["reach"]
+    def reach(self) -> ReachAnswer:
+        """Every service of every asset, and whether this subject may; and what the gate does not enforce."""
+        return self._answer(ReachAnswer, "GET", "/api/reach")
 
     def open_grant(self, asset: str, service: str | None) -> OpenedGrant | Refusal:
         """Ask for a grant that is bound to the certificate.  A denial is an answer, not an error."""

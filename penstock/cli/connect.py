@@ -64,7 +64,7 @@ def connect(arguments: argparse.Namespace) -> int:
         stack.enter_context(_terminated_as_interrupted())
         http = stack.enter_context(Gate(gate.url, ca_pem, sign_in.token))
         # The port first: a grant that cannot be used need not be minted.
-        service = _listed_service(http.reach(), arguments.asset, arguments.service)
+        service = _listed_service(http.reach().reach, arguments.asset, arguments.service)
         listening = stack.enter_context(_listening(place, arguments, service)) if service else None
         answer = http.open_grant(arguments.asset, arguments.service)
         if isinstance(answer, Refusal):

@@ -23,7 +23,8 @@ def ls(arguments: argparse.Namespace) -> int:
     sign_in = place.live_sign_in()
     gate, ca_pem = place.known_gate()
     with Gate(gate.url, ca_pem, sign_in.token) as http:
-        rows = http.reach()
+        answer = http.reach()
+    rows = answer.reach
     ports = {row: place.port_of(row.asset, row.service, local.is_free) for row in rows if row.is_allowed}
     if arguments.json:
         output.data_json([_as_json(row, ports.get(row)) for row in rows])
@@ -33,6 +34,8 @@ def ls(arguments: argparse.Namespace) -> int:
         [line for row in rows for line in lines_of(row, ports.get(row))],
         nothing="this gate protects no asset that it would show you",
     )
+    for missing in answer.not_enforced:
+        output.say(f"not enforced by this gate: {missing}")
     return 0
 
 

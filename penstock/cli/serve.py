@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 #: Control may be busy with a large site for a while; a worker's silence is the dead-man switch's own second.
 SLOW_SILENCE_S = 10.0
 WORKER_SILENCE_S = 1.2
+_LAST_PORT = 65_535
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -33,8 +35,11 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--run", dest="run_dir", type=Path, required=True, help="folder for local sockets, best on a tmpfs"
     )
     serve.add_argument("--site", type=Path, required=True, help="the site document, a file or a folder of *.yaml")
-    serve.add_argument("--interface", required=True, help="the gate's leg on the plant network")
-    serve.add_argument("--address", required=True, help="the gate's address on that leg")
+    serve.add_argument("--interface", default="", help="the gate's leg on the plant network")
+    serve.add_argument("--address", default="", help="the gate's address on that leg")
+    serve.add_argument(
+        "--no-kernel", action="store_true", help="tunnel and proxy only, needs no rights; refuses what needs nftables"
+    )
     serve.add_argument("--name", action="append", default=[], help="a name of the gate in its certificate (repeatable)")
     serve.add_argument("--portal", type=listener, action="append", metavar="HOST:PORT[@FD]", default=[])
     serve.add_argument("--tunnel", type=listener, action="append", metavar="HOST:PORT[@FD]", default=[])
@@ -47,9 +52,18 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def listener(text: str) -> Listener:
-    """``HOST:PORT``, or ``HOST:PORT@FD`` for a listening socket that was opened before and is inherited."""
+    """``HOST:PORT``, ``[IPV6]:PORT``, or either with ``@FD`` for a listening socket that was opened before.
+
+    Raises `ValueError`, which the parser of arguments turns into words.
+    """
     address, _, descriptor = text.partition("@")
     host, _, port = address.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = str(IPv6Address(host[1:-1]))
+    elif not host or ":" in host:
+        raise ValueError(text)
+    if not 0 < int(port) <= _LAST_PORT:
+        raise ValueError(text)
     return Listener(host=host, port=int(port), descriptor=int(descriptor) if descriptor else None)
 
 
@@ -57,6 +71,7 @@ def run_gate(arguments: argparse.Namespace) -> int:
     """Run the supervisor until it is told to stop."""
     from penstock.supervisor import Charge, Program, Supervisor, python  # noqa: PLC0415  each process loads its own
 
+    _require_place(arguments)
     is_first = not (arguments.state / "state.db").exists()
     if is_first:  # a gate that has run before goes on with its last revision
         check = subprocess.run(python("policy", "check", str(arguments.site)), stdout=subprocess.DEVNULL, check=False)
@@ -65,18 +80,7 @@ def run_gate(arguments: argparse.Namespace) -> int:
     for folder in (arguments.state, arguments.run_dir):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(0o700)
-    portal = tuple(arguments.portal) or (Listener(host=arguments.address, port=8443),)
-    tunnel = tuple(arguments.tunnel) or (Listener(host=arguments.address, port=8444),)
-    ports = {listener.port for listener in portal + tunnel if listener.host == arguments.address}
-    settings = GateSettings(
-        state_dir=str(arguments.state.resolve()),
-        run_dir=str(arguments.run_dir.resolve()),
-        site_path=str(arguments.site.resolve()),
-        names=tuple(arguments.name) or (arguments.address,),
-        place=GatePlace(interface=arguments.interface, address=arguments.address, open_ports=tuple(sorted(ports))),
-        portal=portal,
-        tunnel=tunnel,
-    )
+    settings = _settings(arguments)
     path = arguments.run_dir / "settings.json"
     path.write_bytes(msgspec.json.encode(settings))
     path.chmod(0o600)
@@ -84,22 +88,60 @@ def run_gate(arguments: argparse.Namespace) -> int:
         made = subprocess.run(python("process", "migrate", "--settings", str(path)), check=False)
         if made.returncode:
             return made.returncode
+    if not settings.has_kernel:
+        fits = subprocess.run(python("process", "fit", "--settings", str(path)), check=False)
+        if fits.returncode:
+            return fits.returncode
 
     def program(name: str, silence_s: float, listeners: tuple[Listener, ...] = ()) -> Program:
         descriptors = tuple(one.descriptor for one in listeners if one.descriptor is not None)
         words = python("process", name, "--settings", str(path))
         return Program(charge=Charge(name=name, silence_s=silence_s), command=words, descriptors=descriptors)
 
+    enforcer = (program("enforcer", SLOW_SILENCE_S),) if settings.has_kernel else ()
+    for missing in settings.not_enforced:
+        _say(f"not enforced: {missing}")
     Supervisor(
         programs=(
-            program("enforcer", SLOW_SILENCE_S),
-            program("control", SLOW_SILENCE_S, portal),
-            program("worker-1", WORKER_SILENCE_S, tunnel),
+            *enforcer,
+            program("control", SLOW_SILENCE_S, settings.portal),
+            program("worker-1", WORKER_SILENCE_S, settings.tunnel),
         ),
         run_dir=arguments.run_dir,
-        say=lambda text: print(f"penstock: {text}", file=sys.stderr, flush=True),
+        say=_say,
     ).run()
     return 0
+
+
+def _say(text: str) -> None:
+    print(f"penstock: {text}", file=sys.stderr, flush=True)
+
+
+def _require_place(arguments: argparse.Namespace) -> None:
+    """A gate with the kernel has a leg; one without listens on loopback where nothing else is said."""
+    if arguments.no_kernel:
+        arguments.address = arguments.address or "127.0.0.1"
+        return
+    missing = [option for option in ("interface", "address") if not getattr(arguments, option)]
+    if missing:
+        hint = "name the gate's leg; or --no-kernel, for the tunnel and the proxy only"
+        raise Invalid(*(Problem(where=f"--{option}", why="it is missing", hint=hint) for option in missing))
+
+
+def _settings(arguments: argparse.Namespace) -> GateSettings:
+    portal = tuple(arguments.portal) or (Listener(host=arguments.address, port=8443),)
+    tunnel = tuple(arguments.tunnel) or (Listener(host=arguments.address, port=8444),)
+    ports = {each.port for each in portal + tunnel if each.host == arguments.address or ":" in each.host}
+    return GateSettings(
+        state_dir=str(arguments.state.resolve()),
+        run_dir=str(arguments.run_dir.resolve()),
+        site_path=str(arguments.site.resolve()),
+        names=tuple(arguments.name) or (arguments.address,),
+        place=GatePlace(interface=arguments.interface, address=arguments.address, open_ports=tuple(sorted(ports))),
+        portal=portal,
+        tunnel=tunnel,
+        has_kernel=not arguments.no_kernel,
+    )
 
 
 def run_process(arguments: argparse.Namespace) -> int:
@@ -135,6 +177,16 @@ def _migrate(settings: GateSettings) -> int:
         return os.EX_OK
 
     return _event_loop(make())
+
+
+def _fit(settings: GateSettings) -> int:
+    from penstock.control import check_fit  # noqa: PLC0415  each process loads only its own packages
+
+    async def check() -> int:
+        await check_fit(settings)
+        return os.EX_OK
+
+    return _event_loop(check())
 
 
 def _worker(settings: GateSettings) -> int:
@@ -194,6 +246,7 @@ def _each(errors: BaseExceptionGroup[PenstockError]) -> Iterator[PenstockError]:
 _PROCESSES: dict[str, Callable[[GateSettings], int]] = {
     "control": _control,
     "enforcer": _enforcer,
+    "fit": _fit,
     "migrate": _migrate,
     "worker-1": _worker,
 }

@@ -24,7 +24,10 @@ def status(arguments: argparse.Namespace) -> int:
         return 0
     output.show_table(
         ("WHAT", "STATE"),
-        [(key.replace("_", " "), admin.cell(value)) for key, value in answer.items()],
+        [(key.replace("_", " "), admin.cell(value)) for key, value in answer.items() if key != "not_enforced"],
         nothing="the gate says nothing of itself",
     )
+    missing = answer.get("not_enforced")
+    for sentence in missing if isinstance(missing, list) else ():
+        output.say(f"not enforced by this gate: {sentence}")
     return 0

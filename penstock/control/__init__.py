@@ -6,7 +6,7 @@ a path that the evidence does not hold, and never see a packet.
 
 from penstock.control.gate import Gate, Given, Status
 from penstock.control.grants import Asking
-from penstock.control.main import run_control
+from penstock.control.main import check_fit, run_control
 from penstock.control.ports import Clock, Enforcer, Moment, Recorder, Workers
 from penstock.control.rows import ActiveSignIn, LiveGrant, SignInKind, StoredRevision, StoredSubject
 from penstock.control.sign_ins import NotSignedIn, SignedIn
@@ -30,5 +30,6 @@ __all__ = [
     "StoredRevision",
     "StoredSubject",
     "Workers",
+    "check_fit",
     "run_control",
 ]

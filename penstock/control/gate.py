@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from penstock.control.aside import Asides
+from penstock.control.binding import narrowed
 from penstock.control.events import Events
 from penstock.control.failure_store import FailureStore
 from penstock.control.grants import Grants
@@ -85,6 +86,7 @@ class Gate:
             sessions=self.sessions,
             clock=given.clock,
             turn=given.turn,
+            has_kernel=given.settings.has_kernel,
         )
 
     def _asides(self, given: Given) -> Asides:
@@ -108,6 +110,7 @@ class Gate:
             clock=given.clock,
             place=given.settings.place,
             turn=given.turn,
+            has_kernel=given.settings.has_kernel,
         )
 
     def _sign_ins(self, given: Given, source: LocalSource) -> SignIns:
@@ -148,12 +151,13 @@ class Gate:
         """The TCP port of the client tunnel."""
         return self.settings.tunnel[0].port if self.settings.tunnel else 0
 
-    def reach(self, sign_in: ActiveSignIn, binding: Binding) -> tuple[Reach, ...]:
-        """Every service that some conduit leads this subject to, and whether it may by this binding."""
+    def reach(self, sign_in: ActiveSignIn, binding: Binding, source: str = "") -> tuple[Reach, ...]:
+        """Every service that some conduit leads this subject to, and whether it may by this binding from there."""
         policy = self.state.now.policy
         if policy is None:
             return ()
-        return reach(policy, sign_in.subject, binding, has_tls=binding is Binding.CERTIFICATE)
+        ways = reach(policy, sign_in.subject, binding, has_tls=binding is Binding.CERTIFICATE)
+        return tuple(narrowed(way, binding, source, has_kernel=self.settings.has_kernel) for way in ways)
 
     def grants_of(self, sign_in: ActiveSignIn) -> tuple[LiveGrant, ...]:
         """The live grants of the same subject, whichever sign-in opened them, by number."""

@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 
 from penstock.control import minting
+from penstock.control.binding import narrowed
 from penstock.control.closing import Closing, Ended, closed
 from penstock.control.isolation import covering, ends_of_asset, ends_of_grant, refusal
 from penstock.control.minting import Path
@@ -70,9 +71,11 @@ class Grants:
         sessions: Sessions,
         clock: Clock,
         turn: AbstractAsyncContextManager[None],
+        has_kernel: bool = True,
     ) -> None:
         self._state, self._store, self._recorder, self._clock = state, store, recorder, clock
         self._enforcer, self._workers, self._turn = enforcer, workers, turn
+        self._has_kernel = has_kernel
         self._closing = Closing(
             state=state,
             store=store,
@@ -228,7 +231,8 @@ class Grants:
             first = None if asset is None else asset.service()
             name = "" if first is None else first.name
         has_tls = asking.binding is Binding.CERTIFICATE
-        return reach_service(policy, asking.sign_in.subject, asking.asset, name, asking.binding, has_tls=has_tls)
+        way = reach_service(policy, asking.sign_in.subject, asking.asset, name, asking.binding, has_tls=has_tls)
+        return None if way is None else narrowed(way, asking.binding, asking.source, has_kernel=self._has_kernel)
 
     def _is_signed_in(self, sign_in: ActiveSignIn, moment: Moment) -> bool:
         """Whether it has not ended while it waited."""

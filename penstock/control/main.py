@@ -23,6 +23,7 @@ from penstock.control.journal import JournalTransfer
 from penstock.control.links import EnforcerLink, WorkerLinks, tell
 from penstock.control.ports import US_PER_S, Moment, Recorder
 from penstock.control.store import Store
+from penstock.control.without_kernel import AbsentKernel, require_fit, started
 from penstock.evidence import Log, Writer, load_or_make_key, publish_key
 from penstock.identity import Authority, Passwords, Seal, read_or_make_secret
 from penstock.model import (
@@ -37,7 +38,7 @@ from penstock.model import (
     Unavailable,
     WorkerTripped,
 )
-from penstock.policy import read_documents
+from penstock.policy import accept, parse, read_documents
 
 LOOK_AT_CLOCKS_S = 1.0
 KEEP_HOUSE_S = 3600.0
@@ -117,7 +118,8 @@ class Control:
         self._settings, self._recorder = settings, recorder
         self._run_dir = Path(settings.run_dir)
         self._workers = WorkerLinks()
-        self._enforcer = EnforcerLink(self._run_dir / "enforcer.sock", self._heard, self._enforcer_joined)
+        link = EnforcerLink(self._run_dir / "enforcer.sock", self._heard, self._enforcer_joined)
+        self._enforcer = link if settings.has_kernel else AbsentKernel()
         self._joining: asyncio.Queue[tuple[Link, Hello]] = asyncio.Queue()
         self._store = store
         self.gate = Gate(
@@ -140,10 +142,12 @@ class Control:
     async def run(self, serve_web: Callable[[Gate], Awaitable[None]]) -> None:
         """Run everything until cancelled."""
         await self.gate.begin(await self._documents())
+        self._recorder.put([started(read_clock().wall_us, self._settings.not_enforced)])
         server = await listen(self._run_dir / "control.sock", self._heard, self._left)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._enforcer.run())
+                if isinstance(self._enforcer, EnforcerLink):
+                    group.create_task(self._enforcer.run())
                 group.create_task(self._welcome_workers())
                 group.create_task(self._transfer.follow())
                 group.create_task(self._follow_clocks())
@@ -229,6 +233,21 @@ class Control:
             with suppress(Unavailable):
                 await self.gate.keep_house()
             await asyncio.sleep(KEEP_HOUSE_S)
+
+
+async def check_fit(settings: GateSettings) -> None:
+    """Before anything starts: is there something in the site that this gate could not enforce?
+
+    Raises `Invalid` with all of it, and where the document itself is wrong.
+    """
+    store = Store(Path(settings.state_dir) / "state.db")
+    await store.open()
+    try:
+        last = await store.last_revision()
+    finally:
+        await store.close()
+    documents = read_documents(Path(settings.site_path)) if last is None else last.documents
+    require_fit(accept(parse(documents), 1), has_kernel=settings.has_kernel)
 
 
 class _Single:

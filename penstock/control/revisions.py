@@ -22,6 +22,7 @@ from penstock.control.ports import Clock, Enforcer, Moment, Recorder, Workers
 from penstock.control.rows import LiveGrant, StoredRevision
 from penstock.control.state import State
 from penstock.control.store import Store
+from penstock.control.without_kernel import require_fit
 from penstock.model import (
     ApplyRuleset,
     ArmWorker,
@@ -62,7 +63,9 @@ class Revisions:
         clock: Clock,
         place: GatePlace,
         turn: AbstractAsyncContextManager[None],
+        has_kernel: bool = True,
     ) -> None:
+        self._has_kernel = has_kernel
         self._state, self._store, self._recorder, self._clock = state, store, recorder, clock
         self._enforcer, self._workers, self._grants, self._place, self._turn = enforcer, workers, grants, place, turn
 
@@ -78,6 +81,7 @@ class Revisions:
                 await self._keep(policy, documents, "the site document")
             else:
                 policy = accept(parse(stored.documents), stored.number)
+                require_fit(policy, has_kernel=self._has_kernel)
             self._state.set_policy(policy, policy.revision)
             await self._grants.reload()
             await self._settle(policy, self._unwanted(policy))
@@ -151,13 +155,15 @@ class Revisions:
     async def _judge(self, documents: Mapping[str, str], by: str) -> Policy:
         number = await self._store.next_revision_number()
         try:
-            return accept(parse(documents), number)
+            policy = accept(parse(documents), number)
+            require_fit(policy, has_kernel=self._has_kernel)
         except Invalid as invalid:
             problems: list[Json] = [
                 str(problem)[:_MAX_PROBLEM_LENGTH] for problem in invalid.problems[:_MAX_PROBLEMS_KEPT]
             ]
             self._recorder.put([self._record(RecordKind.REVISION_REFUSED, number, documents, by, problems)])
             raise
+        return policy
 
     async def _keep(self, policy: Policy, documents: Mapping[str, str], by: str) -> None:
         moment = self._clock()

@@ -250,6 +250,9 @@ class _Verification:
             self._found.gap(entry_of(fields))
         elif kind is RecordKind.LOG_STARTED and self._tree is not None:
             self._compare_started(name, offset, entry_of(fields))
+        elif kind is RecordKind.GATE_STARTED and entry_of(fields).record.detail.get("has_kernel") is False:
+            why = "from here on the gate ran without the kernel: see what this record says is not enforced"
+            self._found.note(name, why, offset, fields.seq)
 
     def _compare_started(self, name: str, offset: int, entry: Entry) -> None:
         """A start of the log names the tree that it found."""

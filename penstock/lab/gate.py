@@ -22,6 +22,7 @@ from typing import Any
 
 import pyotp
 
+from penstock.lab.machine import Machine
 from penstock.lab.netns import Node
 from penstock.model import PenstockError
 
@@ -37,7 +38,7 @@ class LabFailure(PenstockError):
 class LabGate:
     """One gate with its folders below `folder`, its leg on `node`, and the people who use it."""
 
-    node: Node
+    node: Node | Machine
     folder: Path
     site: Path
     address: str
@@ -45,6 +46,8 @@ class LabGate:
     portal: Sequence[str] = ()
     tunnel: Sequence[str] = ()
     descriptors: Sequence[int] = ()
+    portal_port: int = 8443
+    has_kernel: bool = True
     process: subprocess.Popen[bytes] | None = None
     people: dict[str, Person] = field(default_factory=dict)
 
@@ -66,13 +69,15 @@ class LabGate:
     @property
     def url(self) -> str:
         """Where the plant network finds the portal."""
-        return f"https://{self.address}:8443"
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"https://{host}:{self.portal_port}"
 
     def start(self) -> None:
         """Start the gate and wait until its worker judges.  Raises `LabFailure` with the gate's own words."""
         log = (self.folder / "gate.log").open("ab")
         words = ["--state", str(self.state_dir), "--run", str(self.run_dir), "--site", str(self.site)]
-        words += ["--interface", self.interface, "--address", self.address]
+        words += ["--interface", self.interface] if self.has_kernel else ["--no-kernel"]
+        words += ["--address", self.address]
         words += ["--name", self.address, "--name", "localhost", "--name", "127.0.0.1"]
         for option, addresses in (("--portal", self.portal), ("--tunnel", self.tunnel)):
             words += [word for address in addresses for word in (option, address)]
@@ -132,7 +137,8 @@ class LabGate:
     def is_ready(self) -> bool:
         """Whether it enforces, inspects and records."""
         status = self.status()
-        is_whole = status.get("enforcer") == "in force" and status.get("inspection") == "alive"
+        enforcer = "in force" if self.has_kernel else "none (--no-kernel)"
+        is_whole = status.get("enforcer") == enforcer and status.get("inspection") == "alive"
         return bool(status.get("revision")) and is_whole and bool(status.get("evidence", {}).get("is_healthy"))
 
     def pid(self, name: str) -> int | None:
@@ -149,7 +155,7 @@ class LabGate:
         """The gate's table, as the kernel has it."""
         return self.node.run(["nft", "list", "table", "inet", "penstock"])
 
-    def enrol(self, name: str, group: str, password: str, station: Node) -> Person:
+    def enrol(self, name: str, group: str, password: str, station: Node | Machine) -> Person:
         """Add a person and enrol her second factor from `station`, as she would at the portal."""
         code = self.admin("POST", "/admin/subjects", {"name": name, "groups": [group]})["code"]
         uri = self.api(station, "POST", "/api/enrolments", {"code": code})["otpauth_uri"]
@@ -159,17 +165,17 @@ class LabGate:
         self.people[name] = person
         return person
 
-    def api(self, station: Node, method: str, path: str, body: Any = None, bearer: str = "") -> Any:
+    def api(self, station: Node | Machine, method: str, path: str, body: Any = None, bearer: str = "") -> Any:
         """One call of the portal's API from a station on the plant network."""
         context = ssl.create_default_context(cafile=str(self.state_dir / "keys" / "ca.pem"))
         with station.entered():
-            connection = http.client.HTTPSConnection(self.address, 8443, context=context, timeout=10)
+            connection = http.client.HTTPSConnection(self.address, self.portal_port, context=context, timeout=10)
             try:
                 return _call(connection, method, path, body, bearer)
             finally:
                 connection.close()
 
-    def command(self, *words: str, station: Node, person: Person | None = None, typed: str = "") -> Done:
+    def command(self, *words: str, station: Node | Machine, person: Person | None = None, typed: str = "") -> Done:
         """Run ``penstock …`` at a station and wait for its end."""
         with station.entered():
             done = subprocess.run(
@@ -190,14 +196,14 @@ class LabGate:
             environment["PENSTOCK_HOME"] = str(person.home)
         return environment
 
-    def login(self, person: Person, station: Node) -> Done:
+    def login(self, person: Person, station: Node | Machine) -> Done:
         """``penstock login`` with password and a fresh code."""
         words = ("login", "--gate", self.url, "--ca", str(self.state_dir / "keys" / "ca.pem"), "--as", person.name)
         return self.command(
             *words, "--password-stdin", station=station, person=person, typed=f"{person.password}\n{person.code()}\n"
         )
 
-    def connect(self, person: Person, asset: str, station: Node) -> subprocess.Popen[Any]:
+    def connect(self, person: Person, asset: str, station: Node | Machine) -> subprocess.Popen[Any]:
         """``penstock connect`` as a running program; its first printed line is the local address."""
         return station.popen(
             [sys.executable, "-m", "penstock", "connect", asset],

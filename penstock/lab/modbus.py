@@ -6,6 +6,7 @@ import time
 from types import TracebackType
 from typing import Self
 
+from penstock.lab.machine import Machine
 from penstock.lab.netns import Node, Socket
 from penstock.model import PenstockError
 
@@ -26,7 +27,7 @@ class Refused(PenstockError):
 class Conversation:
     """A client that talks on one connection, from a node."""
 
-    def __init__(self, node: Node, address: str, port: int, timeout_s: float = 3.0) -> None:
+    def __init__(self, node: Node | Machine, address: str, port: int, timeout_s: float = 3.0) -> None:
         self._socket: Socket = node.connect(address, port, timeout_s)
         self._transaction = 0
 

@@ -82,6 +82,7 @@ from penstock.model.ruleset import (
     Translation,
 )
 from penstock.model.settings import (
+    NOT_ENFORCED,
     GateSettings,
     Listener,
 )
@@ -117,6 +118,7 @@ __all__ = [
     "COPIED_BIT",
     "FIRST_WORKER_MARK",
     "GRANT_MASK",
+    "NOT_ENFORCED",
     "PROBE_MARK",
     "PROXIED_BIT",
     "SAFETY_BIT",

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     ISOLATED = "isolated"
     ASSET_FULL = "asset_full"
     KERNEL_ABSENT = "kernel_absent"
+    ADDRESS_NOT_IPV4 = "address_not_ipv4"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

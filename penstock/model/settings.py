@@ -6,6 +6,15 @@ from dataclasses import dataclass
 
 from penstock.model.ruleset import GatePlace
 
+#: What is missing where the kernel is not used (``penstock serve --no-kernel``).
+NOT_ENFORCED = (
+    "no packet is filtered: whoever reaches an asset without the gate is neither stopped nor recorded",
+    "no overlay: assets are reached through penstock connect only, not from a station by its address",
+    "no flows of machines, no ports that are not inspected, and nothing that goes on when inspection dies",
+    "no dead-man switch in the kernel: a hung worker passes nothing, and is killed within two seconds",
+    "a withdrawn grant is ended by the worker alone, and nothing but the worker's own code limits where it dials",
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
@@ -22,6 +31,7 @@ class GateSettings:
 
     `state_dir` outlives the gate (database, keys, evidence), `run_dir` does not (local sockets, journals of workers).
     `names` are the host names and addresses that the portal's certificate is made out to; the first is shown to people.
+    Without `has_kernel` there is no enforcer and no packet filter: only the tunnel and the proxy stand in the way.
     """
 
     state_dir: str
@@ -31,3 +41,9 @@ class GateSettings:
     place: GatePlace
     portal: tuple[Listener, ...]
     tunnel: tuple[Listener, ...]
+    has_kernel: bool = True
+
+    @property
+    def not_enforced(self) -> tuple[str, ...]:
+        """What this gate does not enforce and a whole one does, a sentence each; every report says so."""
+        return () if self.has_kernel else NOT_ENFORCED

@@ -11,6 +11,7 @@ from penstock.policy.decide import decide, misses_text
 from penstock.policy.document import Document, parse
 from penstock.policy.files import read_documents
 from penstock.policy.judge import Judge
+from penstock.policy.needs import needs_kernel
 from penstock.policy.numbers import read_range
 from penstock.policy.reach import Reach, reach, reach_service
 from penstock.policy.sections import Assertion
@@ -32,6 +33,7 @@ __all__ = [
     "decide",
     "machine_paths",
     "misses_text",
+    "needs_kernel",
     "parse",
     "reach",
     "reach_service",

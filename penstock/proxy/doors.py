@@ -46,7 +46,8 @@ def open_tunnel(listener: Listener) -> socket.socket:
     if listener.descriptor is not None:
         listening = socket.socket(fileno=listener.descriptor)
     else:
-        listening = socket.create_server((listener.host, listener.port), backlog=BACKLOG)
+        family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
+        listening = socket.create_server((listener.host, listener.port), family=family, backlog=BACKLOG)
     listening.setblocking(False)
     return listening
 

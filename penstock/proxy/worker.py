@@ -39,7 +39,8 @@ from penstock.model import (
 )
 from penstock.proxy.doors import TunnelDoor, open_transparent, open_tunnel, serve_transparent, tunnel_context
 from penstock.proxy.hall import Hall, Judge
-from penstock.proxy.server import SO_MARK, Clock, Office
+from penstock.proxy.server import SO_MARK, Clock, Office, dial_asset
+from penstock.proxy.unmarked import FencedClock, dial_unmarked
 
 JOURNAL_NAME: Final = "worker-1.ring"
 #: The kernel's dead-man switch waits for a second (docs: data plane), so four beats may be lost.
@@ -57,25 +58,29 @@ _GC_THRESHOLDS: Final = (20_000, 50, 100)
 async def run(settings: GateSettings, compile: Callable[[Site, int], Judge]) -> None:  # noqa: A002 - what it does
     """Be the worker until cancelled.  `compile` makes a judge out of a site and its revision."""
     _raise_descriptor_limit()
-    keep_only(Capability.NET_ADMIN)
-    clock = Clock()
+    keep_only(*((Capability.NET_ADMIN,) if settings.has_kernel else ()))
+    clock = Clock() if settings.has_kernel else FencedClock(STALL_S)
     ring = RingWriter(Path(settings.run_dir) / JOURNAL_NAME)
     hall = Hall(Journal(ring, clock.now_us()), compile)
 
     def end(why: str) -> None:
         _end_at_once(hall, why, clock.now_us())
 
+    if isinstance(clock, FencedClock):
+        clock.end = end
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
     try:
         async with asyncio.TaskGroup() as group:
-            office = Office(hall=hall, clock=clock, group=group)
+            dial = dial_asset if settings.has_kernel else dial_unmarked
+            office = Office(hall=hall, clock=clock, group=group, dial=dial)
             has_revision = asyncio.Event()
             group.create_task(_follow_control(Path(settings.run_dir) / "control.sock", hall, has_revision, end))
             group.create_task(_beat(settings, hall, clock, end))
             await has_revision.wait()
-            group.create_task(serve_transparent(office, open_transparent(settings.place)))
+            if settings.has_kernel:
+                group.create_task(serve_transparent(office, open_transparent(settings.place)))
             if settings.tunnel:
                 door = TunnelDoor(office, tunnel_context(Path(settings.state_dir) / "keys"))
                 for listener in settings.tunnel:
@@ -130,7 +135,8 @@ async def _beat(settings: GateSettings, hall: Hall, clock: Clock, end: Callable[
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as beating:
         beating.setblocking(False)
-        beating.setsockopt(socket.SOL_SOCKET, SO_MARK, FIRST_WORKER_MARK)
+        if settings.has_kernel:
+            beating.setsockopt(socket.SOL_SOCKET, SO_MARK, FIRST_WORKER_MARK)
         beaten_s: float | None = None
         while True:
             hall.stepped(clock.set())
@@ -140,8 +146,11 @@ async def _beat(settings: GateSettings, hall: Hall, clock: Clock, end: Callable[
                 except Unavailable as stalled:
                     end(str(stalled))
                     return
-                with suppress(OSError):  # the kernel's rule drops the beat after counting it: EPERM
-                    beating.sendto(b"", ("127.0.0.1", settings.place.beat_port))
+                if isinstance(clock, FencedClock):
+                    clock.beaten()
+                else:
+                    with suppress(OSError):  # the kernel's rule drops the beat after counting it: EPERM
+                        beating.sendto(b"", ("127.0.0.1", settings.place.beat_port))
             hall.tick(clock.now_us())
             await asyncio.sleep(BEAT_S)
 

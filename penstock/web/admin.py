@@ -117,13 +117,21 @@ async def show_status(request: Request) -> JSONResponse:
         "site": gate.site,
         "revision": status.revision,
         "evidence": {"is_healthy": status.evidence_is_healthy, "records": status.evidence_size},
-        "enforcer": "in force" if status.has_enforcer else "not there",
+        "enforcer": _enforcer_text(gate),
         "inspection": "alive" if status.has_inspection else "not alive",
         "processes": processes,
         "grants": status.grants,
         "sign_ins": status.sign_ins,
     }
+    if gate.settings.not_enforced:
+        body["not_enforced"] = [*gate.settings.not_enforced]
     return JSONResponse(body)
+
+
+def _enforcer_text(gate: Gate) -> str:
+    if not gate.settings.has_kernel:
+        return "none (--no-kernel)"
+    return "in force" if gate.status().has_enforcer else "not there"
 
 
 def _subject(each: StoredSubject) -> dict[str, Json]:

@@ -13,8 +13,9 @@ from penstock.web.asking import client_sign_in, gate_of
 async def show(request: Request) -> JSONResponse:
     """GET: every service that some conduit leads this subject to; nothing of the rest of the inventory."""
     sign_in = client_sign_in(request)
-    ways = gate_of(request).reach(sign_in, Binding.CERTIFICATE)
-    return JSONResponse({"reach": [_row(way) for way in ways]})
+    gate = gate_of(request)
+    ways = gate.reach(sign_in, Binding.CERTIFICATE)
+    return JSONResponse({"reach": [_row(way) for way in ways], "not_enforced": [*gate.settings.not_enforced]})
 
 
 def _row(way: Reach) -> dict[str, Json]:

@@ -99,7 +99,8 @@ def _home(request: Request, sign_in: ActiveSignIn, *, status: int = 200, trouble
 
 def _rows(gate: Gate, sign_in: ActiveSignIn, station: str) -> list[Row]:
     """With the client everything counts as protected; from this station only its address speaks."""
-    here = {(way.asset.name, way.service.name): way.decision.is_allowed for way in gate.reach(sign_in, Binding.ADDRESS)}
+    ways = gate.reach(sign_in, Binding.ADDRESS, station)
+    here = {(way.asset.name, way.service.name): way.decision.is_allowed for way in ways}
     held = {(live.grant.asset, live.grant.service) for live in gate.grants_of(sign_in) if live.grant.source == station}
     return [
         Row(
