@@ -12,6 +12,8 @@ from __future__ import annotations
 from string import Template
 
 from penstock.model import (
+    COPIED_BIT,
+    ENDED_BIT,
     FIRST_WORKER_MARK,
     GRANT_MASK,
     PROBE_MARK,
@@ -46,6 +48,7 @@ DYNAMIC_SETS = {
     "live": "set type mark; flags timeout; size 262144;",
     "dials": f"set type {_SERVICE} . mark; flags timeout; size 262144;",
     "alive": "set type mark; flags dynamic,timeout; size 16;",
+    "unattended": "set type mark; flags timeout; size 262144;",
     "noisy": "set type ipv4_addr; flags dynamic,timeout; timeout 1m; size 8192;",
 }
 
@@ -54,9 +57,11 @@ CHAINS = {
     "steer": "type filter hook prerouting priority mangle; policy accept;",
     "admit": "",
     "inspected": "",
+    "uninspected": "",
     "proxied": "",
     "to_asset": "type nat hook prerouting priority dstnat; policy accept;",
     "forward": "type filter hook forward priority filter; policy drop;",
+    "copy": "",
     "from_gate": "type nat hook postrouting priority srcnat; policy accept;",
     "in": "type filter hook input priority filter; policy drop;",
     "from_leg": "",
@@ -70,6 +75,23 @@ CHAINS = {
     "refuse": "",
     "refuse_own": "",
     "tell": "",
+}
+
+#: The group that copies of packets are written to; the reader says how much of each it wants.
+COPY_GROUP = 2
+
+_MARKS = {
+    "grant": f"{GRANT_MASK:#010x}",
+    "judged": f"{GRANT_MASK | ENDED_BIT:#010x}",
+    "proxied": f"{PROXIED_BIT:#010x}",
+    "safety": f"{SAFETY_BIT:#010x}",
+    "upstream": f"{UPSTREAM_BIT:#010x}",
+    "tproxy": f"{TPROXY_BIT:#010x}",
+    "probe": f"{PROBE_MARK:#010x}",
+    "worker": f"{FIRST_WORKER_MARK:#010x}",
+    "carried": f"{GRANT_MASK | SAFETY_BIT:#010x}",
+    "dialled": f"{GRANT_MASK | SAFETY_BIT | UPSTREAM_BIT:#010x}",
+    "copy_group": str(COPY_GROUP),
 }
 
 _BODY = Template("""\
@@ -91,10 +113,14 @@ _BODY = Template("""\
     ct mark & $grant == 0 goto refuse
   }
   chain inspected {                    # first packet of a flow whose payload is inspected
+    ct mark & $grant @unattended goto uninspected
     meta mark set $worker
     meta l4proto tcp meta mark @alive meta mark set ct mark & $carried | $tproxy \
 tproxy ip to 127.0.0.1:$proxy_port ct mark set ct mark | $proxied accept
-    meta mark set 0                    # no heartbeat, or no listener (tproxy breaks off)
+    goto uninspected                   # no heartbeat, or no listener (tproxy breaks off)
+  }
+  chain uninspected {                  # the declared failure mode decides
+    meta mark set 0
     ct mark & $safety != 0 counter name failed_open return
     counter name failed_closed
     meta l4proto tcp reject with tcp reset
@@ -102,6 +128,7 @@ tproxy ip to 127.0.0.1:$proxy_port ct mark set ct mark | $proxied accept
   }
   chain proxied {                      # every later packet of a flow that the worker owns
     ct mark & $grant != @live ct mark & $grant != @standing counter name cut reject with tcp reset
+    ct mark & $grant @unattended counter name cut reject with tcp reset
     meta mark set $worker
     meta l4proto tcp meta mark @alive meta mark set ct mark & $carried | $tproxy \
 tproxy ip to 127.0.0.1:$proxy_port accept
@@ -113,12 +140,19 @@ tproxy ip to 127.0.0.1:$proxy_port accept
     iifname $leg ip daddr $overlay ct mark & $grant != 0 dnat ip to ip daddr map @assets
   }
   chain forward {                      # every packet of every kernel path flow, both directions
-    ct mark & $grant @live ct status dnat accept
-    ct mark & $grant @standing ct status dnat accept
+    $copies
+    ct mark & $judged @live ct status dnat accept    # a flow that is ended by itself has no number in there
+    ct mark & $judged @standing ct status dnat accept
     iifname != $leg oifname != $leg accept    # not the plant's: the machine's own affair
     ct state invalid counter name cut drop
     meta l4proto tcp ct mark & $grant != 0 ct status dnat counter name cut reject with tcp reset
     goto refuse                        # no way between two machines but over the overlay
+  }
+  chain copy {                         # what passes, between the client's and the asset's own address
+    ct mark & $judged != @live ct mark & $judged != @standing return
+    meta mark set ct mark
+    ct status dnat log group $copy_group queue-threshold 64
+    meta mark set 0
   }
   chain from_gate {
     oifname $leg ct mark & $grant != 0 ct status dnat snat ip to $address
@@ -190,6 +224,7 @@ tproxy ip to 127.0.0.1:$proxy_port accept
     ct mark set meta mark & $dialled
     ct mark & $upstream == 0 goto refuse_own
     meta mark set meta mark & $grant
+    meta mark @unattended goto refuse_own
     ip daddr . meta l4proto . th dport . meta mark @dials return
     ip daddr . meta l4proto . th dport . meta mark @standing_dials return
     goto refuse_own
@@ -216,8 +251,20 @@ tproxy ip to 127.0.0.1:$proxy_port accept
 """)
 
 
-def body(*, leg: str, address: str, overlay: str, proxy_port: int, beat_port: int, open_ports: tuple[int, ...]) -> str:
-    """Every chain with its statements, for values that are checked already."""
+def body(
+    *,
+    leg: str,
+    address: str,
+    overlay: str,
+    proxy_port: int,
+    beat_port: int,
+    open_ports: tuple[int, ...],
+    has_copies: bool,
+) -> str:
+    """Every chain with its statements, for values that are checked already.
+
+    What a ruleset does not need is left out, so that no packet pays for it.
+    """
     ports = ", ".join(str(port) for port in sorted(set(open_ports)))
     return _BODY.substitute(
         leg=f'"{leg}"',
@@ -226,13 +273,6 @@ def body(*, leg: str, address: str, overlay: str, proxy_port: int, beat_port: in
         proxy_port=proxy_port,
         beat_port=beat_port,
         answer=f"tcp dport {{ {ports} }} accept" if ports else "# the gate itself answers on no port",
-        grant=f"{GRANT_MASK:#010x}",
-        proxied=f"{PROXIED_BIT:#010x}",
-        safety=f"{SAFETY_BIT:#010x}",
-        upstream=f"{UPSTREAM_BIT:#010x}",
-        tproxy=f"{TPROXY_BIT:#010x}",
-        probe=f"{PROBE_MARK:#010x}",
-        worker=f"{FIRST_WORKER_MARK:#010x}",
-        carried=f"{GRANT_MASK | SAFETY_BIT:#010x}",
-        dialled=f"{GRANT_MASK | SAFETY_BIT | UPSTREAM_BIT:#010x}",
+        copies=f"ct mark & {COPIED_BIT:#010x} != 0 jump copy" if has_copies else "# no conduit asks for copies",
+        **_MARKS,
     )

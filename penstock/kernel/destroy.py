@@ -40,8 +40,11 @@ class Sockets:
 
         Raises `OSError` where the kernel was built without INET_DIAG_DESTROY.
         """
+        return self._destroy(self._identities(value, mask))
+
+    def _destroy(self, identities: list[bytes]) -> int:
         destroyed = 0
-        for identity in self._identities(value, mask):
+        for identity in identities:
             body = _request.pack(AF_INET, IPPROTO_TCP, 0, _STATES) + identity
             try:
                 self._socket.command(self._socket.plain(_DESTROY, ACK, body))

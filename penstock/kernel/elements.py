@@ -13,6 +13,7 @@ import errno
 import struct
 import time
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from socket import IPPROTO_TCP, IPPROTO_UDP, inet_aton, inet_ntoa
 
 from penstock.kernel.netlink import (
@@ -35,6 +36,10 @@ TRANSPORT_NAMES = {number: name for name, number in TRANSPORT_NUMBERS.items()}
 
 #: How long a worker may be silent, from being armed and from every heartbeat on (the latter is in the table itself).
 DEAD_MAN_MS = 1000
+
+#: Elements in one transaction: a few milliseconds, during which no other command is carried out, and less than the
+#: 65,535 bytes of one attribute at 60 bytes each.
+MAX_AT_ONCE = 1000
 
 _GET = 13  # NFT_MSG_GETSETELEM
 _MESSAGES = {Verb.ADD: (12, ACK | CREATE), Verb.DELETE: (14, ACK)}  # NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM
@@ -83,13 +88,13 @@ class Elements:
         """Let packets of the grant pass for `ttl_ms` from now on, whatever time it had left before."""
         elements = _elements_of(grant, ttl_ms)
         try:
-            self._commit([step for name, element in elements for step in self._renewal(name, element)])
+            self._commit([step for name, element in elements for step in _renewals(name, [element])])
         except OSError as error:
             if error.errno not in (errno.EEXIST, errno.EBUSY):
                 raise
             # the service is open to this source under another number, which this one replaces
             replaced = [Step(Verb.DELETE, name, _bare(element)) for name, element in elements if name == "grants"]
-            steps = [step for name, element in elements if name != "grants" for step in self._renewal(name, element)]
+            steps = [step for name, element in elements if name != "grants" for step in _renewals(name, [element])]
             added = [Step(Verb.ADD, name, element) for name, element in elements if name == "grants"]
             self._commit(replaced + steps + added)
 
@@ -125,7 +130,7 @@ class Elements:
 
     def arm(self, mark: int, ttl_ms: int = DEAD_MAN_MS) -> None:
         """Arm the dead-man switch of the worker with this mark; its heartbeat keeps it armed from now on."""
-        self._commit(self._renewal("alive", Element(key=mark_bytes(mark), left_ms=ttl_ms)))
+        self._commit(_renewals("alive", [Element(key=mark_bytes(mark), left_ms=ttl_ms)]))
 
     def alive(self) -> frozenset[int]:
         """The marks of the workers whose dead-man switch is armed; none where there is no table."""
@@ -140,6 +145,21 @@ class Elements:
         """The numbers of the grants that let packets pass, with the milliseconds that they have left."""
         return {number_in(element.key): element.left_ms or 0 for element in self.dump("live")}
 
+    def stand_aside(self, numbers: Iterable[int], ttl_ms: int | None) -> None:
+        """From now on inspection does not count as alive for these grants, for `ttl_ms` or until `stand_back`."""
+        for some in _batches([Element(key=mark_bytes(number), left_ms=ttl_ms) for number in numbers]):
+            self._commit(_renewals("unattended", some))
+
+    def stand_back(self, numbers: Iterable[int]) -> None:
+        """Inspection counts for these grants again, whether they stood aside or not."""
+        for some in _batches([Element(key=mark_bytes(number)) for number in numbers]):
+            # added first, so that deleting what is not there is no error
+            self._commit([Step(verb, "unattended", each) for verb in (Verb.ADD, Verb.DELETE) for each in some])
+
+    def unattended(self) -> dict[int, int | None]:
+        """The grants that stand aside, with the milliseconds that they have left; ``None``: until told."""
+        return {number_in(element.key): element.left_ms for element in self.dump("unattended")}
+
     def dump(self, name: str) -> Iterator[Element]:
         """Every element of a set or map."""
         request = self._table + attribute(2, name.encode() + b"\0")
@@ -147,15 +167,6 @@ class Elements:
             listed = payload(body).get(3)
             if listed is not None:
                 yield from (_element(item) for _, item in each_attribute(listed))
-
-    def _renewal(self, name: str, element: Element) -> list[Step]:
-        """Add, delete, add: on every kernel the element then has exactly this time left (6.12 could do with one)."""
-        bare = _bare(element)
-        return [
-            Step(Verb.ADD, name, element),
-            Step(Verb.DELETE, name, bare),
-            Step(Verb.ADD, name, element),
-        ]
 
     def _has_deleted(self, name: str, element: Element) -> bool:
         try:
@@ -168,19 +179,36 @@ class Elements:
 
     def _commit(self, steps: Iterable[Step]) -> None:
         done = list(steps)
-        self._socket.transaction([self._message(step) for step in done])
+        runs = groupby(done, key=lambda step: (step.verb, step.name))
+        self._socket.transaction(
+            [self._message(verb, name, [step.element for step in run]) for (verb, name), run in runs]
+        )
         self.told.note(done, time.monotonic())
 
-    def _message(self, step: Step) -> bytes:
-        element = step.element
-        parts = [nested(_KEY, attribute(1, element.key))]
-        if element.data:
-            parts.append(nested(_DATA, attribute(1, element.data)))
-        if element.left_ms is not None:
-            parts.append(attribute(_TIMEOUT, _MILLISECONDS.pack(element.left_ms)))
-        body = self._table + attribute(2, step.name.encode() + b"\0") + nested(3, nested(1, *parts))
-        kind, flags = _MESSAGES[step.verb]
+    def _message(self, verb: Verb, name: str, elements: list[Element]) -> bytes:
+        """One message for many elements: each message is acknowledged, and thousands of answers would not be held."""
+        body = self._table + attribute(2, name.encode() + b"\0") + nested(3, *map(_written, elements))
+        kind, flags = _MESSAGES[verb]
         return self._socket.message(NFT_SUBSYSTEM, kind, flags, _INET, body)
+
+
+def _renewals(name: str, elements: list[Element]) -> list[Step]:
+    """Add, delete, add: on every kernel an element then has exactly this time left (6.12 could do with one)."""
+    added = [Step(Verb.ADD, name, element) for element in elements]
+    return [*added, *(Step(Verb.DELETE, name, _bare(element)) for element in elements), *added]
+
+
+def _written(element: Element) -> bytes:
+    parts = [nested(_KEY, attribute(1, element.key))]
+    if element.data:
+        parts.append(nested(_DATA, attribute(1, element.data)))
+    if element.left_ms is not None:
+        parts.append(attribute(_TIMEOUT, _MILLISECONDS.pack(element.left_ms)))
+    return nested(1, *parts)
+
+
+def _batches(elements: list[Element]) -> Iterator[list[Element]]:
+    yield from (elements[start : start + MAX_AT_ONCE] for start in range(0, len(elements), MAX_AT_ONCE))
 
 
 def grant_keys(grant: Grant) -> dict[str, list[bytes]]:

@@ -12,17 +12,18 @@ import asyncio
 import errno
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import assert_never
 
 from penstock.bus import Capability, Link, Message, keep_only, listen
 from penstock.kernel.apply import load, prepare
 from penstock.kernel.conntrack import Change, ConnectionEvents, Connections, Entry
-from penstock.kernel.destroy import Sockets
 from penstock.kernel.elements import Elements, grant_keys, number_in, service_of
+from penstock.kernel.ending import Ending
 from penstock.kernel.flows import KernelFlows, is_on_kernel_path
 from penstock.kernel.held import HeldKeys
-from penstock.kernel.kick import Prober
 from penstock.kernel.refusal_watch import RefusalWatch
 from penstock.kernel.switches import Switches
 from penstock.model import (
@@ -38,13 +39,13 @@ from penstock.model import (
     OpenGrant,
     PenstockError,
     Ruleset,
+    StandAside,
+    StandBack,
     Unavailable,
     WorkerTripped,
 )
 
 SOCKET_NAME = "enforcer.sock"
-#: Both ends of a withdrawn flow have answered the probe by then (13 ms measured on a quiet network).
-FORGET_AFTER_S = 0.3
 #: The last ACK of an orderly close has passed by then.
 CLOSED_AFTER_S = 0.5
 #: An element's timeout is counted in jiffies; by then it has passed.
@@ -79,8 +80,8 @@ class Enforcer:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._elements, self._connections = Elements(), Connections()
-        self._sockets, self._prober = Sockets(), Prober()
         self._events, self._flows = ConnectionEvents(), KernelFlows()
+        self._ending = Ending(self._connections, self._flows, self._read_events)
         self._refusals = RefusalWatch(self._tell)
         self._control: Link | None = None
         self._waiting: deque[Event] = deque(maxlen=MAX_WAITING_EVENTS)
@@ -102,7 +103,7 @@ class Enforcer:
         for due in (*self._expiries.values(), self._look, self._until):
             if due is not None:
                 due.cancel()
-        for opened in (self._elements, self._connections, self._sockets, self._prober, self._events, self._refusals):
+        for opened in (self._elements, self._connections, self._ending, self._events, self._refusals):
             opened.close()
 
     # --- control
@@ -128,6 +129,21 @@ class Enforcer:
         match message:
             case ApplyRuleset():
                 self._apply(message.ruleset)
+            case OpenGrant() | CloseGrant() | CloseGrants() | KeepGrants():
+                self._change_grants(message)
+            case StandAside():
+                self._elements.stand_aside(message.numbers, message.ttl_ms)
+                self._ending.unattended(message.numbers)
+            case StandBack():
+                self._stand_back(message.numbers)
+            case ArmWorker():
+                self._arm(message)
+            case _:
+                return None
+        return Done()
+
+    def _change_grants(self, message: OpenGrant | CloseGrant | CloseGrants | KeepGrants) -> None:
+        match message:
             case OpenGrant():
                 self._open(message)
             case CloseGrant():
@@ -138,11 +154,8 @@ class Enforcer:
             case KeepGrants():
                 for number in self._elements.live().keys() - set(message.numbers):
                     self._cut(number)
-            case ArmWorker():
-                self._arm(message)
             case _:
-                return None
-        return Done()
+                assert_never(message)
 
     # --- commands
 
@@ -172,11 +185,21 @@ class Enforcer:
 
     def _load(self, ruleset: Ruleset) -> None:
         load(ruleset)
+        self._set_aside(frozenset(ruleset.aside))
         before = self._standing
         self._remember_static()
         for key, number in before.items():
             if self._standing.get(key) != number:
-                self._clear(number)  # no packet of it passes any more; this closes its ends
+                self._ending.withdrawn(number)  # no packet of it passes any more; this closes its ends
+
+    def _set_aside(self, numbers: frozenset[int]) -> None:
+        """Grants that stand aside until told are the ruleset's; those that do so for a time only are left alone."""
+        held = self._elements.unattended()
+        self._elements.stand_aside(numbers - {number for number, left_ms in held.items() if left_ms is None}, None)
+        self._ending.unattended(numbers - held.keys())
+        back = [number for number, left_ms in held.items() if left_ms is None and number not in numbers]
+        if back:
+            self._stand_back(back)
 
     def _open(self, command: OpenGrant) -> None:
         grant = command.grant
@@ -189,7 +212,7 @@ class Enforcer:
         if expiry is not None:
             expiry.cancel()
         self._elements.close_grant(number, self._held.release(number))
-        self._clear(number)
+        self._ending.withdrawn(number)
 
     def _arm(self, command: ArmWorker) -> None:
         """Arm a switch, but never that of a process which has tripped: control is told (again) that it must end."""
@@ -228,16 +251,11 @@ class Enforcer:
         """The kernel has stopped its packets by itself; its flows are closed here."""
         del self._expiries[number]
         self._held.release(number)
-        self._clear(number)
+        self._ending.withdrawn(number)
 
-    def _clear(self, number: int) -> None:
-        """Close both ends of every flow of a grant that is gone already, then forget its connections."""
-        self._sockets.destroy_marked(number)
-        self._read_events()  # flows that opened a moment ago are known then
-        is_known = self._flows.is_complete
-        carried = self._flows.of(number) if is_known else self._connections.marked(number)
-        self._prober.kick(entry for entry in carried if is_on_kernel_path(entry))
-        self._loop.call_later(FORGET_AFTER_S, self._connections.delete_marked, number)
+    def _stand_back(self, numbers: Iterable[int]) -> None:
+        self._elements.stand_back(numbers)
+        self._ending.attended(numbers)
 
     # --- what is in the kernel already
 

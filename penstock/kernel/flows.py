@@ -92,7 +92,8 @@ class KernelFlows:
         if not keys:
             del self._of_grant[number]
 
-    def _has_failed_open(self, entry: Entry) -> bool:
+    def has_failed_open(self, entry: Entry) -> bool:
+        """Whether it goes uninspected though its service is inspected."""
         way = entry.original
         return (way.destination, TRANSPORT_NAMES.get(way.transport, ""), way.port) in self.inspected
 
@@ -104,7 +105,7 @@ class KernelFlows:
             overlay=entry.original.destination,
             port=entry.original.port,
             at_us=at_us,
-            has_failed_open=self._has_failed_open(entry),
+            has_failed_open=self.has_failed_open(entry),
         )
 
     def _closed(self, entry: Entry, at_us: int) -> KernelFlowClosed:
@@ -117,7 +118,7 @@ class KernelFlows:
             at_us=at_us,
             packets=entry.packets,
             bytes=entry.bytes,
-            has_failed_open=self._has_failed_open(entry),
+            has_failed_open=self.has_failed_open(entry),
         )
 
 

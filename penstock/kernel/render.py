@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network
 
 from penstock.kernel.chains import CHAINS, COUNTERS, DYNAMIC_SETS, STATIC_SETS, body
-from penstock.model import GRANT_MASK, SAFETY_BIT, Invalid, Problem, Ruleset, Standing
+from penstock.model import COPIED_BIT, GRANT_MASK, SAFETY_BIT, Invalid, Problem, Ruleset, Standing
 
 TABLE = "penstock"
 TRANSPORTS = ("tcp", "udp")
@@ -48,6 +48,7 @@ def render(ruleset: Ruleset) -> str:
         proxy_port=_port(place.proxy_port),
         beat_port=_port(place.beat_port),
         open_ports=tuple(_port(port) for port in place.open_ports),
+        has_copies=ruleset.has_copies or any(flow.is_copied for flow in ruleset.standing),
     )
     return "\n".join(parts) + f"\n{chains}}}\n"
 
@@ -90,13 +91,16 @@ def _standing(ruleset: Ruleset) -> dict[str, set[str]]:
 
     return {
         "safety": {
-            f"{_address(flow.source)} . {_service(flow.overlay, flow.transport, flow.port)}"
-            f" : {_number(flow.grant) | SAFETY_BIT:#010x}"
+            f"{_address(flow.source)} . {_service(flow.overlay, flow.transport, flow.port)} : {_mark(flow):#010x}"
             for flow in ruleset.standing
         },
         "standing": {f"{_number(flow.grant):#010x}" for flow in ruleset.standing},
         "standing_dials": {f"{dialled(flow)} . {_number(flow.grant):#010x}" for flow in ruleset.standing},
     }
+
+
+def _mark(flow: Standing) -> int:
+    return _number(flow.grant) | SAFETY_BIT | (COPIED_BIT if flow.is_copied else 0)
 
 
 def _service(address: str, transport: str, port: int) -> str:

@@ -18,6 +18,7 @@ from penstock.model.errors import (
 )
 from penstock.model.grant import (
     COPIED_BIT,
+    ENDED_BIT,
     FIRST_WORKER_MARK,
     GRANT_MASK,
     PROBE_MARK,
@@ -116,6 +117,7 @@ from penstock.model.subject import (
 
 __all__ = [
     "COPIED_BIT",
+    "ENDED_BIT",
     "FIRST_WORKER_MARK",
     "GRANT_MASK",
     "NOT_ENFORCED",

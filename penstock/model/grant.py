@@ -15,6 +15,8 @@ PROXIED_BIT = 0x0100_0000
 SAFETY_BIT = 0x0200_0000
 COPIED_BIT = 0x0400_0000
 UPSTREAM_BIT = 0x0800_0000
+#: This flow alone is ended, whatever becomes of its grant: none of its packets passes any more.
+ENDED_BIT = 0x4000_0000
 #: Packet mark of packets that are delivered to the transparent proxy, and of probes that close revoked flows.
 TPROXY_BIT = 0x1000_0000
 PROBE_MARK = 0x2000_0000

@@ -112,3 +112,5 @@ class Ruleset:
     segments: tuple[Segment, ...] = ()
     aside: tuple[int, ...] = ()
     """Grants of safety-critical conduits that have been told to leave inspection."""
+    has_copies: bool = False
+    """Whether any conduit asks for copies of its packets: without it the table has no rule that copies."""

@@ -183,6 +183,7 @@ def compile_ruleset(policy: Policy, place: GatePlace, standing: Sequence[Grant])
         assets=tuple(Translation(overlay=each.overlay, underlay=each.address, mac=each.mac) for each in assets),
         inspected=tuple(sorted(inspected, key=lambda each: (each.overlay, each.transport, each.port))),
         standing=tuple(_standing(grant) for grant in sorted(standing, key=lambda each: each.number) if _stands(grant)),
+        has_copies=any(each.records_payload for each in policy.conduits),
         hardware=tuple((each.address, each.mac) for each in assets if each.mac is not None and each.name in sources),
     )
 

@@ -37,9 +37,10 @@ COMPLETE = replace(
     ),
     standing=(
         Standing(source="192.168.10.12", overlay="100.64.0.60", transport="tcp", port=502, grant=1),
-        Standing(source="192.168.10.12", overlay="100.64.0.50", transport="udp", port=47808, grant=2),
+        Standing(source="192.168.10.12", overlay="100.64.0.50", transport="udp", port=47808, grant=2, is_copied=True),
     ),
     hardware=(("192.168.10.12", "02:00:00:00:00:12"),),
+    has_copies=True,
 )
 
 
@@ -83,6 +84,13 @@ def test_everything_static_is_flushed_before_it_is_filled() -> None:
         f"flush {declaration.split()[0]} inet penstock {name}\n" in script for name, declaration in STATIC_SETS.items()
     )
     assert "add element" not in script
+
+
+def test_a_packet_pays_for_nothing_that_its_ruleset_does_not_need() -> None:
+    """The optional parts are in the complete table and in no other."""
+    assert "jump copy" in render(COMPLETE)
+    assert "jump copy" not in render(KERNEL_ONLY)
+    assert "jump copy" in render(replace(COMPLETE, has_copies=False)), "a standing flow is copied"
 
 
 def test_no_set_of_grants_uses_intervals() -> None:

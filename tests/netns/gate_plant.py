@@ -305,6 +305,11 @@ class Plant:
         listed = json.loads(self.gate.run(["nft", "-j", "list", "counter", "inet", "penstock", name]))
         return int(listed["nftables"][1]["counter"]["packets"])
 
+    def dial(self, mark: int, address: str, port: int = MODBUS) -> str:
+        """How an attempt of the worker to reach an asset under a mark goes."""
+        script = str(Path(__file__).with_name("transparent_relay.py"))
+        return self.gate.run([sys.executable, script, "dial", str(mark), address, str(port)]).strip()
+
     def connections(self) -> list[Entry]:
         """The gate's connection table."""
         with self.gate.entered():
@@ -325,10 +330,10 @@ def exchange(client: socket.socket, data: bytes) -> bytes:
     return client.recv(4096)
 
 
-def is_cut(client: socket.socket) -> bool:
+def is_cut(client: socket.socket, data: bytes = b"write") -> bool:
     """Whether a request on this connection meets its end instead of an answer."""
     try:
-        return exchange(client, b"write") == b""
+        return exchange(client, data) == b""
     except ConnectionError:
         return True
 

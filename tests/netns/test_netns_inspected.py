@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,13 +33,6 @@ from penstock.model import (
     KernelFlowOpened,
     WorkerTripped,
 )
-
-RELAY = str(Path(__file__).with_name("transparent_relay.py"))
-
-
-def dial(plant: Plant, mark: int, address: str) -> str:
-    """How an attempt of the worker to reach an asset under a mark goes."""
-    return plant.gate.run([sys.executable, RELAY, "dial", str(mark), address, str(MODBUS)]).strip()
 
 
 def test_an_inspected_flow_reaches_the_worker_with_its_grant(plant: Plant) -> None:
@@ -209,7 +200,7 @@ def test_a_certificate_bound_grant_lets_the_worker_dial_and_nobody_else(plant: P
     """The client tunnel: the grant admits no address of the plant, only the worker's own leg."""
     plant.proxy()
     plant.open(42, source=None)
-    assert dial(plant, 42 | UPSTREAM_BIT, "192.168.10.50") == "connected"
+    assert plant.dial(42 | UPSTREAM_BIT, "192.168.10.50") == "connected"
     with pytest.raises(TimeoutError):
         plant.user.connect("100.64.0.50", MODBUS, timeout_s=0.3)
 
@@ -230,7 +221,7 @@ def test_the_worker_dials_an_asset_only_under_a_grant_for_it(plant: Plant, mark:
     """A worker that was taken over reaches what its live grants reach, and nothing else."""
     plant.proxy()
     plant.open(42)
-    assert dial(plant, mark, address) == "ConnectionRefusedError"
+    assert plant.dial(mark, address) == "ConnectionRefusedError"
     assert plant.control.event(FlowsRefused, destination=address).source == GATE
     assert plant.plain.peers == plant.inspected.peers == plant.safety.peers == []
 

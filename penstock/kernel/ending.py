@@ -1,0 +1,63 @@
+"""I/O: closing both ends of flows that may not go on: of withdrawn grants, and of those that are to be dialled anew.
+
+Stands between the enforcer and what closes flows: the worker's sockets, the probes, the connection table.  It must
+never be what stops the packets of a withdrawn grant: the table does that, before anything here begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from penstock.kernel.conntrack import Connections, Entry
+from penstock.kernel.destroy import Sockets
+from penstock.kernel.flows import KernelFlows, is_on_kernel_path
+from penstock.kernel.kick import Prober
+from penstock.model import GRANT_MASK
+
+#: Both ends of a withdrawn flow have answered the probe by then (13 ms measured on a quiet network).
+FORGET_AFTER_S = 0.3
+
+
+class Ending:
+    """Closes flows.  `catch_up` brings the knowledge of open flows up to date."""
+
+    def __init__(self, connections: Connections, flows: KernelFlows, catch_up: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._connections, self._flows, self._catch_up = connections, flows, catch_up
+        self._sockets, self._prober = Sockets(), Prober()
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        self._sockets.close()
+        self._prober.close()
+
+    def withdrawn(self, number: int) -> None:
+        """Close both ends of every flow of a grant that is gone already, then forget its connections."""
+        self._sockets.destroy_marked(number)
+        self._prober.kick(self._carried({number}))
+        self._loop.call_later(FORGET_AFTER_S, self._connections.delete_marked, number)
+
+    def unattended(self, numbers: Iterable[int]) -> None:
+        """Reset both legs of every flow of these grants that the worker holds."""
+        for number in numbers:
+            self._sockets.destroy_marked(number)
+
+    def attended(self, numbers: Iterable[int]) -> None:
+        """End the flows of these grants that go uninspected though their service is inspected; the grants live on."""
+        open_flows = [entry for entry in self._carried(set(numbers)) if self._flows.has_failed_open(entry)]
+        ended = [entry for entry in open_flows if self._connections.end(entry)]
+        self._prober.kick(ended)
+        self._loop.call_later(FORGET_AFTER_S, self._forget, ended)
+
+    def _forget(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            self._connections.delete(entry)
+
+    def _carried(self, numbers: set[int]) -> list[Entry]:
+        """The open flows of these grants on the kernel path."""
+        self._catch_up()  # flows that opened a moment ago are known then
+        if self._flows.is_complete:
+            return [entry for number in numbers for entry in self._flows.of(number)]
+        known = self._connections.marked(0, 0)
+        return [entry for entry in known if is_on_kernel_path(entry) and entry.mark & GRANT_MASK in numbers]
