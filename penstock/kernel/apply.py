@@ -29,6 +29,7 @@ PARAMETERS = {
     "net/ipv4/ip_forward": ("1", "the kernel path forwards packets"),
     "net/ipv4/tcp_fwmark_accept": ("1", "the worker reads the grant from the accepted socket"),
     "net/netfilter/nf_conntrack_acct": ("1", "flows end with their counters"),
+    "net/netfilter/nf_conntrack_events": ("1", "flows that begin while the enforcer is away tell of their end, too"),
     "net/netfilter/nf_conntrack_timestamp": ("1", "flows end with their times"),
     "net/netfilter/nf_conntrack_tcp_loose": ("1", "standing flows survive a change to the standby gate"),
     "net/ipv4/conf/all/send_redirects": ("0", "nobody is told of a way around the gate"),

@@ -34,7 +34,8 @@ EVENT_BUFFER_BYTES = 8 << 20
 _CHANGE, _GET, _DELETE = 0, 1, 2  # IPCTNL_MSG_CT_*; 0 is both a new and a changed entry
 _NEW_GROUP, _UPDATE_GROUP, _DESTROY_GROUP = 1, 2, 3
 _ORIGINAL, _REPLY, _PROTOCOL_INFO, _MARK, _COUNT_ORIGINAL, _COUNT_REPLY, _ID, _MARK_MASK = 1, 2, 4, 8, 9, 10, 12, 21
-_TCP_TIME_WAIT, _TCP_CLOSE = 7, 8  # enum tcp_conntrack
+_TIMESTAMP, _TIMESTAMP_START = 20, 1
+_TCP_FIN_WAIT, _TCP_TIME_WAIT, _TCP_CLOSE = 4, 7, 8  # enum tcp_conntrack
 _SOURCE_PORT, _DESTINATION_PORT = 2, 3  # CTA_PROTO_SRC_PORT, CTA_PROTO_DST_PORT
 _PORT, _LONG, _COUNTER = struct.Struct("!H"), struct.Struct("!I"), struct.Struct("!Q")
 
@@ -60,7 +61,11 @@ class Direction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One connection: its two directions, its mark, its counters (of both) and the kernel's identity."""
+    """One connection: its two directions, its mark, its counters (of both) and the kernel's identity.
+
+    `is_ending`: one end at least is done with it; `is_closing`: both are.  `opened_at_us` is when it began,
+    microseconds since the epoch; 0 where the kernel was not told to keep that.
+    """
 
     original: Direction
     reply: Direction
@@ -69,6 +74,8 @@ class Entry:
     bytes: int
     identity: int
     is_closing: bool
+    is_ending: bool = False
+    opened_at_us: int = 0
 
 
 class Connections:
@@ -170,6 +177,7 @@ def _entry(found: Attributes) -> Entry | None:
     if original is None or reply is None:
         return None
     counts = [attributes(found[number]) for number in (_COUNT_ORIGINAL, _COUNT_REPLY) if number in found]
+    state = _tcp_state(found)
     return Entry(
         original=original,
         reply=reply,
@@ -177,8 +185,16 @@ def _entry(found: Attributes) -> Entry | None:
         packets=sum(_COUNTER.unpack(count[1])[0] for count in counts),
         bytes=sum(_COUNTER.unpack(count[2])[0] for count in counts),
         identity=_LONG.unpack(found[_ID])[0] if _ID in found else 0,
-        is_closing=_tcp_state(found) in (_TCP_TIME_WAIT, _TCP_CLOSE),
+        is_closing=state in (_TCP_TIME_WAIT, _TCP_CLOSE),
+        is_ending=state is not None and _TCP_FIN_WAIT <= state <= _TCP_CLOSE,
+        opened_at_us=_opened_at_us(found.get(_TIMESTAMP)),
     )
+
+
+def _opened_at_us(data: memoryview | None) -> int:
+    start = None if data is None else attributes(data).get(_TIMESTAMP_START)
+    nanoseconds: int = 0 if start is None else _COUNTER.unpack(start)[0]
+    return nanoseconds // 1000
 
 
 def _direction(data: memoryview | None) -> Direction | None:

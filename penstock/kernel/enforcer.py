@@ -20,6 +20,7 @@ from typing import assert_never
 from penstock.bus import Capability, Link, Message, keep_only, listen
 from penstock.kernel.apply import load, prepare
 from penstock.kernel.conntrack import Change, ConnectionEvents, Connections, Entry
+from penstock.kernel.counting import Counting
 from penstock.kernel.elements import Elements, grant_keys, number_in, service_of
 from penstock.kernel.ending import Ending
 from penstock.kernel.flows import KernelFlows, is_on_kernel_path
@@ -31,6 +32,7 @@ from penstock.model import (
     ArmWorker,
     CloseGrant,
     CloseGrants,
+    CountFlows,
     Done,
     Event,
     Failed,
@@ -38,6 +40,7 @@ from penstock.model import (
     KeepGrants,
     OpenGrant,
     PenstockError,
+    Reply,
     Ruleset,
     StandAside,
     StandBack,
@@ -82,6 +85,7 @@ class Enforcer:
         self._elements, self._connections = Elements(), Connections()
         self._events, self._flows = ConnectionEvents(), KernelFlows()
         self._ending = Ending(self._connections, self._flows, self._read_events)
+        self._counting = Counting(self._connections, self._flows)
         self._refusals = RefusalWatch(self._tell)
         self._control: Link | None = None
         self._waiting: deque[Event] = deque(maxlen=MAX_WAITING_EVENTS)
@@ -103,12 +107,13 @@ class Enforcer:
         for due in (*self._expiries.values(), self._look, self._until):
             if due is not None:
                 due.cancel()
+        self._counting.close()
         for opened in (self._elements, self._connections, self._ending, self._events, self._refusals):
             opened.close()
 
     # --- control
 
-    async def receive(self, link: Link, message: Message) -> Done | Failed | None:
+    async def receive(self, link: Link, message: Message) -> Reply | None:
         """Carry out one command.  Only one link commands; it is told the events from its first message on."""
         if self._control is not None and self._control.is_open and self._control is not link:
             return Failed(why="another control is connected already")
@@ -125,8 +130,11 @@ class Enforcer:
         if self._control is link:
             self._control = None
 
-    def _carry_out(self, message: Message) -> Done | Failed | None:
+    def _carry_out(self, message: Message) -> Reply | None:
         match message:
+            case CountFlows():
+                self._read_events()
+                return self._counting.answer(message, _now_us())
             case ApplyRuleset():
                 self._apply(message.ruleset)
             case OpenGrant() | CloseGrant() | CloseGrants() | KeepGrants():
@@ -273,6 +281,8 @@ class Enforcer:
                 raise
             self._is_fresh = True
         self._flows.adopt(self._connections.marked(0, 0))
+        for event in self._flows.found(_now_us()):
+            self._tell(event)
 
     def _remember_static(self) -> None:
         self._flows.inspected = frozenset(service_of(element.key) for element in self._elements.dump("inspect"))

@@ -7,6 +7,7 @@ entries with the same number; both are left out here, the worker tells of them.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TypeAlias
 
 from penstock.kernel.conntrack import Change, Direction, Entry
@@ -36,10 +37,21 @@ class KernelFlows:
         """Whether `of` knows every open flow; not so once there were more than `MAX_OPEN`."""
 
     def adopt(self, entries: Iterable[Entry]) -> None:
-        """Flows that were open before anybody watched; their opening is not told again."""
+        """Flows that were open before anybody watched; their opening is not told again, but see `found`."""
         for entry in entries:
             if is_on_kernel_path(entry):
                 self._remember(entry)
+
+    def found(self, at_us: int) -> list[KernelFlowOpened]:
+        """The flows that have failed open among those that were adopted: nobody may have been there to tell of them.
+
+        `at_us` is now, for flows of which the kernel does not know when they began.
+        """
+        return [
+            replace(self._opened(entry, entry.opened_at_us or at_us), was_found=True)
+            for entry in self._open.values()
+            if self.has_failed_open(entry)
+        ]
 
     def of(self, number: int) -> list[Entry]:
         """The open flows of one grant."""

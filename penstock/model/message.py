@@ -104,7 +104,44 @@ class ArmWorker:
     was_armed: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountFlows:
+    """Tell what the kernel carries now for these grants (none: every safety-critical one); see `FlowsCounted`."""
+
+    numbers: tuple[int, ...] = ()
+
+
 # --- enforcer -> control
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantFlows:
+    """The open flows of one grant to an inspected service: how many the worker has, and how many go on without it.
+
+    Packets and bytes (both directions) are those of the latter, `since_us` is when the oldest of them began (0: not
+    known).
+    """
+
+    grant: int
+    inspected: int
+    uninspected: int
+    packets: int = 0
+    bytes: int = 0
+    since_us: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowsCounted:
+    """The answer: grants without a flow are left out.
+
+    `failed_open` and `failed_closed` are first packets that were let through or refused because inspection was not
+    alive, of all grants, since the kernel's table was made.
+    """
+
+    flows: tuple[GrantFlows, ...]
+    at_us: int
+    failed_open: int = 0
+    failed_closed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +223,10 @@ class LatencyMeasured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelFlowOpened:
-    """A flow took the kernel path.  `has_failed_open`: its service is inspected, but inspection was not alive."""
+    """A flow took the kernel path.  `has_failed_open`: its service is inspected, but inspection was not alive.
+
+    `was_found`: it was open already when the enforcer started; told only where it has failed open.
+    """
 
     grant: int
     source: str
@@ -196,6 +236,7 @@ class KernelFlowOpened:
     at_us: int
     has_failed_open: bool
     transport: str = "tcp"
+    was_found: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,9 +337,18 @@ class ProcessStarted:
 
 
 Command = (
-    ApplyRuleset | OpenGrant | CloseGrant | CloseGrants | StandAside | StandBack | VerifyKernel | KeepGrants | ArmWorker
+    ApplyRuleset
+    | OpenGrant
+    | CloseGrant
+    | CloseGrants
+    | StandAside
+    | StandBack
+    | VerifyKernel
+    | CountFlows
+    | KeepGrants
+    | ArmWorker
 )
-Reply = Done | Failed | Verified
+Reply = Done | Failed | Verified | FlowsCounted
 Event = (
     FlowsRefused
     | SourceScanned

@@ -28,11 +28,11 @@ from penstock.model import (
     CloseGrant,
     Done,
     Event,
-    Failed,
     GatePlace,
     Grant,
     Inspected,
     OpenGrant,
+    Reply,
     Ruleset,
     Standing,
     Subject,
@@ -118,12 +118,12 @@ class Control:
         self._socket.settimeout(10)
         self.events: list[Event] = []
 
-    def ask(self, message: Message) -> Done | Failed:
+    def ask(self, message: Message) -> Reply:
         """The answer to one command."""
         self._socket.sendall(encode(message))
         while True:
             answer = self._receive()
-            if isinstance(answer, Done | Failed):
+            if isinstance(answer, Reply):
                 return answer
             self.events.append(answer)  # type: ignore[arg-type]
 
