@@ -21,6 +21,10 @@ from penstock.model import FIRST_WORKER_MARK, TPROXY_BIT, GatePlace, Ruleset, Un
 #: The routing table and the priority of the rule that bring packets of inspected flows to the worker.
 ROUTE_TABLE = 100
 RULE_PRIORITY = 100
+#: Who is root in a namespace only may not raise a socket's buffer beyond net.core.wmem_max (SO_SNDBUFFORCE, socket(7)).
+_TOO_LONG = (
+    "; the ruleset does not fit into one netlink message here: run as the machine's root, or raise net.core.wmem_max"
+)
 #: Loading 10,000 assets takes well under a second; more than this means that nft hangs.
 _TIMEOUT_S = 30.0
 
@@ -94,7 +98,8 @@ def _run(arguments: list[str], text: str = "") -> str:
     except subprocess.TimeoutExpired:
         raise Unavailable(f"{' '.join(arguments)} did not end in {_TIMEOUT_S:.0f} s") from None
     if done.returncode:
-        raise Unavailable(f"{' '.join(arguments)}: {done.stderr.strip()}")
+        hint = _TOO_LONG if os.strerror(errno.EMSGSIZE) in done.stderr else ""
+        raise Unavailable(f"{' '.join(arguments)}: {done.stderr.strip()}{hint}")
     return done.stdout
 
 

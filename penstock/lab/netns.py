@@ -41,8 +41,11 @@ _mac_numbers = count(1)
 _entered: list[int] = []
 
 
-def enter() -> None:
+def enter(*, keeps_root: bool = False) -> None:
     """Move this program into a user, network and mount namespace of its own; twice is the same as once.
+
+    `keeps_root`: where root runs it, it stays the machine's root, as a gate in service is, and only the network and the
+    mounts are its own.  Very large rulesets need that: the root of a namespace may not raise its socket buffers.
 
     The program keeps its process number, its descriptors (open sockets go on living in the namespace where they were
     made) and its files.  It must have a single thread.  Raises `Unavailable` with what to enable where the machine
@@ -52,7 +55,11 @@ def enter() -> None:
         return
     user, group = os.geteuid(), os.getegid()
     try:
-        _enter_as(user, group)
+        if keeps_root and user == 0:
+            _isolate()
+        else:
+            _enter_as(user, group)
+        _call("mount", b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
         _up("lo")
     except (OSError, subprocess.CalledProcessError) as error:
         raise Unavailable(f"{FORBIDDEN} ({error})") from error
@@ -223,12 +230,15 @@ def _enter_as(user: int, group: int) -> None:
         # Where user namespaces are forbidden, root does not need one.
         if user != 0 or error.errno not in (errno.EPERM, errno.ENOSPC, errno.EINVAL):
             raise
-        _call("unshare", _CLONE_NEWNET | _CLONE_NEWNS)
+        _isolate()
     else:
         Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
         Path("/proc/self/uid_map").write_text(f"0 {user} 1", encoding="ascii")
         Path("/proc/self/gid_map").write_text(f"0 {group} 1", encoding="ascii")
-    _call("mount", b"none", b"/", None, _MS_REC | _MS_PRIVATE, None)
+
+
+def _isolate() -> None:
+    _call("unshare", _CLONE_NEWNET | _CLONE_NEWNS)
 
 
 @contextmanager
