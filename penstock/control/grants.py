@@ -374,6 +374,6 @@ def _opened(grant: Grant) -> Record:
             "revision": grant.revision,
             "is_inspected": grant.is_inspected,
             "is_safety_critical": grant.is_safety_critical,
-            "port": f"{grant.transport}/{grant.port}",
+            "port": grant.at,
         },
     )

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from penstock.control.ports import US_PER_S, Moment
 from penstock.control.rows import ActiveSignIn, LiveGrant
-from penstock.model import Asset, Binding, Factor, Grant, Service, SessionLimits, Subject, SubjectKind
+from penstock.model import ECHO, Asset, Binding, Factor, Grant, Service, SessionLimits, Subject, SubjectKind
 from penstock.policy import Policy, Reach
 
 PathKey: TypeAlias = tuple[str, str, str, str | None, str | None]
@@ -31,6 +31,7 @@ class Path:
     session: SessionLimits
     is_inspected: bool
     is_safety_critical: bool
+    is_copied: bool
     binding: Binding
     source: str | None = None
     certificate: str | None = None
@@ -44,8 +45,13 @@ class Path:
 def path_of(
     policy: Policy, way: Reach, subject: Subject, binding: Binding, source: str, certificate: str | None
 ) -> Path:
-    """The path that the policy allows: an address-bound one has its source, a certificate-bound one its certificate."""
-    is_open = any(conduit.is_safety_critical for conduit in policy.conduits if conduit.name in way.conduits)
+    """The path that the policy allows: an address-bound one has its source, a certificate-bound one its certificate.
+
+    Its packets are copied where any of its conduits records payload: nobody can tell which of them a packet follows,
+    and a record too many is better than one too few.  What is inspected is recorded by operation; echo has no payload.
+    """
+    conduits = [policy.by_name[name] for name in way.conduits]
+    is_copied = not way.is_inspected and way.service.transport != ECHO and any(c.records_payload for c in conduits)
     return Path(
         subject=subject,
         asset=way.asset,
@@ -53,7 +59,8 @@ def path_of(
         conduits=way.conduits,
         session=way.session,
         is_inspected=way.is_inspected,
-        is_safety_critical=is_open,
+        is_safety_critical=any(conduit.is_safety_critical for conduit in conduits),
+        is_copied=is_copied,
         binding=binding,
         source=source if binding is Binding.ADDRESS else None,
         certificate=None if binding is Binding.ADDRESS else certificate,
@@ -93,6 +100,9 @@ def mint(path: Path, number: int, revision: int, moment: Moment, length_us: int 
         is_safety_critical=path.is_safety_critical,
         source=path.source,
         certificate=path.certificate,
+        last_port=path.service.last_port,
+        overlay_port=path.service.overlay_port,
+        is_copied=path.is_copied,
     )
 
 
@@ -105,7 +115,8 @@ def renewed(lease: LiveGrant, moment: Moment) -> LiveGrant:
 def carried_over(grant: Grant, path: Path, revision: int) -> Grant | None:
     """The same grant under a new revision, or ``None`` when the way itself has changed and it must end.
 
-    The kernel keeps addresses, port and the choice between proxy and kernel path under the number of the grant.
+    The kernel keeps addresses, ports, the choice between proxy and kernel path, and whether packets are copied, under
+    the number of the grant.
     """
     same = replace(grant, conduits=path.conduits, revision=revision, idle_s=path.session.idle_s, subject=path.subject)
     moment = Moment(wall_us=grant.opened_at_us, steady_us=0, boot="")

@@ -91,6 +91,7 @@ from penstock.model.settings import (
     Listener,
 )
 from penstock.model.site import (
+    ECHO,
     Asset,
     Conduit,
     DrillPlan,
@@ -120,6 +121,7 @@ from penstock.model.subject import (
 
 __all__ = [
     "COPIED_BIT",
+    "ECHO",
     "ENDED_BIT",
     "FIRST_WORKER_MARK",
     "GRANT_MASK",

@@ -41,6 +41,7 @@ class Reason(StrEnum):
     ASSET_FULL = "asset_full"
     KERNEL_ABSENT = "kernel_absent"
     ADDRESS_NOT_IPV4 = "address_not_ipv4"
+    NOT_CARRIED = "not_carried"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from penstock.model.site import place_of
 from penstock.model.subject import Binding, Subject
 
 #: 32-bit connection mark: the low 24 bits are the grant number, the high bits say what kind of flow it is.
@@ -62,6 +63,11 @@ class Grant:
     def reached_at(self) -> int:
         """The (first) port on the overlay address."""
         return self.port if self.overlay_port is None else self.overlay_port
+
+    @property
+    def at(self) -> str:
+        """``tcp/502``, ``udp/5000-5010`` or ``icmp``: where the asset offers it."""
+        return place_of(self.transport, self.port, self.last_port)
 
     @property
     def mark(self) -> int:

@@ -12,6 +12,9 @@ from enum import StrEnum
 from penstock.model.operation import OperationClass
 from penstock.model.subject import FactorStrength
 
+#: ICMP echo (RFC 792), "ping": the name, the protocol and the transport of that service.
+ECHO = "icmp"
+
 
 class FailureMode(StrEnum):
     """What becomes of a conduit's flows when inspection is not alive."""
@@ -54,6 +57,29 @@ class Service:
     def reached_at(self) -> int:
         """The (first) port on the overlay address."""
         return self.port if self.overlay_port is None else self.overlay_port
+
+    @property
+    def size(self) -> int:
+        """How many ports it has."""
+        return 1 if self.last_port is None else self.last_port - self.port + 1
+
+    @property
+    def at(self) -> str:
+        """``tcp/502``, ``udp/5000-5010`` or ``icmp``: where the asset offers it."""
+        return place_of(self.transport, self.port, self.last_port)
+
+    @property
+    def overlay_at(self) -> str:
+        """The same on the overlay address."""
+        last = None if self.last_port is None else self.reached_at + self.size - 1
+        return place_of(self.transport, self.reached_at, last)
+
+
+def place_of(transport: str, port: int, last_port: int | None = None) -> str:
+    """``tcp/502``, ``udp/5000-5010`` or ``icmp``."""
+    if transport == ECHO:
+        return ECHO
+    return f"{transport}/{port}" if last_port in {None, port} else f"{transport}/{port}-{last_port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +174,11 @@ class PortPermission:
     transport: str
     port: int
     last_port: int | None = None
+
+    @property
+    def at(self) -> str:
+        """``tcp/5432``, ``udp/5000-5010`` or ``icmp``: as the document writes it."""
+        return place_of(self.transport, self.port, self.last_port)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

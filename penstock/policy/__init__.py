@@ -5,7 +5,7 @@ document (parse) → assertions (its own tests) → compile (→ `Policy`, `Rule
 
 from penstock.policy.asking import OBJECTS, What, Who, request_of
 from penstock.policy.assertions import accept
-from penstock.policy.compile import MachinePath, Policy, compile_policy, compile_ruleset, machine_paths
+from penstock.policy.compile import MachinePath, Policy, compile_policy, machine_paths
 from penstock.policy.criteria import CRITERIA
 from penstock.policy.decide import decide, misses_text
 from penstock.policy.document import Document, parse
@@ -14,7 +14,10 @@ from penstock.policy.judge import Judge
 from penstock.policy.needs import needs_kernel
 from penstock.policy.numbers import read_range
 from penstock.policy.reach import Reach, reach, reach_service
+from penstock.policy.ruleset import compile_ruleset
 from penstock.policy.sections import Assertion
+from penstock.policy.timezones import timezone_names
+from penstock.policy.windows import is_open, next_opening
 
 __all__ = [
     "CRITERIA",
@@ -31,13 +34,16 @@ __all__ = [
     "compile_policy",
     "compile_ruleset",
     "decide",
+    "is_open",
     "machine_paths",
     "misses_text",
     "needs_kernel",
+    "next_opening",
     "parse",
     "reach",
     "reach_service",
     "read_documents",
     "read_range",
     "request_of",
+    "timezone_names",
 ]

@@ -5,24 +5,19 @@ Pure.  A policy is made once a revision and swapped in whole; nothing in it chan
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from penstock.model import (
+    ECHO,
     Asset,
     Conduit,
-    GatePlace,
-    Grant,
-    Inspected,
     Invalid,
     Problem,
-    Ruleset,
     Selector,
     Service,
     Site,
-    Standing,
-    Translation,
 )
 from penstock.policy.lanes import Lane, lane_of
 from penstock.policy.selection import Inventory, is_inspected_by, is_port_of, sources_of, targets_of
@@ -46,8 +41,8 @@ class Way:
 class Policy:
     """One revision, ready to judge.  Make it with `compile_policy` only.
 
-    `ways` finds a service by asset and by its name, its protocol (the first such service) or its port (``tcp/5432``).
-    `leading` finds the conduits that lead to an asset at all.
+    `ways` finds a service by asset and by its name, its protocol (the first such service) or its port (``tcp/5432``,
+    ``udp/5000-5010``).  `leading` finds the conduits that lead to an asset at all.
     """
 
     revision: int
@@ -56,6 +51,7 @@ class Policy:
     ways: Mapping[tuple[str, str], Way]
     leading: Mapping[str, tuple[Conduit, ...]]
     conduits: tuple[Conduit, ...]
+    by_name: Mapping[str, Conduit]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +85,7 @@ def compile_policy(site: Site, revision: int) -> Policy:
             lanes = [lane_of(each, asset, service, service.protocol, revision) for each in leading[asset.name]]
             problems += _contradictions(asset, service, lanes)
             way = Way(asset=asset, service=service, lanes=MappingProxyType(_by_subject(lanes)))
-            for name in (service.name, service.protocol, f"{service.transport}/{service.port}"):
+            for name in (service.name, service.protocol, service.at):
                 known = ways.get((asset.name, name))
                 if known is None or (name == service.name != known.service.name):
                     ways[asset.name, name] = way
@@ -102,17 +98,18 @@ def compile_policy(site: Site, revision: int) -> Policy:
         ways=MappingProxyType(ways),
         leading=MappingProxyType({name: tuple(found) for name, found in leading.items()}),
         conduits=conduits,
+        by_name=MappingProxyType({conduit.name: conduit for conduit in conduits}),
     )
 
 
 def _by_subject(lanes: list[Lane]) -> dict[SubjectKey, tuple[Lane, ...]]:
-    found: dict[SubjectKey, tuple[Lane, ...]] = {}
+    found: dict[SubjectKey, list[Lane]] = {}
     for lane in lanes:
         if lane.permits or lane.is_port:
             key = _subject_key(lane.conduit.source)
             if key is not None:
-                found[key] = (*found.get(key, ()), lane)
-    return found
+                found.setdefault(key, []).append(lane)
+    return {key: tuple(lanes) for key, lanes in found.items()}
 
 
 def _subject_key(selector: Selector) -> SubjectKey | None:
@@ -126,13 +123,12 @@ def _subject_key(selector: Selector) -> SubjectKey | None:
 
 def _contradictions(asset: Asset, service: Service, lanes: list[Lane]) -> list[Problem]:
     inspecting = next((lane.conduit.name for lane in lanes if lane.permits), None)
-    if inspecting is None:
+    if inspecting is None or service.transport == ECHO:
         return []
-    port = f"{service.transport}/{service.port}"
     return [
         Problem(
             where=f"conduit {lane.conduit.name!r}",
-            why=f"`{port}: any` contradicts conduit {inspecting!r}: it inspects {port} of {asset.name!r}",
+            why=f"`{service.at}: any` contradicts conduit {inspecting!r}: it inspects {service.at} of {asset.name!r}",
             hint="name the operations in both, or permit the port in both",
         )
         for lane in lanes
@@ -164,39 +160,3 @@ def _paths(policy: Policy, found: dict[tuple[str, str, str], list[Conduit]]) -> 
             is_safety_critical=any(conduit.is_safety_critical for conduit in conduits),
             is_inspected=any(is_inspected_by(conduit, service) for conduit in conduits),
         )
-
-
-def compile_ruleset(policy: Policy, place: GatePlace, standing: Sequence[Grant]) -> Ruleset:
-    """All that the kernel must know.  Of the `standing` grants only those that are safety-critical enter it."""
-    assets = sorted(policy.site.assets, key=lambda asset: asset.name)
-    inspected = {
-        Inspected(overlay=way.asset.overlay, transport=way.service.transport, port=way.service.port)
-        for way in policy.ways.values()
-        if any(lane.permits for lanes in way.lanes.values() for lane in lanes)
-    }
-    inventory = Inventory(policy.site.assets)
-    sources = {source.name for each in policy.conduits for source in sources_of(each, inventory)}
-    return Ruleset(
-        revision=policy.revision,
-        overlay=policy.site.overlay,
-        place=place,
-        assets=tuple(Translation(overlay=each.overlay, underlay=each.address, mac=each.mac) for each in assets),
-        inspected=tuple(sorted(inspected, key=lambda each: (each.overlay, each.transport, each.port))),
-        standing=tuple(_standing(grant) for grant in sorted(standing, key=lambda each: each.number) if _stands(grant)),
-        has_copies=any(each.records_payload for each in policy.conduits),
-        hardware=tuple((each.address, each.mac) for each in assets if each.mac is not None and each.name in sources),
-    )
-
-
-def _stands(grant: Grant) -> bool:
-    return grant.is_safety_critical and grant.source is not None
-
-
-def _standing(grant: Grant) -> Standing:
-    return Standing(
-        source=grant.source or "",
-        overlay=grant.overlay,
-        transport=grant.transport,
-        port=grant.port,
-        grant=grant.number,
-    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from penstock.model import Asset, Conduit, FactorStrength, Selector, Service
+from penstock.model import ECHO, Asset, Conduit, FactorStrength, PortPermission, Selector, Service
 from penstock.policy.faults import Faults, did_you_mean, shown
 from penstock.policy.sections import PlacedAsset, PlacedConduit
 from penstock.policy.selection import (
@@ -30,8 +30,8 @@ def check_conduits(
 ) -> list[Conduit]:
     """The conduits with TLS required where CUI asks for it.
 
-    `names` holds the known names of ``zone``, ``asset`` and ``role``.  With ``is_complete`` among its keys the
-    inventory was read in full, so that a selector without any asset is a problem of the conduit.
+    `names` holds the known names of ``zone``, ``asset``, ``role`` and ``window``.  With ``is_complete`` among its keys
+    the inventory was read in full, so that a selector without any asset is a problem of the conduit.
     """
     inventory = Inventory(item.asset for item in assets)
     checked = []
@@ -40,6 +40,7 @@ def check_conduits(
         if not item.is_whole:
             continue
         _failure_mode(item, faults)
+        _keeping(item, names["window"], faults)
         _machines(item, faults)
         if not unknown and "is_complete" in names:
             _reach(item, inventory, faults)
@@ -81,6 +82,20 @@ def _failure_mode(item: PlacedConduit, faults: Faults) -> None:
         faults.add(item.at("on_failure"), why, "add `approved_by: …`, the person who answers for it")
 
 
+def _keeping(item: PlacedConduit, windows: frozenset[str], faults: Faults) -> None:
+    """Drills need a window that exists; payload is copied from flows that are not inspected."""
+    conduit = item.conduit
+    if conduit.drill is not None and conduit.drill.window not in windows:
+        hint = did_you_mean(conduit.drill.window, windows) or "add it under `windows:`"
+        faults.add(item.at("drill"), f"unknown window {shown(conduit.drill.window)}", hint)
+    if conduit.records_payload and conduit.permissions:
+        why = "this version records the operations of inspected flows, and copies the payload of kernel path flows only"
+        hint = "write `record: operations`, or move the ports (`tcp/5432: any`) to a conduit of their own"
+        faults.add(item.at("record"), why, hint)
+    elif conduit.records_payload and all(port.transport == ECHO for port in conduit.ports):
+        faults.add(item.at("record"), "echo has no payload to record", "write `record: operations`")
+
+
 def _machines(item: PlacedConduit, faults: Faults) -> None:
     conduit = item.conduit
     if conduit.is_for_people:
@@ -114,11 +129,36 @@ def _reach(item: PlacedConduit, inventory: Inventory, faults: Faults) -> None:
             why = f"{_listed(targets)} offers no service of protocol {protocol!r} over tcp"
             faults.add(item.at("allow"), why, f"add `services: {{{protocol}: …}}` to the asset, or correct 'to'")
     for port in conduit.ports:
-        only = replace(conduit, ports=(port,))
-        if not any(is_port_of(only, service) for asset in targets for service in asset.services):
-            why = f"{_listed(targets)} offers no service at {port.transport}/{port.port}"
-            hint = f"add `services: {{name: {{protocol: …, port: {port.port}}}}}` to the asset, or correct 'to'"
-            faults.add(item.at("allow"), why, hint)
+        _offered(item, port, targets, inventory, faults)
+
+
+def _offered(
+    item: PlacedConduit, port: PortPermission, targets: Sequence[Asset], inventory: Inventory, faults: Faults
+) -> None:
+    """Something is offered there, and nothing that is permitted in part only."""
+    if port.transport == ECHO:
+        shared = next((asset for asset in targets if inventory.shares_overlay(asset)), None)
+        if shared is not None:
+            why = f"asset {shared.name!r} shares its overlay address, and echo has no port that tells who is meant"
+            faults.add(item.at("allow"), why, "give it an overlay address of its own, or name another target")
+        return
+    first, last = port.port, port.last_port or port.port
+    meeting = [
+        (asset, service)
+        for asset in targets
+        for service in asset.services
+        if service.transport == port.transport and service.port <= last and first <= (service.last_port or service.port)
+    ]
+    if not meeting:
+        why = f"{_listed(targets)} offers no service at {port.at}"
+        shown_port = port.port if port.last_port is None else f"{port.port}-{port.last_port}"
+        hint = f"add `services: {{name: {{protocol: …, port: {shown_port}}}}}` to the asset, or correct 'to'"
+        faults.add(item.at("allow"), why, hint)
+    only = replace(item.conduit, ports=(port,), permissions=())
+    for asset, service in meeting:
+        if not is_port_of(only, service):
+            why = f"`{port.at}: any` is a part only of service {service.name!r} of {asset.name!r}: {service.at}"
+            faults.add(item.at("allow"), why, f"write `{service.at}: any`: a service is permitted as a whole")
 
 
 def _listed(assets: Sequence[Asset]) -> str:
@@ -149,7 +189,7 @@ def _ports(conduits: Sequence[PlacedConduit], inventory: Inventory, faults: Faul
         other = inspecting.get((asset.name, service.name))
         if other is None or not is_port_of(item.conduit, service):
             continue
-        port = f"{service.transport}/{service.port}"
+        port = service.at
         by = f"conduit {shown(other.conduit.name)} ({other.place})"
         why = f"`{port}: any` contradicts {by}: it inspects {port} of {asset.name!r}"
         faults.add(

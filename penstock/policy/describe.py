@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from penstock.model import (
+    ECHO,
     Conduit,
     FactorStrength,
     Interval,
@@ -20,6 +21,7 @@ from penstock.model import (
     Target,
 )
 from penstock.policy.numbers import period_text, range_text
+from penstock.policy.selection import is_port_of
 
 _STRENGTHS = {
     FactorStrength.NONE: "no factor",
@@ -56,8 +58,10 @@ def values_text(values: Iterable[Interval]) -> str:
 
 def allowance_lines(conduit: Conduit, service: Service) -> tuple[str, ...]:
     """What a conduit allows on one service, a line each."""
-    if any((item.transport, item.port) == (service.transport, service.port) for item in conduit.ports):
-        return (f"anything on {service.transport}/{service.port}, not inspected",)
+    if service.transport == ECHO:
+        return ("echo (ping), not inspected",)
+    if is_port_of(conduit, service):
+        return (f"anything on {service.at}, not inspected",)
     return tuple(permission_text(item) for item in conduit.permissions if item.protocol == service.protocol)
 
 

@@ -14,24 +14,28 @@ from pathlib import PurePath
 
 from penstock.model import Asset, Invalid, Problem, Site
 from penstock.policy.crosschecks import check_conduits
+from penstock.policy.echo import with_echo
 from penstock.policy.faults import Faults, Place
 from penstock.policy.fields import Fields, table_of
 from penstock.policy.inventory import check_zones, place_assets
+from penstock.policy.overlay import check_sharing
 from penstock.policy.sections import (
     Assertion,
     PlacedAsset,
     network_of,
+    read_askers,
     read_assertion,
     read_asset,
     read_conduit,
+    read_window,
     read_zone,
 )
 from penstock.policy.source import Entry, Listing, Table, Value, read
 
-_TABLES = ("zones", "assets", "conduits")
+_TABLES = ("zones", "assets", "conduits", "windows")
 _SINGLE = ("site", "domain", "overlay")
-_KEYS = (*_SINGLE, *_TABLES, "tests")
-_LATER = ("windows", "agreements")
+KEYS = (*_SINGLE, *_TABLES, "names", "tests")
+LATER = ("agreements",)
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{1,190}}\Z){_LABEL}(?:\.{_LABEL})*\Z")
 
@@ -100,7 +104,7 @@ def _joined(first: Table, second: Table, faults: Faults) -> Table:
 
 
 def _document(table: Table, faults: Faults) -> Document | None:
-    fields = Fields(table, faults, "the document", _KEYS, _LATER)
+    fields = Fields(table, faults, "the document", KEYS, LATER)
     fields.need("site", "overlay")
     name, domain, overlay = fields.name("site"), _domain(fields), _overlay(fields)
     raw = {key: _entries(fields, key) for key in _TABLES}
@@ -109,20 +113,25 @@ def _document(table: Table, faults: Faults) -> Document | None:
     check_zones(zones, overlay, faults)
     found = [asset for entry in raw["assets"] if (asset := read_asset(entry, faults)) is not None]
     assets = place_assets(found, zones, zone_names, None if overlay is None else overlay[0], faults)
+    check_sharing(assets, faults)
+    windows = [window for entry in raw["windows"] if (window := read_window(entry, faults)) is not None]
     names = {
         "zone": zone_names,
         "asset": frozenset(entry.key.text for entry in raw["assets"]),
         "role": frozenset(item.asset.role for item in assets) | _written_roles(raw["assets"]),
+        "window": frozenset(entry.key.text for entry in raw["windows"]),
     }
     if len(assets) == len(raw["assets"]):
         names["is_complete"] = frozenset()
     ports = _ports(assets)
     conduits = [item for entry in raw["conduits"] if (item := read_conduit(entry, faults, ports)) is not None]
     checked = check_conduits(conduits, assets, names, faults)
+    whole = with_echo([item.asset for item in assets], checked)
     by_name: dict[str, Asset | None] = dict.fromkeys(names["asset"])
-    by_name |= {item.asset.name: item.asset for item in assets}
+    by_name |= {asset.name: asset for asset in whole}
     claims = (read_assertion(item, faults, by_name, zone_names) for item in fields.listing("tests") or ())
     assertions = tuple(claim for claim in claims if claim is not None)
+    askers = read_askers(fields)
     if name is None or overlay is None:
         return None
     site = Site(
@@ -130,8 +139,10 @@ def _document(table: Table, faults: Faults) -> Document | None:
         domain=domain or f"{name}.ot",
         overlay=str(overlay[0]),
         zones=tuple(item.zone for item in zones),
-        assets=tuple(item.asset for item in assets),
+        assets=whole,
         conduits=tuple(checked),
+        windows=tuple(windows),
+        askers=askers,
     )
     return Document(site=site, assertions=assertions)
 
@@ -149,7 +160,7 @@ def _written_roles(entries: tuple[Entry, ...]) -> frozenset[str]:
 
 def _ports(assets: list[PlacedAsset]) -> dict[str, str]:
     services = [service for item in assets for service in item.asset.services]
-    return {name: f"{item.transport}/{item.port}" for item in services for name in (item.protocol, item.name)}
+    return {name: item.at for item in services for name in (item.protocol, item.name)}
 
 
 def _domain(fields: Fields) -> str | None:

@@ -50,17 +50,22 @@ def place_assets(
     overlay: IPv4Network | None,
     faults: Faults,
 ) -> list[PlacedAsset]:
-    """The assets with their overlay addresses; `names` are all zones, those too that could not be read."""
+    """The assets with their overlay addresses; `names` are all zones, those too that could not be read.
+
+    Whether several may share one of these is for `overlay` to say.
+    """
     networks = {zone.zone.name: [network for network, _ in zone.networks] for zone in zones}
+    routed = {zone.zone.name for zone in zones if zone.zone.routers}
     for item in assets:
         _check_zone(item, networks, names, faults)
+        if item.asset.mac is not None and item.asset.zone in routed:
+            why = f"zone {item.asset.zone!r} lies behind routers, so no packet comes from {item.asset.mac}"
+            faults.add(item.at("mac"), why, "remove `mac`, or the zone's `routers`")
     _check_collisions(assets, "address", faults, "two assets cannot share an address")
     _check_collisions(assets, "mac", faults, "two assets cannot share a hardware address")
     if overlay is None:
         return list(assets)
-    placed = [_with_overlay(item, overlay, faults) for item in assets]
-    _check_collisions(placed, "overlay", faults, "set `overlay: …` of one of them to a free address")
-    return placed
+    return [_with_overlay(item, overlay, faults) for item in assets]
 
 
 def _check_zone(

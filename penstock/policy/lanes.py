@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from penstock.model import (
+    ECHO,
     Asset,
     Conduit,
     Decision,
@@ -23,7 +24,7 @@ from penstock.model import (
     Target,
 )
 from penstock.policy.describe import permission_text
-from penstock.policy.selection import fits_asset, is_port_of
+from penstock.policy.selection import admits_echo, fits_asset, is_port_of
 
 Spent = Callable[[str, int], int]
 Ranges = tuple[tuple[int, int], ...]
@@ -112,6 +113,10 @@ def demands_of(operation: Operation) -> tuple[tuple[OperationClass, Target | Non
 def lane_of(conduit: Conduit, asset: Asset | None, service: Service | None, protocol: str, revision: int) -> Lane:
     """The conduit towards a service, or towards what is not in the inventory."""
     permits: dict[OperationClass, tuple[Permit, ...]] = {}
+    is_echo = service is not None and service.transport == ECHO
+    if is_echo and admits_echo(conduit):
+        echo = Permission(protocol=ECHO, operation_class=OperationClass.DISCOVERY)
+        permits[OperationClass.DISCOVERY] = (_permit(echo, conduit, asset),)
     for permission in conduit.permissions:
         if permission.protocol == protocol and (service is None or service.transport == "tcp"):
             found = permits.get(permission.operation_class, ())
@@ -119,7 +124,7 @@ def lane_of(conduit: Conduit, asset: Asset | None, service: Service | None, prot
     return Lane(
         conduit=conduit,
         leads=asset is not None and fits_asset(conduit.target, asset),
-        is_port=service is not None and is_port_of(conduit, service),
+        is_port=service is not None and not is_echo and is_port_of(conduit, service),
         permits=permits,
         required_rank=conduit.require.factors.rank,
         requires_tls=conduit.require.tls,

@@ -1,39 +1,68 @@
-"""What of a site only the kernel can enforce.  Pure.
+"""What in a site document only the kernel can enforce, for a gate that has none (`penstock serve --no-kernel`).
 
-A gate without the kernel (``penstock serve --no-kernel``) refuses a document with any of it: what is written down and
-not enforced would be worse than what is not written down.
+Pure.  Such a gate offers the tunnel and the proxy: a person with a certificate reaches one TCP port at a time.
+Whatever a document promises beyond that would be promised and not kept, so each such thing is a problem.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from penstock.model import Conduit, Problem, Site
+from penstock.model import ECHO, Asset, Conduit, Problem, Site, Zone
 
-_HINT = "leave it out here, or run the gate where nftables can be had"
+_GATE = "run the gate with its kernel table (without --no-kernel)"
 
 
 def needs_kernel(site: Site) -> tuple[Problem, ...]:
-    """Everything that a gate without the kernel could not enforce, in the order of the document."""
-    zones = (
-        Problem(where=f"zone {zone.name!r}", why="only the kernel can keep a client's address", hint=_HINT)
-        for zone in site.zones
-        if zone.keeps_client_address
+    """Everything in the site that cannot be enforced without the kernel, in the order of the document."""
+    return (
+        *(problem for zone in site.zones for problem in _of_zone(zone)),
+        *(problem for asset in site.assets for problem in _of_asset(asset)),
+        *(problem for conduit in site.conduits for problem in _of_conduit(conduit)),
     )
-    conduits = (
-        Problem(where=f"conduit {conduit.name!r}", why=why, hint=_HINT)
-        for conduit in site.conduits
-        for why in _reasons(conduit)
-    )
-    return (*zones, *conduits)
 
 
-def _reasons(conduit: Conduit) -> Iterator[str]:
+def _of_zone(zone: Zone) -> Iterator[Problem]:
+    where = f"zone {zone.name!r}"
+    if zone.keeps_client_address:
+        why = "`keep_client_address`: without the kernel, assets see the gate's own address"
+        yield Problem(where=where, why=why, hint=f"remove it, or {_GATE}")
+    if zone.routers:
+        why = "`routers`: without the kernel nobody looks at the hardware addresses that packets come from"
+        yield Problem(where=where, why=why, hint=f"remove it, or {_GATE}")
+
+
+def _of_asset(asset: Asset) -> Iterator[Problem]:
+    where = f"asset {asset.name!r}"
+    if asset.mac is not None:
+        why = "`mac`: without the kernel nobody looks at the hardware address that its packets come from"
+        yield Problem(where=where, why=why, hint=f"remove it, or {_GATE}")
+    if asset.limits.opens is not None:
+        why = "`limits.opens`: new connections are counted by the kernel"
+        yield Problem(where=where, why=why, hint=f"limit `connections`, which the proxy counts, or {_GATE}")
+
+
+def _of_conduit(conduit: Conduit) -> Iterator[Problem]:
+    where = f"conduit {conduit.name!r}"
     if not conduit.is_for_people:
-        yield "flows of machines are known by their addresses, which only the kernel can hold them to"
-    if conduit.ports:
-        yield "a port that is not inspected is enforced in the kernel"
+        why = "machines are known by their address, and only the kernel lets their flows through"
+        yield Problem(where=where, why=why, hint=f"remove the conduit, or {_GATE}")
     if conduit.is_safety_critical:
-        yield "`on_failure: open` is the kernel's to do when inspection dies"
+        why = "`on_failure: open`: without the kernel there is no path beside inspection, so it would fail closed"
+        yield Problem(where=where, why=why, hint=f"remove the conduit, or {_GATE}")
+    for port in conduit.ports:
+        if port.transport == ECHO:
+            why = "`icmp`: echo passes the kernel; the tunnel carries one TCP port"
+            yield Problem(where=where, why=why, hint=f"remove it, or {_GATE}")
+        elif port.transport != "tcp" or port.last_port is not None:
+            why = f"`{port.at}: any`: only the kernel carries it; the tunnel carries one TCP port"
+            yield Problem(where=where, why=why, hint=f"name single TCP ports, or {_GATE}")
     if conduit.records_payload:
-        yield "`record: payload` copies packets of the kernel path"
+        why = "`record: payload`: payload is copied by the kernel"
+        yield Problem(where=where, why=why, hint=f"write `record: operations`, or {_GATE}")
+    if conduit.latency is not None and not conduit.permissions:
+        why = "`latency_budget`: without the kernel only inspected flows are measured, and this conduit has none"
+        yield Problem(where=where, why=why, hint=f"remove it, or {_GATE}")
+    if conduit.drill is not None:
+        why = "`drill`: without the kernel there is no failure mode to exercise: every conduit is closed"
+        yield Problem(where=where, why=why, hint=f"remove it, or {_GATE}")

@@ -20,8 +20,14 @@ MAX_RATE_PERIOD_S = 86_400
 _RANGE = re.compile(r"\s*(-?[0-9]{1,7})\s*(?:(?:-|\.\.)\s*(-?[0-9]{1,7})\s*)?\Z", re.ASCII)
 _RATE = re.compile(r"\s*([0-9]{1,7})\s*/\s*([0-9]{0,5})\s*(s|min|h|d)\s*\Z", re.ASCII)
 _DURATION = re.compile(r"(?:([0-9]{1,5})d)?(?:([0-9]{1,5})h)?(?:([0-9]{1,5})m)?(?:([0-9]{1,6})s)?\Z", re.ASCII)
-_PORT = re.compile(r"(tcp|udp)/([0-9]{1,5})\Z", re.ASCII)
+_LATENCY = re.compile(r"([0-9]{1,9})(us|ms|s)\Z", re.ASCII)
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])\Z", re.ASCII)
+_PORT = re.compile(r"(tcp|udp)/([0-9]{1,5})(?:-([0-9]{1,5}))?\Z", re.ASCII)
+_PORTS = re.compile(r"([0-9]{1,5})-([0-9]{1,5})\Z", re.ASCII)
+_UNITS_US = {"us": 1, "ms": 1000, "s": 1_000_000}
 _UNITS_S = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
+#: The periods that nft's `limit rate` knows.
+PERIODS_S = frozenset(_UNITS_S.values())
 
 
 def read_range(text: str) -> tuple[int, int] | None:
@@ -52,10 +58,42 @@ def read_duration(text: str) -> int | None:
     return days * 86_400 + hours * 3600 + minutes * 60 + seconds or None
 
 
-def read_port(text: str) -> tuple[str, int] | None:
-    """``tcp/5432`` as transport and port; ``None`` if it is not of that form.  The port may be out of range."""
+def read_latency(text: str) -> int | None:
+    """``5ms``, ``800us`` or ``1s`` in microseconds; ``None`` if it is neither or zero."""
+    found = _LATENCY.match(text)
+    return int(found[1]) * _UNITS_US[found[2]] or None if found else None
+
+
+def latency_text(microseconds: int) -> str:
+    """The way back, in the largest unit that divides it: ``5ms``, ``800us``, ``1s``."""
+    unit = next(unit for unit in ("s", "ms", "us") if microseconds % _UNITS_US[unit] == 0)
+    return f"{microseconds // _UNITS_US[unit]}{unit}"
+
+
+def read_clock(text: str) -> int | None:
+    """``06:00`` as the minute of the day; ``None`` if it is no time from 00:00 to 23:59."""
+    found = _CLOCK.match(text)
+    return int(found[1]) * 60 + int(found[2]) if found else None
+
+
+def clock_text(minute: int) -> str:
+    """The way back: ``06:00``."""
+    return f"{minute // 60:02}:{minute % 60:02}"
+
+
+def read_port(text: str) -> tuple[str, int, int] | None:
+    """``tcp/5432`` or ``udp/5000-5010`` as transport, first and last port; ``None`` if it is not of that form.
+
+    The ports may be out of range, and the last before the first.
+    """
     found = _PORT.match(text)
-    return (found[1], int(found[2])) if found else None
+    return (found[1], int(found[2]), int(found[3] or found[2])) if found else None
+
+
+def read_ports(text: str) -> tuple[int, int] | None:
+    """``5000-5010`` as first and last port; ``None`` if it is not of that form.  The ports may be out of range."""
+    found = _PORTS.match(text)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def is_port(number: int) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
-from penstock.model import Asset, Conduit, Selector, Service, Subject, SubjectKind
+from penstock.model import ECHO, Asset, Conduit, OperationClass, Selector, Service, Subject, SubjectKind
 from penstock.policy.inspection import INSPECTED
 
 
@@ -51,8 +52,24 @@ def is_inspected_by(conduit: Conduit, service: Service) -> bool:
 
 
 def is_port_of(conduit: Conduit, service: Service) -> bool:
-    """Whether the conduit permits this service's port as a whole."""
-    return any((item.transport, item.port) == (service.transport, service.port) for item in conduit.ports)
+    """Whether the conduit permits all of this service's ports as a whole, or, where the service is echo, echo."""
+    if service.transport == ECHO:
+        return admits_echo(conduit)
+    last = service.last_port or service.port
+    return any(
+        item.transport == service.transport and item.port <= service.port and last <= (item.last_port or item.port)
+        for item in conduit.ports
+    )
+
+
+def admits_echo(conduit: Conduit) -> bool:
+    """Whether its subjects may ask its targets whether they are there.
+
+    A conduit that allows `discovery` of any protocol does.  Not where that has a rate: nobody counts echoes.
+    """
+    return any(item.transport == ECHO for item in conduit.ports) or any(
+        item.operation_class is OperationClass.DISCOVERY and item.rate is None for item in conduit.permissions
+    )
 
 
 class Inventory:
@@ -61,6 +78,7 @@ class Inventory:
     def __init__(self, assets: Iterable[Asset]) -> None:
         self.assets = tuple(assets)
         self._found: dict[tuple[str, str], list[Asset]] = {}
+        self._holders = Counter(asset.overlay for asset in self.assets)
         for asset in self.assets:
             for field in ("name", "zone", "role"):
                 self._found.setdefault((field, getattr(asset, field)), []).append(asset)
@@ -71,6 +89,10 @@ class Inventory:
             if name is not None:
                 return [asset for asset in self._found.get((field, name), ()) if fits_asset(selector, asset)]
         return []
+
+    def shares_overlay(self, asset: Asset) -> bool:
+        """Whether its overlay address is another asset's too."""
+        return self._holders[asset.overlay] > 1
 
 
 def targets_of(conduit: Conduit, inventory: Inventory) -> list[Asset]:

@@ -139,7 +139,7 @@ def test_only_safety_critical_grants_with_a_source_stand_in_the_kernel() -> None
     ruleset = compile_ruleset(policy_of(POLLING), PLACE, grants)
     assert [item.grant for item in ruleset.standing] == [4, 9]
     assert ruleset.standing[0] == Standing(
-        source="10.20.0.12", overlay="100.64.10.11", transport="tcp", port=502, grant=4
+        source="10.20.0.12", overlay="100.64.10.11", transport="tcp", port=502, grant=4, underlay="10.20.10.11"
     )
 
 

@@ -33,7 +33,6 @@ HEAD = "site: p\noverlay: 100.64.0.0/16\n"
 #: What follows the head of a document, why it is a problem, and the hint.
 TOP = [
     ('zones: {»"a ": {networks: [10.1.0.0/24]}, a: {networks: [10.2.0.0/24]}}', "ends with a space", "write 'a'"),
-    ("»windows: {}", "'windows' is not supported by this version", "does not enforce"),
     ("»agreements: {}", "'agreements' is not supported by this version", "does not enforce"),
     ("»conduit: {}", "unknown key 'conduit' in the document", "did you mean 'conduits'?"),
     ("»site: q", "the key 'site' stands here twice", "already at site.yaml:1:1"),
@@ -134,7 +133,10 @@ def test_a_problem_of_an_asset_says_where_why_and_what_to_do(asset: str, why: st
 def test_assets_whose_derived_overlay_addresses_collide_are_told_to_set_one() -> None:
     text = INVENTORY.replace("[10.20.10.0/24]", "[10.20.10.0/24, 10.21.10.0/24]")
     (found,) = problems_of(f"{text}  plc-3: {{zone: cell, role: plc, address: 10.21.10.12}}\n")
-    assert (found.where, found.hint) == ("site.yaml:16:3", "set `overlay: …` of one of them to a free address")
+    assert (found.where, found.hint) == (
+        "site.yaml:16:3",
+        "set `overlay: …` of one of them to a free address, or write it there if they are to share this one",
+    )
     assert "overlay 100.64.10.12 of asset 'plc-3' is already that of 'plc-2'" in found.why
 
 
@@ -255,7 +257,7 @@ CONDUITS = [
     ],
     *[
         (PEOPLE + READ + f"»{key}: x", f"'{key}' is not supported by this version", "not accepted")
-        for key in ("pattern", "latency_budget", "hold", "record", "approval", "reason", "agreement", "window")
+        for key in ("pattern", "hold", "approval", "reason", "agreement", "window")
     ],
 ]
 

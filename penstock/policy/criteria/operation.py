@@ -32,7 +32,7 @@ def explain(lane: Lane, question: Question) -> Miss:
     """What the conduit allows on this service."""
     operation, protocol = question.operation, question.protocol
     wanted = [f"{permission.protocol}.{permission.operation_class}" for permission in lane.conduit.permissions]
-    wanted += [f"{port.transport}/{port.port}" for port in lane.conduit.ports]
+    wanted += [port.at for port in lane.conduit.ports]
     reason, found = Reason.OPERATION_NOT_ALLOWED, f"a session over {protocol}"
     remedy = "ask for a conduit that allows it"
     if operation is None:

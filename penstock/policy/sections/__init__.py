@@ -3,6 +3,8 @@
 from penstock.policy.sections.assertions import Assertion, read_assertion
 from penstock.policy.sections.assets import PlacedAsset, read_asset
 from penstock.policy.sections.conduits import PlacedConduit, read_conduit
+from penstock.policy.sections.naming import read_askers
+from penstock.policy.sections.windows import read_window
 from penstock.policy.sections.zones import PlacedZone, network_of, read_zone
 
 __all__ = [
@@ -11,8 +13,10 @@ __all__ = [
     "PlacedConduit",
     "PlacedZone",
     "network_of",
+    "read_askers",
     "read_assertion",
     "read_asset",
     "read_conduit",
+    "read_window",
     "read_zone",
 ]

@@ -56,7 +56,12 @@ def read_assertion(
 
 
 def _at_port(asset: Asset, over: str) -> Service | None:
-    return next((item for item in asset.services if read_port(over) == (item.transport, item.port)), None)
+    asked = read_port(over)
+    if asked is None:
+        return None
+    transport, first, last = asked
+    offered = (item for item in asset.services if item.transport == transport)
+    return next((each for each in offered if each.port <= first <= last <= (each.last_port or each.port)), None)
 
 
 def _asset(fields: Fields, key: str, assets: Mapping[str, Asset | None]) -> Asset | None:

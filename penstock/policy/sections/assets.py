@@ -6,19 +6,27 @@ import re
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
 
-from penstock.model import Asset, Service
+from penstock.model import Asset, Limits, Rate, Service
 from penstock.policy.faults import Faults, Place, shown
-from penstock.policy.fields import Fields, integer_of, name_of, table_of
-from penstock.policy.numbers import MAX_PORT
-from penstock.policy.source import Entry, Scalar, Table
+from penstock.policy.fields import Fields, name_of, table_of, text_of
+from penstock.policy.numbers import PERIODS_S, read_rate
+from penstock.policy.sections.services import read_services
+from penstock.policy.source import Entry, Table, Value
 
 _MAC = re.compile(r"[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5}\Z")
-_KEYS = ("zone", "role", "address", "overlay", "mac", "services", "handles_cui")
+KEYS = ("zone", "role", "address", "overlay", "mac", "services", "handles_cui", "limits")
+LIMITS = ("connections", "opens", "queue")
+MAX_CONNECTIONS = 65_535
+#: Who waits longer for a connection has given up: the client's own timeout is a matter of seconds.
+MAX_QUEUE_S = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedAsset:
-    """An asset with the places of its fields.  Its `overlay` is empty until it is derived."""
+    """An asset with the places of its fields and services (``services.modbus``).
+
+    Its `overlay` is empty until it is derived.
+    """
 
     asset: Asset
     place: Place
@@ -35,11 +43,12 @@ def read_asset(entry: Entry, faults: Faults) -> PlacedAsset | None:
     table = table_of(entry.value, faults, f"asset {entry.key.text!r}")
     if name is None or table is None:
         return None
-    fields = Fields(table, faults, f"asset {name!r}", _KEYS)
+    fields = Fields(table, faults, f"asset {name!r}", KEYS)
     is_complete = fields.need("zone", "role", "address")
     zone, role = fields.name("zone"), fields.name("role")
     address, overlay = _address(fields, "address"), _address(fields, "overlay")
     mac, services = _mac(fields), _services(fields)
+    limits = _limits(fields)
     handles_cui = fields.boolean("handles_cui")
     if not is_complete or zone is None or role is None or address is None:
         return None
@@ -52,8 +61,12 @@ def read_asset(entry: Entry, faults: Faults) -> PlacedAsset | None:
         mac=mac,
         services=services,
         handles_cui=bool(handles_cui),
+        limits=limits,
     )
     places = {item.key.text: item.value.place for item in table.entries}
+    offered = table.get("services")
+    if isinstance(offered, Table):
+        places |= {f"services.{item.key.text}": item.value.place for item in offered.entries}
     return PlacedAsset(asset=asset, place=entry.key.place, places=places)
 
 
@@ -74,58 +87,59 @@ def _address(fields: Fields, key: str) -> str | None:
 
 
 def _mac(fields: Fields) -> str | None:
-    text = fields.text("mac")
+    value = fields.value("mac")
+    return None if value is None else hardware_address_of(value, fields.faults, "'mac'")
+
+
+def hardware_address_of(value: Value, faults: Faults, what: str) -> str | None:
+    """The address of one network card, in small letters with colons."""
+    text = text_of(value, faults, what)
     if text is None:
         return None
     mac = text.lower().replace("-", ":")
     if not _MAC.match(mac):
-        fields.faults.add(
-            fields.place("mac"), f"{shown(text)} is no hardware address", 'write it as "00:1d:9c:00:00:12"'
-        )
+        faults.add(value.place, f"{shown(text)} is no hardware address", 'write it as "00:1d:9c:00:00:12"')
         return None
     if int(mac[:2], 16) & 1:
-        fields.faults.add(fields.place("mac"), f"{shown(text)} is a group address, no device sends from it")
+        faults.add(value.place, f"{shown(text)} is a group address, no device sends from it")
         return None
     return mac
 
 
 def _services(fields: Fields) -> tuple[Service, ...]:
     table = fields.inner("services")
+    return () if table is None else read_services(table, fields.faults)
+
+
+def _limits(fields: Fields) -> Limits:
+    table = fields.inner("limits")
     if table is None:
-        return ()
-    found = [(entry, service) for entry in table.entries if (service := _service(entry, fields.faults)) is not None]
-    for index, (entry, service) in enumerate(found):
-        for _, earlier in found[:index]:
-            _compare(entry, service, earlier, fields.faults)
-    return tuple(service for _, service in found)
+        return Limits()
+    inner = Fields(table, fields.faults, "'limits'", LIMITS)
+    if not table.entries:
+        fields.faults.add(table.place, "'limits' names no limit", "for example `limits: {connections: 4}`")
+    elif not fields.has("services"):
+        why = "an asset without services is not reached, so there is nothing to limit"
+        fields.faults.add(table.place, why, "add `services: …`, or remove the limits")
+    queue_s = inner.duration("queue", 1, MAX_QUEUE_S)
+    if inner.has("queue") and not (inner.has("connections") or inner.has("opens")):
+        fields.faults.add(inner.place("queue"), "'queue' without a limit: nobody ever waits", "add `connections: …`")
+    return Limits(
+        connections=inner.integer("connections", 1, MAX_CONNECTIONS), opens=_opens(inner), queue_s=queue_s or 0
+    )
 
 
-def _service(entry: Entry, faults: Faults) -> Service | None:
-    name = name_of(entry.key, faults, "the name of a service")
-    if isinstance(entry.value, Scalar):
-        port = integer_of(entry.value, faults, f"the port of {entry.key.text!r}", 1, MAX_PORT)
-        return None if name is None or port is None else Service(name=name, protocol=name, port=port)
-    if not isinstance(entry.value, Table):
-        faults.add(entry.value.place, f"service {entry.key.text!r} must be a port or a table", "write `modbus: 502`")
+def _opens(fields: Fields) -> Rate | None:
+    text = fields.text("opens")
+    if text is None:
         return None
-    fields = Fields(entry.value, faults, f"service {entry.key.text!r}", ("protocol", "port", "transport"))
-    fields.need("port")
-    port = fields.integer("port", 1, MAX_PORT)
-    protocol = fields.name("protocol") if fields.has("protocol") else name
-    transport = fields.choice("transport", ("tcp", "udp")) if fields.has("transport") else "tcp"
-    if name is None or port is None or protocol is None or transport is None:
+    found = read_rate(text)
+    if found is None:
+        fields.faults.add(fields.place("opens"), f"{shown(text)} is no rate", "write it as 5/s, 20/min or 100/h")
         return None
-    return Service(name=name, protocol=protocol, port=port, transport=transport)
-
-
-def _compare(entry: Entry, service: Service, earlier: Service, faults: Faults) -> None:
-    """Two services of one asset must differ in port, and no name may be the other's protocol."""
-    if (service.transport, service.port) == (earlier.transport, earlier.port):
-        port = f"{service.transport}/{service.port}"
-        faults.add(
-            entry.value.place, f"services {earlier.name!r} and {service.name!r} share {port}", "keep one of them"
-        )
-    for one, other in ((service, earlier), (earlier, service)):
-        if one.name == other.protocol != one.protocol:
-            why = f"the name of service {one.name!r} is the protocol of service {other.name!r}"
-            faults.add(entry.key.place, why, "give it another name")
+    count, period_s = found
+    if period_s not in PERIODS_S:
+        why = f"the kernel counts by the second, minute, hour or day, not by {period_s} s"
+        fields.faults.add(fields.place("opens"), why, "write it as 5/s, 20/min or 100/h")
+        return None
+    return Rate(count=count, period_s=period_s)

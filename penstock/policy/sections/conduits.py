@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from penstock.model import Conduit, FactorStrength, FailureMode, Requirements, Selector, SessionLimits
+from penstock.model import Conduit, FactorStrength, Requirements, Selector, SessionLimits
 from penstock.policy.faults import Faults, Place
 from penstock.policy.fields import Fields, table_of, text_of
+from penstock.policy.sections import keeping
 from penstock.policy.sections.permissions import read_allow
 from penstock.policy.source import Entry
 
-_KEYS = ("from", "to", "allow", "require", "session", "on_failure", "approved_by")
+KEYS = ("from", "to", "allow", "require", "session", *keeping.KEYS)
 #: Parts of the product's full language that this version does not enforce, so it must not accept them.
-_LATER = ("pattern", "latency_budget", "hold", "record", "approval", "reason", "agreement", "window")
-_LATER_REQUIRE = ("approval", "reason", "agreement", "window")
-_SOURCE = ("group", "user", "role", "zone", "asset")
-_TARGET = ("role", "zone", "asset")
+LATER = ("pattern", "hold", "approval", "reason", "agreement", "window")
+LATER_REQUIRE = ("approval", "reason", "agreement", "window")
+REQUIRE = ("factors", "tls")
+SESSION = ("length", "idle")
+SOURCE = ("group", "user", "role", "zone", "asset")
+TARGET = ("role", "zone", "asset")
 
 #: A grant that outlives a week is a standing one, which only safety-critical conduits have.
 _MAX_LENGTH_S = 7 * 86_400
@@ -47,14 +50,13 @@ def read_conduit(entry: Entry, faults: Faults, ports: Mapping[str, str]) -> Plac
     table = table_of(entry.value, faults, f"conduit {entry.key.text!r}")
     if name is None or table is None:
         return None
-    fields = Fields(table, faults, f"conduit {name!r}", _KEYS, _LATER)
+    fields = Fields(table, faults, f"conduit {name!r}", KEYS, LATER)
     fields.need("from", "to", "allow")
-    source, target = read_selector(fields, "from", _SOURCE), read_selector(fields, "to", _TARGET)
+    source, target = read_selector(fields, "from", SOURCE), read_selector(fields, "to", TARGET)
     allow = fields.value("allow")
     permissions, ports_allowed = ((), ()) if allow is None else read_allow(allow, faults, ports)
     require, tls = _require(fields)
-    mode = fields.choice("on_failure", tuple(item.value for item in FailureMode))
-    approved_by, session = fields.foreign("approved_by"), _session(fields)
+    kept, session = keeping.read_keeping(fields), _session(fields)
     conduit = Conduit(
         name=name,
         source=source or Selector(),
@@ -63,8 +65,12 @@ def read_conduit(entry: Entry, faults: Faults, ports: Mapping[str, str]) -> Plac
         ports=ports_allowed,
         require=require,
         session=session,
-        on_failure=FailureMode(mode or FailureMode.CLOSED),
-        approved_by=approved_by,
+        on_failure=kept.on_failure,
+        approved_by=kept.approved_by,
+        failure_reason=kept.failure_reason,
+        drill=kept.drill,
+        latency=kept.latency,
+        records_payload=kept.records_payload,
     )
     places = {item.key.text: item.value.place for item in table.entries}
     return PlacedConduit(
@@ -100,7 +106,7 @@ def _require(fields: Fields) -> tuple[Requirements, bool | None]:
     table = fields.inner("require")
     if table is None:
         return Requirements(), None
-    inner = Fields(table, fields.faults, "'require'", ("factors", "tls"), _LATER_REQUIRE)
+    inner = Fields(table, fields.faults, "'require'", REQUIRE, LATER_REQUIRE)
     factors = inner.choice("factors", tuple(item.value for item in FactorStrength))
     tls = inner.boolean("tls")
     strength = FactorStrength(factors) if factors is not None else FactorStrength.NONE
@@ -111,7 +117,7 @@ def _session(fields: Fields) -> SessionLimits:
     table = fields.inner("session")
     if table is None:
         return SessionLimits()
-    inner = Fields(table, fields.faults, "'session'", ("length", "idle"))
+    inner = Fields(table, fields.faults, "'session'", SESSION)
     usual = SessionLimits()
     length_s = inner.duration("length", _MIN_S, _MAX_LENGTH_S) or usual.length_s
     idle_s = inner.duration("idle", 1, _MAX_LENGTH_S)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from penstock.model import Interval, OperationClass, Permission, PortPermission, Rate, Span
+from penstock.model import ECHO, Interval, OperationClass, Permission, PortPermission, Rate, Span
 from penstock.policy.faults import Faults, shown
 from penstock.policy.fields import Fields, table_of, text_of
 from penstock.policy.inspection import INSPECTED, NARROWED, USUAL_PORTS, Inspection
@@ -35,7 +35,9 @@ def read_allow(value: Value, faults: Faults, ports: Mapping[str, str]) -> Allowe
     whole: list[PortPermission] = []
     for entry in table.entries:
         key = entry.key.text
-        if "/" in key:
+        if key == ECHO:
+            whole += _echo(entry, faults)
+        elif "/" in key:
             whole += _port(entry, faults)
         elif key in INSPECTED:
             permissions += _operations(entry, faults)
@@ -47,17 +49,33 @@ def read_allow(value: Value, faults: Faults, ports: Mapping[str, str]) -> Allowe
 def _port(entry: Entry, faults: Faults) -> list[PortPermission]:
     found = read_port(entry.key.text)
     if found is None:
-        faults.add(entry.key.place, f"{shown(entry.key.text)} is no port", "write it as tcp/5432 or udp/47808")
+        faults.add(
+            entry.key.place, f"{shown(entry.key.text)} is no port", "write it as tcp/5432, udp/47808 or tcp/5000-5010"
+        )
         return []
-    transport, port = found
-    if not is_port(port):
-        faults.add(entry.key.place, f"the port must be from 1 to 65535, it is {port}")
+    transport, port, last = found
+    outside = next((number for number in (port, last) if not is_port(number)), None)
+    if outside is not None:
+        faults.add(entry.key.place, f"the port must be from 1 to 65535, it is {outside}")
+        return []
+    if last < port:
+        hint = f"write {transport}/{last}-{port}"
+        faults.add(entry.key.place, f"{shown(entry.key.text)} ends before it begins", hint)
         return []
     if not (isinstance(entry.value, Scalar) and entry.value.text == "any"):
         why = f"{entry.key.text} is not inspected, so its operations cannot be told apart"
         faults.add(entry.value.place, why, f"write `{entry.key.text}: any`")
         return []
-    return [PortPermission(transport=transport, port=port)]
+    return [PortPermission(transport=transport, port=port, last_port=None if last == port else last)]
+
+
+def _echo(entry: Entry, faults: Faults) -> list[PortPermission]:
+    """``icmp: [discovery]``, and nothing else: echo is all of ICMP that crosses the gate by itself."""
+    items = entry.value.items if isinstance(entry.value, Listing) else ()
+    if [item.text for item in items if isinstance(item, Scalar)] != [OperationClass.DISCOVERY.value] or len(items) != 1:
+        faults.add(entry.value.place, "of 'icmp' a conduit allows echo (ping) only", "write `icmp: [discovery]`")
+        return []
+    return [PortPermission(transport=ECHO, port=0)]
 
 
 def _uninspected(entry: Entry, faults: Faults, ports: Mapping[str, str]) -> None:

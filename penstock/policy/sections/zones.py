@@ -8,10 +8,12 @@ from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
 from penstock.model import Zone
 from penstock.policy.faults import Faults, Place, shown
 from penstock.policy.fields import Fields, name_of, table_of, text_of
+from penstock.policy.sections.assets import hardware_address_of
 from penstock.policy.source import Entry, Value
 
+KEYS = ("networks", "security_level", "keep_client_address", "routers")
 #: IEC 62443-3-3, annex A: SL 0 (none) to SL 4.
-_MAX_SECURITY_LEVEL = 4
+MAX_SECURITY_LEVEL = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +31,7 @@ def read_zone(entry: Entry, faults: Faults) -> PlacedZone | None:
     table = table_of(entry.value, faults, f"zone {entry.key.text!r}")
     if name is None or table is None:
         return None
-    fields = Fields(table, faults, f"zone {name!r}", ("networks", "security_level"))
+    fields = Fields(table, faults, f"zone {name!r}", KEYS)
     fields.need("networks")
     listed = fields.listing("networks")
     if listed == ():
@@ -41,11 +43,25 @@ def read_zone(entry: Entry, faults: Faults) -> PlacedZone | None:
         zone=Zone(
             name=name,
             networks=tuple(str(network) for network, _ in networks),
-            security_level=fields.integer("security_level", 0, _MAX_SECURITY_LEVEL),
+            security_level=fields.integer("security_level", 0, MAX_SECURITY_LEVEL),
+            keeps_client_address=bool(fields.boolean("keep_client_address")),
+            routers=_routers(fields),
         ),
         place=entry.key.place,
         networks=networks,
     )
+
+
+def _routers(fields: Fields) -> tuple[str, ...]:
+    listed = fields.listing("routers")
+    if listed == ():
+        fields.faults.add(fields.place("routers"), "'routers' names no hardware address", "remove it, or name one")
+    found: dict[str, Place] = {}
+    for item in listed or ():
+        mac = hardware_address_of(item, fields.faults, "a router's hardware address")
+        if mac is not None and found.setdefault(mac, item.place) is not item.place:
+            fields.faults.add(item.place, f"router {mac} stands here twice", f"it is already at {found[mac]}")
+    return tuple(found)
 
 
 def network_of(value: Value, faults: Faults) -> IPv4Network | None:
