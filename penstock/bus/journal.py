@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from penstock.bus.ring import LONG_KINDS, RingWriter, Word
-from penstock.model import Grant, Operation, OperationClass, Record, RecordKind
+from penstock.model import Grant, Json, Operation, OperationClass, Record, RecordKind
 
 #: How many meanings of operations of one flow are kept to be announced again.
 MAX_DEFINITIONS: Final = 2048
@@ -143,7 +143,7 @@ class Journal:
         """Whether control says that evidence can be kept."""
         return not self.ring.word(Word.UNHEALTHY)
 
-    def open_flow(self, grant: Grant, source: str, now_us: int, **detail: str) -> FlowJournal:
+    def open_flow(self, grant: Grant, source: str, now_us: int, **detail: Json) -> FlowJournal:
         """Announce a new flow of a grant from `source` (address:port)."""
         number = self.ring.add(Word.NEXT_FLOW, 1)
         flow = self.ring.word(Word.BASE) + number

@@ -108,16 +108,20 @@ class Holding:
             return
         output.say(f"flow {number} from {local.HOST}:{peer_port}")
         try:
-            carried = await relay(accepted, self._held.place, self._held.grant.grant)
+            carried = await relay(
+                accepted, self._held.place, self._held.grant.grant, lambda words: output.say(f"flow {number}: {words}")
+            )
         except FlowRefused as refused:
-            self._refused(number, str(refused))
+            self._refused(number, str(refused), refused.words)
         except Unavailable as error:
             output.say(f"flow {number} failed: {error}")
         else:
             output.say(f"flow {number} closed: {_in_words(carried)}")
 
-    def _refused(self, number: int, reason: str) -> None:
-        output.say(f"flow {number} refused by the gate: {reason}")
+    def _refused(self, number: int, reason: str, words: str) -> None:
+        output.say(f"flow {number} refused by the gate: {words or reason}")
+        if words:
+            output.hint("try again in a while, or close a connection of yours to this asset")
         for over, text in _OVER.items():
             if reason == over:
                 self._end(_grant_over(text))

@@ -1,7 +1,7 @@
 """The client's end of the tunnel: local TCP connections in, one TLS 1.3 connection with a client certificate out each.
 
 Stands between a native tool on this computer and the gate's tunnel port.  A flow starts with one line each way,
-``{"grant": N}`` and ``{"ok": true}`` or ``{"refused": REASON}``; after that bytes pass unchanged in both directions.
+``{"grant": N}`` and ``{"ok": true}`` or ``{"refused": REASON}`` (see `gate_line`); then bytes pass unchanged both ways.
 It must never look into those bytes, and never send any before the gate proved who it is and took the grant.
 """
 
@@ -12,10 +12,12 @@ import contextlib
 import json
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import cast
 
+from penstock.cli import gate_line
+from penstock.cli.gate_line import GateLine
 from penstock.model import Unavailable
 
 ALPN = "penstock/1"
@@ -33,7 +35,11 @@ CLOSE_TIMEOUT_S = 2.0
 
 
 class FlowRefused(Exception):
-    """The gate did not take this flow; the text is its reason."""
+    """The gate did not take this flow; the text is its reason, `words` say more where there is more to say."""
+
+    def __init__(self, said: GateLine) -> None:
+        super().__init__(said.reason)
+        self.words = gate_line.in_words(said)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +84,14 @@ class Half(asyncio.Protocol):
         return self._transport
 
     async def line(self) -> bytes:
-        """The first line that arrives, without its end.  Raises `Unavailable` where none does."""
-        return await asyncio.shield(self._line)
+        """The next line that arrives, without its end.  Raises `Unavailable` where none does."""
+        line = await asyncio.shield(self._line)
+        self._line = asyncio.get_running_loop().create_future()
+        if self.closed.done():
+            self._no_line()
+        else:
+            self._look_for_line()
+        return line
 
     def face(self, other: Half) -> None:
         """From now on the other half gets what this one receives, what came early first."""
@@ -135,6 +147,9 @@ class Half(asyncio.Protocol):
             self._forward(data)
             return
         self._early += data
+        self._look_for_line()
+
+    def _look_for_line(self) -> None:
         if self._line.done():
             return
         line, end, rest = bytes(self._early).partition(b"\n")
@@ -155,8 +170,7 @@ class Half(asyncio.Protocol):
     def connection_lost(self, _error: Exception | None) -> None:
         """Whatever was received still goes out on the other half, then it closes too."""
         if not self._line.done():
-            self._line.set_exception(Unavailable("the gate closed the connection before it answered"))
-            self._line.exception()  # the tool's half has no line, and nobody waits for it
+            self._no_line()
         if self._linger is not None:
             self._linger.cancel()
         self.closed.set_result(None)
@@ -177,6 +191,10 @@ class Half(asyncio.Protocol):
 
     # --- within
 
+    def _no_line(self) -> None:
+        self._line.set_exception(Unavailable("the gate closed the connection before it answered"))
+        self._line.exception()  # the tool's half has no line, and nobody waits for it
+
     def _forward(self, data: bytes) -> None:
         assert self._other is not None
         self.received_bytes += len(data)
@@ -190,18 +208,27 @@ class Half(asyncio.Protocol):
 
 
 @contextlib.asynccontextmanager
-async def opened(place: TunnelPlace, grant: int) -> AsyncIterator[Half]:
-    """A flow that the gate took, ready to be joined.  Raises `FlowRefused` or `Unavailable`."""
+async def opened(place: TunnelPlace, grant: int, say: Callable[[str], None]) -> AsyncIterator[Half]:
+    """A flow that the gate took, ready to be joined; `say` hears why it takes time where the asset is full.
+
+    Raises `FlowRefused` or `Unavailable`.
+    """
     loop = asyncio.get_running_loop()
     half: Half | None = None
     try:
-        async with asyncio.timeout(OPEN_TIMEOUT_S):
+        async with asyncio.timeout(OPEN_TIMEOUT_S) as deadline:
             transport, half = await loop.create_connection(
                 Half, place.host, place.port, ssl=place.context, server_hostname=place.host
             )
             _require_alpn(transport)
             transport.write(json.dumps({"grant": grant}).encode() + b"\n")
-            _require_ok(await half.line())
+            said = gate_line.read(await half.line())
+            if said.waiting is not None:
+                deadline.reschedule(loop.time() + said.may_take_s + OPEN_TIMEOUT_S)
+                say(f"{gate_line.in_words(said)}; waiting up to {said.may_take_s} s for one")
+                said = gate_line.read(await half.line())
+            if not said.ok:
+                raise FlowRefused(said)
         yield half
     except TimeoutError as error:
         raise Unavailable(f"the gate's tunnel at {place.host}:{place.port} does not answer") from error
@@ -212,14 +239,16 @@ async def opened(place: TunnelPlace, grant: int) -> AsyncIterator[Half]:
             await half.end()
 
 
-async def relay(accepted: socket.socket, place: TunnelPlace, grant: int) -> FlowBytes:
+async def relay(
+    accepted: socket.socket, place: TunnelPlace, grant: int, say: Callable[[str], None] = lambda _: None
+) -> FlowBytes:
     """Carry one local connection through the tunnel until either end closes it.
 
     Raises `FlowRefused` or `Unavailable` where the flow did not come about; `accepted` is closed in every case.
     """
     is_handed_over = False
     try:
-        async with opened(place, grant) as tunnel:
+        async with opened(place, grant, say) as tunnel:
             _, tool = await asyncio.get_running_loop().connect_accepted_socket(lambda: Half(tunnel), accepted)
             is_handed_over = True
             tunnel.face(tool)
@@ -249,14 +278,3 @@ def _require_alpn(transport: asyncio.Transport) -> None:
     tls = transport.get_extra_info("ssl_object")
     if tls is None or tls.selected_alpn_protocol() != ALPN:
         raise Unavailable(f"what answers at the tunnel port does not speak {ALPN}")
-
-
-def _require_ok(line: bytes) -> None:
-    try:
-        answer = json.loads(line)
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        raise Unavailable("the gate's tunnel answers with something else than a line of JSON")
-    if answer.get("ok") is not True:
-        raise FlowRefused(str(answer.get("refused", "no reason given")))

@@ -23,6 +23,7 @@ from penstock.model import (
     Record,
     RecordKind,
     SourceScanned,
+    WorkerMeasured,
     WorkerTripped,
 )
 
@@ -49,7 +50,7 @@ class Events:
                 found = [_scanned(event)]
             case KernelDrifted():
                 found = _drifted(event)
-            case LatencyMeasured():
+            case LatencyMeasured() | WorkerMeasured():
                 found = []  # counted, not recorded: what is over budget has a record of its own
             case KernelFlowOpened() | KernelFlowClosed():
                 found = self._sessions.passed(self._kernel_flow(event))

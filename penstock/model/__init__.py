@@ -63,6 +63,7 @@ from penstock.model.message import (
     VerifyKernel,
     WithdrawGrant,
     WithdrawGrants,
+    WorkerMeasured,
     WorkerTripped,
 )
 from penstock.model.operation import (
@@ -216,6 +217,7 @@ __all__ = [
     "Window",
     "WithdrawGrant",
     "WithdrawGrants",
+    "WorkerMeasured",
     "WorkerTripped",
     "Zone",
 ]

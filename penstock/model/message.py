@@ -222,6 +222,22 @@ class LatencyMeasured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerMeasured:
+    """How a worker is, each second: it says so also when nothing happens.
+
+    `lag` are counts, in the same buckets, of how long what was ready to be read waited for the event loop.  `flows` are
+    its live flows by the number of their grant, `queues` those that wait for a place, by asset.
+    """
+
+    mark: int
+    pid: int
+    lag: dict[int, int]
+    flows: dict[int, int]
+    queues: dict[str, int]
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KernelFlowOpened:
     """A flow took the kernel path.  `has_failed_open`: its service is inspected, but inspection was not alive.
 
@@ -354,6 +370,7 @@ Event = (
     | SourceScanned
     | KernelDrifted
     | LatencyMeasured
+    | WorkerMeasured
     | KernelFlowOpened
     | KernelFlowClosed
     | WorkerTripped

@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from penstock.model import GatePlace, Listener, Reason
-from penstock.proxy.server import IP_TRANSPARENT, ClientSide, Office, TunnelSide
+from penstock.proxy.office import Office
+from penstock.proxy.server import ClientSide
 from penstock.proxy.tunnel import ALPN
+from penstock.proxy.tunnelled import TunnelSide
 
+IP_TRANSPARENT: Final = 19
 BACKLOG: Final = 1024
 #: A handshake costs about a millisecond of a core: these many in progress are a quarter of a second of it.
 MAX_HANDSHAKES: Final = 256

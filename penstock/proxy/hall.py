@@ -30,9 +30,11 @@ from penstock.model import (
     WithdrawGrants,
 )
 from penstock.proxy.inspect import Inspection
+from penstock.proxy.meter import Meters
 from penstock.proxy.rates import Rates
 from penstock.proxy.refusals import Refusals
-from penstock.proxy.relay import End, Ending, RawRelay, Relay
+from penstock.proxy.relay import End, Ending, RawRelay, Relay, expiry_us
+from penstock.proxy.slots import Guest, Slots
 from penstock.wire import DECODERS
 
 #: Flows that one worker carries at most: their file descriptors and buffers are reserved for it.
@@ -74,7 +76,7 @@ class Hall:
 
     def __init__(self, journal: Journal, make_judge: Callable[[Site, int], Judge]) -> None:
         self.journal = journal
-        self.rates = Rates()
+        self.rates, self.slots, self.meters = Rates(), Slots(), Meters()
         self.grants: dict[int, Grant] = {}
         self.withdrawn: dict[int, Grant] = {}
         self.flows: set[Flow] = set()
@@ -88,6 +90,7 @@ class Hall:
         if isinstance(publication, PublishRevision):
             self._judge = self._make_judge(publication.site, publication.revision)
             self.revision = publication.revision
+            self.slots.set_limits(publication.site.assets)
             for flow in self.flows:
                 flow.relay.renew(flow.grant)
         elif isinstance(publication, PublishGrant):
@@ -102,9 +105,9 @@ class Hall:
             self._admit(*publication.grants)
 
     def has_room(self, grant: Grant) -> bool:
-        """Whether one more flow of this grant may be opened."""
+        """Whether one more flow of this grant may be opened, or wait."""
         limit = MAX_FLOWS if grant.is_safety_critical else MAX_FLOWS - RESERVED_FLOWS
-        if len(self.flows) >= limit:
+        if len(self.flows) + self.slots.waiting >= limit:
             return False
         return sum(flow.grant.number == grant.number for flow in self.flows) < MAX_FLOWS_OF_GRANT
 
@@ -113,6 +116,7 @@ class Hall:
         if abs(step_us) < CLOCK_STEP_US:
             return
         self.rates.stepped(step_us)
+        self.slots.stepped(step_us)
         self._admit(
             *(
                 replace(grant, expires_at_us=grant.expires_at_us + step_us)
@@ -121,9 +125,9 @@ class Hall:
             )
         )
 
-    def relay(self, grant: Grant, source: str, now_us: int, way: str) -> tuple[Relay, FlowJournal]:
+    def relay(self, grant: Grant, source: str, now_us: int, way: str, **detail: Json) -> tuple[Relay, FlowJournal]:
         """The relay for a new flow of this grant, and its journal, which takes the record of its end."""
-        flow = self.journal.open_flow(grant, source, now_us, way=way)
+        flow = self.journal.open_flow(grant, source, now_us, way=way, **detail)
         decoder = DECODERS.get(grant.protocol)
         if not grant.is_inspected or decoder is None:
             return RawRelay(grant), flow
@@ -133,7 +137,7 @@ class Hall:
             # a revision may change what is known of the subject while its flows go on
             return self._decide(self.grants.get(grant.number, grant), operation, now_us, has_tls=has_tls)
 
-        return Inspection(grant, decoder(), judge, self.journal, flow, self.rates), flow
+        return Inspection(grant, decoder(), judge, self.journal, flow, self.rates, self.meters), flow
 
     def refuse(self, reason: Reason, source: str, now_us: int, grant: Grant | None = None, **detail: Json) -> None:
         """Record a flow that was not opened; repetitions within a second are counted."""
@@ -153,17 +157,21 @@ class Hall:
         """Some time went by: look at every flow."""
         for flow in list(self.flows):
             flow.tick(now_us)
+        self._turn_away(lambda guest: now_us >= expiry_us(guest.grant), Reason.GRANT_EXPIRED)
+        self.slots.tick(now_us)
         self._refusals.tick(now_us)
         self.journal.tick()
 
     def end_all(self, why: str, now_us: int) -> None:
         """The worker stops."""
+        self._turn_away(lambda _: True, Reason.INSPECTION_UNAVAILABLE)
         for flow in list(self.flows):
             flow.end(Ending(End.GATE, Reason.INSPECTION_UNAVAILABLE, why))
         self._refusals.tick(now_us, is_last=True)
 
     def drop_all(self, why: str, now_us: int) -> None:
         """The worker stood still: what it holds for the assets is stale, and must not arrive."""
+        self._turn_away(lambda _: True, Reason.INSPECTION_UNAVAILABLE)
         for flow in list(self.flows):
             flow.drop(Ending(End.GATE, Reason.INSPECTION_UNAVAILABLE, why))
         self._refusals.tick(now_us, is_last=True)
@@ -192,6 +200,8 @@ class Hall:
             if grant is not None:
                 flow.grant = grant
                 flow.relay.renew(grant)
+        for guest in self.slots.guests():
+            guest.grant = admitted.get(guest.grant.number, guest.grant)
 
     def _withdraw(self, numbers: AbstractSet[int], reason: Reason) -> None:
         """Forget these grants, and reset both ends of their flows: in an orderly close an asset's place stays taken."""
@@ -203,6 +213,13 @@ class Hall:
                     del self.withdrawn[next(iter(self.withdrawn))]
         for flow in [flow for flow in self.flows if flow.grant.number in numbers]:
             flow.drop(Ending(End.GATE, reason))
+        self._turn_away(lambda guest: guest.grant.number in numbers, reason)
+
+    def _turn_away(self, concerns: Callable[[Guest], bool], reason: Reason) -> None:
+        """Some of those who wait for an asset need not wait any more."""
+        for guest in filter(concerns, self.slots.guests()):
+            self.slots.forget(guest)
+            guest.turn_away(reason, {})
 
 
 def _reason(text: str) -> Reason:

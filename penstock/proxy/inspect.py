@@ -17,6 +17,7 @@ from typing import Final
 
 from penstock.bus import FlowJournal, Journal, Outcome
 from penstock.model import Decision, Grant, Malformed, Operation, Reason
+from penstock.proxy.meter import Meter, Meters, Transaction
 from penstock.proxy.rates import Rates
 from penstock.proxy.refusals import OperationRefusals
 from penstock.proxy.relay import Effect, End, Ending, expiry_us
@@ -37,9 +38,6 @@ HALF_MESSAGE_US: Final = 5_000_000
 _CLIENT: Final = Side.CLIENT
 _ASSET: Final = Side.ASSET
 
-#: Tag of the row (0: none could be written), ordinal, time.
-_Asked = tuple[int, int, int]
-
 
 class Inspection:
     """One inspected flow under `grant`."""
@@ -52,19 +50,21 @@ class Inspection:
         journal: Journal,
         flow: FlowJournal,
         rates: Rates,
+        meters: Meters,
     ) -> None:
         self.frames = 0
         self.portion_bytes = PORTION_BYTES
-        self._grant, self._decoder, self._judge, self._flow, self._rates = grant, decoder, judge, flow, rates
+        self._grant, self._decoder, self._judge, self._flow = grant, decoder, judge, flow
+        self._rates, self._meters = rates, meters
         self._feed, self._row = decoder.feed, flow.judged
         self._refusals = OperationRefusals(grant, journal, flow)
         self._live_until_us = expiry_us(grant)
         #: Tags of rows, by what is asked: `_free` where nothing but that decides, `_tags` for every announced one.
-        self._free: dict[bytes, int] = {}
+        self._free: dict[bytes, tuple[int, Meter]] = {}
         self._tags: dict[tuple[bytes, str | None], int] = {}
         self._indexes = 0
-        self._under_way: dict[int, _Asked] = {}
-        self._doubled: dict[int, deque[_Asked]] = {}
+        self._under_way: dict[int, Transaction] = {}
+        self._doubled: dict[int, deque[Transaction]] = {}
         self._late: dict[int, None] = {}
         self._half_since_us = {_CLIENT: 0, _ASSET: 0}
         flow.under_way = self._rows_under_way
@@ -87,20 +87,21 @@ class Inspection:
             return Effect(ending=_broken(error))
         if len(frames) == 1:
             frame = frames[0]
-            tag = self._free.get(frame.what)
+            known = self._free.get(frame.what)
             under_way = self._under_way
             if (
-                tag is not None
+                known is not None
                 and frame.data is data
                 and now_us < self._live_until_us
                 and len(under_way) < MAX_UNDER_WAY
                 and frame.exchange not in under_way
                 and not self._doubled
-                and self._row(tag, self.frames, now_us)
+                and self._row(known[0], self.frames, now_us)
             ):
-                under_way[frame.exchange] = (tag, self.frames, now_us)
+                asked = Transaction(known[0], self.frames, now_us, known[1])
+                under_way[frame.exchange] = asked
                 self.frames += 1
-                return Effect(data)
+                return Effect(data, b"", None, (asked,))
         return self._judge_frames(frames, now_us)
 
     def from_asset(self, data: bytes, now_us: int) -> Effect:
@@ -114,18 +115,18 @@ class Inspection:
             if frame.data is data and now_us < self._live_until_us:
                 asked = self._under_way.pop(frame.exchange, None)
                 if asked is not None:
-                    latency_us = now_us - asked[2]
-                    self._flow.answered(asked[1], frame.is_refusal, latency_us if latency_us > 0 else 0)  # noqa: FURB136
-                    return Effect(b"", data)
+                    latency_us = now_us - asked.at_us
+                    self._flow.answered(asked.ordinal, frame.is_refusal, latency_us if latency_us > 0 else 0)  # noqa: FURB136
+                    return Effect(b"", data, None, (asked,))
         return self._match_frames(frames, now_us)
 
     def tick(self, now_us: int) -> Ending | None:
         """Expiry, half messages, requests without an answer, refusals that were only counted."""
         self._refusals.tick(now_us)
         for exchange, asked in list(self._under_way.items()):
-            if now_us - asked[2] >= ANSWER_US:
+            if now_us - asked.at_us >= ANSWER_US:
                 self._pop(exchange)
-                self._flow.answered(asked[1], Outcome.UNANSWERED, 0)
+                self._flow.answered(asked.ordinal, Outcome.UNANSWERED, 0)
                 self._late[exchange] = None
                 if len(self._late) > MAX_UNDER_WAY:
                     del self._late[next(iter(self._late))]
@@ -153,18 +154,19 @@ class Inspection:
     def _judge_frames(self, frames: Iterable[Frame], now_us: int) -> Effect:
         if now_us >= self._live_until_us:
             return Effect(ending=Ending(End.GATE, Reason.GRANT_EXPIRED))
-        to_asset, to_client, count = [], [], 0
+        to_asset, to_client, begun, count = list[bytes](), list[bytes](), list[Transaction](), 0
         for frame in frames:
             count += 1
-            reason = self._consider(frame, now_us)
-            if reason is None:
+            outcome = self._consider(frame, now_us)
+            if isinstance(outcome, Transaction):
                 to_asset.append(frame.data)
+                begun.append(outcome)
             else:
-                to_client.append(self._decoder.refuse(frame, reason))
-        return Effect(b"".join(to_asset), b"".join(to_client), self._hold(_CLIENT, count, now_us))
+                to_client.append(self._decoder.refuse(frame, outcome))
+        return Effect(b"".join(to_asset), b"".join(to_client), self._hold(_CLIENT, count, now_us), tuple(begun))
 
-    def _consider(self, frame: Frame, now_us: int) -> Reason | None:
-        """Judge one request and write its row; the reason why it is not forwarded, or ``None``."""
+    def _consider(self, frame: Frame, now_us: int) -> Transaction | Reason:
+        """Judge one request and write its row; the reason why it is not forwarded where it is not."""
         try:
             operation = frame.operation
         except Malformed as error:
@@ -183,9 +185,10 @@ class Inspection:
                 return self._refusals.add(frame, Reason.EVIDENCE_UNAVAILABLE, now_us, operation, decision)
             self._flow.passed()
             tag = 0
-        self._expect(frame.exchange, (tag, self.frames, now_us))
+        asked = Transaction(tag, self.frames, now_us, self._meters.of(decision.conduit))
+        self._expect(frame.exchange, asked)
         self.frames += 1
-        return None
+        return asked
 
     def _tag(self, frame: Frame, operation: Operation, decision: Decision) -> int | None:
         """The tag of this operation's rows; it is announced when it is asked for the first time."""
@@ -201,26 +204,26 @@ class Inspection:
             self._indexes = self._indexes + 1 & _INDEX_MASK
             self._tags[key] = tag
         if not decision.charges:
-            self._free[frame.what] = tag
+            self._free[frame.what] = tag, self._meters.of(decision.conduit)
         return tag
 
     def _match_frames(self, frames: Iterable[Frame], now_us: int) -> Effect:
         if now_us >= self._live_until_us:
             return Effect(ending=Ending(End.GATE, Reason.GRANT_EXPIRED))
-        to_client: list[bytes] = []
-        count = 0
+        to_client, ended, count = list[bytes](), list[Transaction](), 0
         for frame in frames:
             count += 1
             asked = self._pop(frame.exchange)
             if asked is not None:
-                self._flow.answered(asked[1], frame.is_refusal, max(0, now_us - asked[2]))
+                self._flow.answered(asked.ordinal, frame.is_refusal, max(0, now_us - asked.at_us))
+                ended.append(asked)
             elif frame.exchange in self._late:
                 del self._late[frame.exchange]
             else:
                 why = "the asset answered what it was not asked"
-                return Effect(b"", b"".join(to_client), Ending(End.GATE, Reason.MALFORMED, why))
+                return Effect(b"", b"".join(to_client), Ending(End.GATE, Reason.MALFORMED, why), tuple(ended))
             to_client.append(frame.data)
-        return Effect(b"", b"".join(to_client), self._hold(_ASSET, count, now_us))
+        return Effect(b"", b"".join(to_client), self._hold(_ASSET, count, now_us), tuple(ended))
 
     def _hold(self, side: Side, count: int, now_us: int) -> Ending | None:
         """Note since when half a message is held, and let the decoder say whether it can become a whole one."""
@@ -235,14 +238,14 @@ class Inspection:
             return _broken(error)
         return None
 
-    def _expect(self, exchange: int, asked: _Asked) -> None:
+    def _expect(self, exchange: int, asked: Transaction) -> None:
         """Wait for an answer.  Some clients use a transaction number again before it is answered: first come first."""
         if exchange in self._under_way:
             self._doubled.setdefault(exchange, deque()).append(asked)
         else:
             self._under_way[exchange] = asked
 
-    def _pop(self, exchange: int) -> _Asked | None:
+    def _pop(self, exchange: int) -> Transaction | None:
         asked = self._under_way.pop(exchange, None)
         more = self._doubled.get(exchange)
         if more:
@@ -251,10 +254,9 @@ class Inspection:
                 del self._doubled[exchange]
         return asked
 
-    def _rows_under_way(self) -> Iterator[_Asked]:
-        yield from self._under_way.values()
-        for more in self._doubled.values():
-            yield from more
+    def _rows_under_way(self) -> Iterator[tuple[int, int, int]]:
+        for asked in (*self._under_way.values(), *(each for more in self._doubled.values() for each in more)):
+            yield asked.tag, asked.ordinal, asked.at_us
 
 
 def _broken(error: Malformed) -> Ending:

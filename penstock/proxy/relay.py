@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 
 from penstock.model import Grant, Reason
+from penstock.proxy.meter import Transaction
 
 #: No expiry: later than any clock.
 NEVER_US = 1 << 62
@@ -38,11 +39,15 @@ class Ending(msgspec.Struct, frozen=True):
 
 
 class Effect(msgspec.Struct, gc=False):
-    """What to write to either end, and whether the flow ends after that."""
+    """What to write to either end, and whether the flow ends after that.
+
+    `transactions` are those that begin with `to_asset` or end with `to_client`: writing is part of what they take.
+    """
 
     to_asset: bytes = b""
     to_client: bytes = b""
     ending: Ending | None = None
+    transactions: tuple[Transaction, ...] = ()
 
 
 class Relay(Protocol):

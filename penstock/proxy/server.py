@@ -1,7 +1,7 @@
-"""I/O: connections.  A client's one comes in transparently or through a tunnel, another one goes out to the asset.
+"""I/O: connections.  A client's one comes in, another one goes out to the asset; between them bytes, and the time.
 
 What passes between them is decided in `penstock.proxy.relay` and `inspect`; this file moves bytes, holds back
-whoever is faster than the other, and keeps the times.  It must never write to the asset what a relay did not return.
+whoever is faster than the other, and takes the times.  It must never write to the asset what a relay did not return.
 """
 
 from __future__ import annotations
@@ -9,83 +9,26 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final, cast
 
 from penstock.bus import FlowJournal
-from penstock.model import GRANT_MASK, UPSTREAM_BIT, Grant, Malformed, Reason, Record, RecordKind
-from penstock.proxy.hall import Hall
+from penstock.model import GRANT_MASK, Grant, Json, Reason, Record, RecordKind
+from penstock.proxy.office import Office, port_behind
 from penstock.proxy.relay import ALL_BYTES, Effect, End, Ending, Relay
-from penstock.proxy.tunnel import ACCEPTED, ALPN, find_grant, grant_number, refusal, split_preface
-
-Dial = Callable[[Grant], Awaitable[socket.socket]]
 
 CONNECT_TIMEOUT_S: Final = 3.0
-PREFACE_S: Final = 5.0
 #: What a client may send before the asset is connected; then it is not read from until it is.
 MAX_EARLY_BYTES: Final = 64 << 10
 #: How long an end that does not read may keep the gate from closing; then what is left for it is thrown away.
 CLOSE_TIMEOUT_S: Final = 5.0
-SO_MARK: Final = 36
-IP_TRANSPARENT: Final = 19
 #: SO_LINGER on, 0 s: closing sends RST, so that the client learns at once that there is nothing here.
 _RESET: Final = struct.pack("ii", 1, 0)
 #: The right to the flow is gone: nothing of it is sent on, and an asset's place is free at once.
 _CUT: Final = frozenset({Reason.GRANT_REVOKED, Reason.GRANT_EXPIRED, Reason.NOT_SIGNED_IN, Reason.ISOLATED})
 _US_PER_S: Final = 1_000_000
-
-
-class Clock:
-    """Microseconds since the epoch that never run backwards between two settings; `set` follows the system's clock."""
-
-    def __init__(self) -> None:
-        self._offset_ns = 0
-        self.set()
-
-    def set(self) -> int:
-        """Follow the system's clock; by how many microseconds it was stepped since the last time."""
-        before, self._offset_ns = self._offset_ns, time.time_ns() - time.monotonic_ns()
-        return (self._offset_ns - before) // 1000
-
-    def now_us(self) -> int:
-        """Microseconds since the epoch."""
-        return (time.monotonic_ns() + self._offset_ns) // 1000
-
-
-async def dial_asset(grant: Grant) -> socket.socket:
-    """A connection to the asset that carries the grant's number as its mark: without a live grant the kernel drops it.
-
-    Needs CAP_NET_ADMIN.  Raises `OSError`.
-    """
-    dialled = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        dialled.setblocking(False)
-        dialled.setsockopt(socket.SOL_SOCKET, SO_MARK, grant.mark | UPSTREAM_BIT)
-        dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await asyncio.get_running_loop().sock_connect(dialled, (grant.underlay, grant.port))
-    except BaseException:
-        dialled.close()
-        raise
-    return dialled
-
-
-def mark_of(accepted: socket.socket) -> int:
-    """The mark that the kernel put on an accepted connection (net.ipv4.tcp_fwmark_accept)."""
-    return accepted.getsockopt(socket.SOL_SOCKET, SO_MARK)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Office:
-    """What a connection needs of its worker; tests, which may not set marks, bring their own `dial` and `mark`."""
-
-    hall: Hall
-    clock: Clock
-    group: asyncio.TaskGroup
-    dial: Dial = dial_asset
-    mark: Callable[[socket.socket], int] = mark_of
+_NS_PER_US: Final = 1000
 
 
 class _AssetSide(asyncio.Protocol):
@@ -102,7 +45,7 @@ class _AssetSide(asyncio.Protocol):
         return self._client.asset_finished()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._client.end(Ending(End.ASSET, why="" if error is None else str(error)))
+        self._client.asset_lost("" if error is None else str(error))
 
     def pause_writing(self) -> None:
         self._client.balance(is_asset_full=True)
@@ -117,34 +60,41 @@ class ClientSide(asyncio.Protocol):
     way = "direct"
 
     def __init__(self, office: Office) -> None:
-        self._hall, self._now, self._dial, self._group = office.hall, office.clock.now_us, office.dial, office.group
-        self._mark = office.mark
+        self._hall, self._clock, self._now = office.hall, office.clock, office.clock.now_us
+        self._dial, self._group, self._mark = office.dial, office.group, office.mark
+        self._steady_ns = office.clock.steady_ns
         self._client: asyncio.Transport | None = None
         self._asset: asyncio.Transport | None = None
-        self._early = b""
+        self._early, self._early_ns = b"", 0
         self._portion = ALL_BYTES
         self._relay_client: Callable[[bytes, int], Effect] | None = None
         self._journal: FlowJournal | None = None
         self._is_over = self._is_client_full = self._is_asset_full = self._is_client_done = False
+        #: It is known whose flow this is; it has one of its asset's places.
+        self._is_named = self._has_place = False
         self._from_client = self._from_asset = 0
         self._seen_bytes = -1
         self._active_us = self._opened_us = self._now()
         self.source = ""
         self.grant: Grant
         self.relay: Relay
+        self._port = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Find the grant in the mark that the kernel put on the connection, and dial its asset."""
         self._client = cast("asyncio.Transport", transport)
+        write_at_once(self._client)
         accepted = transport.get_extra_info("socket")
-        self.source = _address(transport.get_extra_info("peername"))
-        overlay = _address(transport.get_extra_info("sockname"))
+        self.source = address_of(transport.get_extra_info("peername"))
+        overlay, overlay_port = transport.get_extra_info("sockname")[:2]
         grant = self._hall.grants.get(self._mark(accepted) & GRANT_MASK)
-        if grant is None or f"{grant.overlay}:{grant.port}" != overlay:
-            self._hall.refuse(Reason.GRANT_UNKNOWN, self.source, self._now(), destination=overlay)
-            self._reset()
+        port = None if grant is None else port_behind(grant, overlay, overlay_port)
+        if grant is None or port is None:
+            self._hall.refuse(Reason.GRANT_UNKNOWN, self.source, self._now(), destination=f"{overlay}:{overlay_port}")
+            self._is_over = True
+            self._say_no(Reason.GRANT_UNKNOWN, {})
         else:
-            self._admit(grant)
+            self._admit(grant, port)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the client."""
@@ -152,25 +102,37 @@ class ClientSide(asyncio.Protocol):
         if relay is None or self._is_over:
             self._hold(data)
             return
+        received_ns = self._steady_ns()
         if len(data) > self._portion:
-            self._early = data
+            self._early, self._early_ns = data, received_ns
             self._take_early()
             return
         self._from_client += len(data)
-        effect = relay(data, self._now())
-        if effect.to_asset:
-            self._asset.write(effect.to_asset)  # type: ignore[union-attr]  # set together with _relay_client
-        if effect.to_client:
-            self._client.write(effect.to_client)  # type: ignore[union-attr]  # set since connection_made
-        if effect.ending is not None:
-            self.end(effect.ending)
+        self._send(relay(data, (received_ns + self._clock.offset_ns) // _NS_PER_US), received_ns)
 
     def pass_from_asset(self, data: bytes) -> None:
         """Bytes of the asset."""
         if self._is_over:
             return
         self._from_asset += len(data)
-        effect = self.relay.from_asset(data, self._now())
+        received_ns = self._steady_ns()
+        effect = self.relay.from_asset(data, (received_ns + self._clock.offset_ns) // _NS_PER_US)
+        if effect.to_client:
+            self._client.write(effect.to_client)  # type: ignore[union-attr]  # set since connection_made
+            sent_ns = self._steady_ns()
+            for each in effect.transactions:
+                each.meter.add(sent_ns - each.received_ns, each.own_ns + sent_ns - received_ns)
+        if effect.ending is not None:
+            self.end(effect.ending)
+
+    def _send(self, effect: Effect, received_ns: int) -> None:
+        """Send on what the client's bytes have led to."""
+        if effect.to_asset:
+            self._asset.write(effect.to_asset)  # type: ignore[union-attr]  # set together with _relay_client
+            own_ns = self._steady_ns() - received_ns
+            for each in effect.transactions:
+                each.received_ns = received_ns
+                each.own_ns = own_ns
         if effect.to_client:
             self._client.write(effect.to_client)  # type: ignore[union-attr]  # set since connection_made
         if effect.ending is not None:
@@ -179,7 +141,7 @@ class ClientSide(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client sends no more; answers that the asset still owes are delivered first."""
         self._is_client_done = True
-        if self._journal is None or self._is_over:
+        if not self._is_named or self._is_over:
             return False
         if self._relay_client is not None:
             self._finish_asset()
@@ -190,6 +152,11 @@ class ClientSide(asyncio.Protocol):
     def asset_finished(self) -> bool:
         """The asset sends no more: neither does the gate, and nobody could be asked anything."""
         return False
+
+    def asset_lost(self, why: str) -> None:
+        """The connection to the asset is closed, so its place is free."""
+        self.end(Ending(End.ASSET, why=why))
+        self._leave()
 
     def connection_lost(self, error: Exception | None) -> None:
         """The client is gone."""
@@ -233,6 +200,10 @@ class ClientSide(asyncio.Protocol):
         if self._journal is not None:
             self.relay.settle(now_us)
             self._journal.closed(self._record(ending, self._journal.number, now_us))
+        elif self._is_named:
+            self._hall.slots.forget(self)
+            detail: dict[str, Json] = {"why": ending.why or "the client gave up", "waited_us": now_us - self._opened_us}
+            self._hall.refuse(Reason.ASSET_FULL, self.source, now_us, self.grant, way=self.way, **detail)
         self._hall.flows.discard(self)
         for transport in (self._client, self._asset):
             if transport is not None and not transport.is_closing():
@@ -250,39 +221,72 @@ class ClientSide(asyncio.Protocol):
                 _reset(transport)
         self.end(ending)
 
-    def _admit(self, grant: Grant, rest: bytes = b"") -> None:
-        if not self._hall.has_room(grant):
-            self._hall.refuse(Reason.INSPECTION_UNAVAILABLE, self.source, self._now(), grant)
-            self._reset()
-            return
-        self.grant, self._early = grant, rest
-        self.relay, self._journal = self._hall.relay(grant, self.source, self._now(), self.way)
+    def take_place(self, waited_us: int) -> None:
+        """The asset has a place for this flow: dial it."""
+        detail: dict[str, Json] = {"waited_us": waited_us} if waited_us else {}
+        self._has_place = True
+        self.relay, self._journal = self._hall.relay(self.grant, self.source, self._now(), self.way, **detail)
         self._hall.flows.add(self)
         self._group.create_task(self._connect())
+
+    def hold_on(self, _detail: dict[str, Json]) -> None:
+        """The asset has no place yet.  A client that came directly has nobody to tell."""
+
+    def turn_away(self, reason: Reason, detail: dict[str, Json]) -> None:
+        """This flow is not opened: record it, and let the client know as far as it can be told."""
+        if self._is_over:
+            return
+        self._is_over = True
+        grant = self.grant if self._is_named else None
+        self._hall.refuse(reason, self.source, self._now(), grant, way=self.way, **detail)
+        self._say_no(reason, detail)
+
+    def _admit(self, grant: Grant, port: int, rest: bytes = b"") -> None:
+        self.grant, self._port, self._early, self._is_named = grant, port, rest, True
+        if self._hall.has_room(grant):
+            self._hall.slots.ask(self, self._now())
+        else:
+            self.turn_away(Reason.INSPECTION_UNAVAILABLE, {"why": "this worker has no room for another flow"})
+
+    def _leave(self) -> None:
+        if self._has_place:
+            self._has_place = False
+            self._hall.slots.leave(self.grant.asset, self._now())
 
     async def _connect(self) -> None:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                dialled = await self._dial(self.grant)
+                dialled = await self._dial(self.grant, self._port)
                 loop = asyncio.get_running_loop()
                 transport, _ = await loop.create_connection(lambda: _AssetSide(self), sock=dialled)
         except (OSError, TimeoutError) as error:
-            self.end(Ending(End.UNREACHABLE, why=str(error) or "no answer within 3 s"))
+            self.end(Ending(End.UNREACHABLE, why=f"{str(error) or 'no answer within 3 s'}{self._crowd()}"))
+            self._leave()
             return
         if self._is_over:
             transport.abort()
             return
-        self._asset, self._portion = transport, self.relay.portion_bytes
+        write_at_once(transport)
+        self._asset, self._portion, self._early_ns = transport, self.relay.portion_bytes, self._steady_ns()
         self._take_early()
+
+    def _crowd(self) -> str:
+        """What may be the reason why an asset does not take a call: the kernel counts flows that no worker sees."""
+        slots, asset = self._hall.slots, self.grant.asset
+        limit = slots.limits(asset).connections
+        if limit is None:
+            return ""
+        return f"; {asset} has {limit} connections at most, {slots.held(asset)} of them taken here, with this call"
 
     def _take_early(self) -> None:
         """Take what is held, a portion in each turn of the event loop; the client is not read from until it is done."""
         if self._is_over:
             return
-        self._relay_client = self.relay.from_client
+        relay = self._relay_client = self.relay.from_client
         portion, self._early = self._early[: self._portion], self._early[self._portion :]
         if portion:
-            self.data_received(portion)
+            self._from_client += len(portion)
+            self._send(relay(portion, self._now()), self._early_ns)
         if self._early and not self._is_over:
             self._relay_client = None
             _read_if(self._client, False)
@@ -311,8 +315,8 @@ class ClientSide(asyncio.Protocol):
         if len(self._early) > 8 * MAX_EARLY_BYTES:
             self.end(Ending(End.GATE, Reason.MALFORMED, "too much before the asset answered"))
 
-    def _reset(self) -> None:
-        self._is_over = True
+    def _say_no(self, _reason: Reason, _detail: dict[str, Json]) -> None:
+        """A client that came directly gets a reset: there is nothing here for it."""
         client = self._client
         assert client is not None
         _reset(client)
@@ -341,61 +345,8 @@ class ClientSide(asyncio.Protocol):
         )
 
 
-class TunnelSide(ClientSide):
-    """A client that came through TLS with a certificate: its first line names the grant."""
-
-    way = "tunnel"
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The handshake is over; wait for the first line."""
-        self._client = cast("asyncio.Transport", transport)
-        self.source = _address(transport.get_extra_info("peername"))
-        loop = asyncio.get_running_loop()
-        self._deadline = loop.call_later(PREFACE_S, self._refuse, Reason.NOT_SIGNED_IN)
-        if transport.get_extra_info("ssl_object").selected_alpn_protocol() != ALPN:
-            self._refuse(Reason.WRONG_PROTOCOL)
-
-    def _hold(self, data: bytes) -> None:
-        if self._journal is not None or self._is_over:
-            super()._hold(data)
-            return
-        self._early += data
-        try:
-            split = split_preface(self._early)
-            if split is None:
-                return
-            number = grant_number(split[0])
-        except Malformed:
-            self._refuse(Reason.MALFORMED)
-            return
-        client = self._client
-        assert client is not None
-        certificate = client.get_extra_info("ssl_object").getpeercert(binary_form=True)
-        found = find_grant(number, certificate, self._hall.grants, self._hall.withdrawn, self._now())
-        if isinstance(found, Reason):
-            self._refuse(found)
-            return
-        self._deadline.cancel()
-        client.write(ACCEPTED)
-        self._admit(found, split[1])
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """The client is gone."""
-        self._deadline.cancel()
-        super().connection_lost(error)
-
-    def _refuse(self, reason: Reason) -> None:
-        client = self._client
-        if self._is_over or client is None:
-            return
-        self._is_over = True
-        self._deadline.cancel()
-        self._hall.refuse(reason, self.source, self._now(), way=self.way)
-        client.write(refusal(reason))
-        client.close()
-
-
-def _address(name: tuple[str, int] | None) -> str:
+def address_of(name: tuple[str, int] | None) -> str:
+    """The other end as a record names it."""
     return f"{name[0]}:{name[1]}" if name else "unknown:0"
 
 
@@ -403,6 +354,15 @@ def _reset(transport: asyncio.Transport) -> None:
     with suppress(OSError):
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     transport.abort()
+
+
+def write_at_once(transport: asyncio.WriteTransport) -> None:
+    """Hand each write to the kernel at once.
+
+    uvloop would collect writes until every connection that is readable has had its turn; a request would wait for all
+    of them, and nobody could tell how long it took.
+    """
+    transport.set_write_buffer_limits(high=0)
 
 
 def _read_if(transport: asyncio.Transport | None, is_wanted: bool) -> None:  # noqa: FBT001 - a wish, not a mode

@@ -1,8 +1,9 @@
 """The first line of a tunnel: which grant the flow is for, and what the gate answers.
 
 Pure.  After the TLS handshake the client sends ``{"grant": 12}`` and a line feed, 512 bytes at most; the gate answers
-``{"ok": true}`` or ``{"refused": "grant_revoked"}`` and closes.  A grant that does not exist and one that belongs to
-another certificate look alike: numbers are easy to guess and must tell nothing.
+``{"ok": true}`` or ``{"refused": "grant_revoked"}`` and closes.  Where the asset has as many connections as it can
+bear, the answer is ``{"waiting": "asset_full", …}``, and later one of the two.  A grant that does not exist and one
+that belongs to another certificate look alike: numbers are easy to guess and must tell nothing.
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
-from penstock.model import Binding, Grant, Malformed, Reason
+from penstock.model import Binding, Grant, Json, Malformed, Reason
 
 #: The name of the protocol in TLS (ALPN, RFC 7301): nothing else is spoken on these listeners.
 ALPN: Final = "penstock/1"
 MAX_PREFACE_BYTES: Final = 512
 ACCEPTED: Final = b'{"ok": true}\n'
+NOTHING: Final[Mapping[str, Json]] = MappingProxyType({})
+#: What a client is told of an asset that is full; the rest is for the record.
+_TOLD: Final = frozenset({"shortage", "connections", "opens", "period_s", "queue_s"})
 
 
 class _Preface(msgspec.Struct, forbid_unknown_fields=True):
@@ -45,9 +50,18 @@ def grant_number(line: bytes) -> int:
         raise Malformed(f"not the first line of a tunnel: {error}") from error
 
 
-def refusal(reason: Reason) -> bytes:
-    """The answer to a client whose flow is not opened."""
-    return msgspec.json.encode({"refused": reason.value}) + b"\n"
+def refusal(reason: Reason, detail: Mapping[str, Json] = NOTHING) -> bytes:
+    """The answer to a client whose flow is not opened.  `detail` is about the asset only, never about other clients."""
+    return msgspec.json.encode({"refused": reason.value} | _told(detail)) + b"\n"
+
+
+def waiting(detail: Mapping[str, Json]) -> bytes:
+    """The answer to a client that has to wait for its asset."""
+    return msgspec.json.encode({"waiting": Reason.ASSET_FULL.value} | _told(detail)) + b"\n"
+
+
+def _told(detail: Mapping[str, Json]) -> dict[str, Json]:
+    return {key: value for key, value in detail.items() if key in _TOLD}
 
 
 def find_grant(

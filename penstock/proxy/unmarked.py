@@ -12,16 +12,16 @@ import time
 from collections.abc import Callable
 
 from penstock.model import Grant
-from penstock.proxy.server import Clock
+from penstock.proxy.office import Clock
 
 
-async def dial_unmarked(grant: Grant) -> socket.socket:
+async def dial_unmarked(grant: Grant, port: int) -> socket.socket:
     """A connection to the asset, as any program of this machine would make it.  Raises `OSError`."""
     dialled = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         dialled.setblocking(False)
         dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await asyncio.get_running_loop().sock_connect(dialled, (grant.underlay, grant.port))
+        await asyncio.get_running_loop().sock_connect(dialled, (grant.underlay, port))
     except BaseException:
         dialled.close()
         raise
@@ -36,19 +36,19 @@ class FencedClock(Clock):
     """
 
     def __init__(self, stall_s: float, monotonic_s: Callable[[], float] = time.monotonic) -> None:
-        super().__init__()
         self._stall_s, self._monotonic_s = stall_s, monotonic_s
         self._beaten_s: float | None = None
         self.end: Callable[[str], None] | None = None
+        super().__init__(self._fenced_ns)
 
     def beaten(self) -> None:
         """The worker's loop turned: the fence is armed, or stays so."""
         self._beaten_s = self._monotonic_s()
 
-    def now_us(self) -> int:
-        """Microseconds since the epoch; calls `end` first where the worker stood still."""
+    def _fenced_ns(self) -> int:
+        """The steady time, which all others are made of; calls `end` first where the worker stood still."""
         beaten_s, end = self._beaten_s, self.end
         if beaten_s is not None and end is not None and self._monotonic_s() - beaten_s >= self._stall_s:
             self._beaten_s = None  # ending writes records, and these have times
             end(f"the worker stood still for {self._monotonic_s() - beaten_s:.1f} s, so what it holds may be stale")
-        return super().now_us()
+        return time.monotonic_ns()

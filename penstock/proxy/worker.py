@@ -39,7 +39,9 @@ from penstock.model import (
 )
 from penstock.proxy.doors import TunnelDoor, open_transparent, open_tunnel, serve_transparent, tunnel_context
 from penstock.proxy.hall import Hall, Judge
-from penstock.proxy.server import SO_MARK, Clock, Office, dial_asset
+from penstock.proxy.lag import LagProbe
+from penstock.proxy.office import SO_MARK, Clock, Office, dial_asset
+from penstock.proxy.reports import Line, report
 from penstock.proxy.unmarked import FencedClock, dial_unmarked
 
 JOURNAL_NAME: Final = "worker-1.ring"
@@ -75,9 +77,11 @@ async def run(settings: GateSettings, compile: Callable[[Site, int], Judge]) -> 
         async with asyncio.TaskGroup() as group:
             dial = dial_asset if settings.has_kernel else dial_unmarked
             office = Office(hall=hall, clock=clock, group=group, dial=dial)
-            has_revision = asyncio.Event()
-            group.create_task(_follow_control(Path(settings.run_dir) / "control.sock", hall, has_revision, end))
+            has_revision, line = asyncio.Event(), Line()
+            path = Path(settings.run_dir) / "control.sock"
+            group.create_task(_follow_control(path, hall, has_revision, end, line))
             group.create_task(_beat(settings, hall, clock, end))
+            group.create_task(report(line, hall, LagProbe().lag, clock))
             await has_revision.wait()
             if settings.has_kernel:
                 group.create_task(serve_transparent(office, open_transparent(settings.place)))
@@ -102,7 +106,9 @@ def _end_at_once(hall: Hall, why: str, now_us: int) -> None:
         os._exit(STALLED_STATUS)
 
 
-async def _follow_control(path: Path, hall: Hall, has_revision: asyncio.Event, end: Callable[[str], None]) -> None:
+async def _follow_control(
+    path: Path, hall: Hall, has_revision: asyncio.Event, end: Callable[[str], None], line: Line
+) -> None:
     """Take over what control publishes, for ever; `end` is called when control says that this worker is over."""
 
     async def receive(_: Link, message: Message) -> Done | Failed | None:
@@ -123,6 +129,7 @@ async def _follow_control(path: Path, hall: Hall, has_revision: asyncio.Event, e
         with suppress(Unavailable, Malformed, OSError):
             link = await connect(path, receive)
             link.send(Hello(role="worker", mark=FIRST_WORKER_MARK, pid=os.getpid()))
+            line.link = link
             await link.run()
         await asyncio.sleep(_RECONNECT_S)
 

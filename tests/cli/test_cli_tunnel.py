@@ -216,3 +216,53 @@ def test_a_certificate_that_does_not_fit_its_key_leads_to_login(authority: TestA
     with pytest.raises(Unavailable) as caught:
         client_context(verifying(authority.pem), str(tmp_path / "certificate.pem"), str(tmp_path / "key.pem"))
     assert caught.value.__notes__ == ["penstock login"]
+
+
+def test_a_full_asset_lets_one_wait_with_words_and_then_the_flow_begins(tunnel: FakeTunnel, place: TunnelPlace) -> None:
+    tunnel.answer = (
+        b'{"waiting": "asset_full", "shortage": "connections", "connections": 2, "queue_s": 10}\n{"ok": true}\n'
+    )
+    said: list[str] = []
+
+    async def run() -> FlowBytes:
+        ours, theirs = tcp_pair()
+        reader, writer = await asyncio.open_connection(sock=theirs)
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            flow = group.create_task(relay(ours, place, 7, said.append))
+            await ask_once(reader, writer)
+            writer.close()
+            return await flow
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(run()) == FlowBytes(to_asset=5, to_tool=5)
+    assert said == ["the asset has 2 connections at most, and no free one; waiting up to 10 s for one"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b'{"refused": "asset_full", "shortage": "connections", "connections": 1}\n',
+         "the asset has 1 connection at most, and no free one"),
+        (b'{"refused": "asset_full", "shortage": "opens", "opens": 3, "period_s": 10, "connections": 9}\n',
+         "the asset takes 3 new connections in 10 s at most"),
+        ((b'{"waiting": "asset_full", "shortage": "opens", "opens": 3, "period_s": 10, "queue_s": 1}\n'
+         b'{"refused": "asset_full"}\n'), "the asset has no free connection"),
+        (b'{"refused": "grant_revoked"}\n', ""),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_what_the_asset_can_bear_and_nothing_of_who_is_there(
+    tunnel: FakeTunnel, place: TunnelPlace, answer: bytes, words: str
+) -> None:
+    tunnel.answer = answer
+    with pytest.raises(FlowRefused) as refused:
+        carried(place, wait_for_end)
+    assert refused.value.words == words
+
+
+def test_a_gate_that_lets_one_wait_and_goes_away_is_a_gate_that_does_not_answer(
+    tunnel: FakeTunnel, place: TunnelPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tunnel.answer = b'{"waiting": "asset_full", "queue_s": 0}\n'
+    monkeypatch.setattr(under_test, "OPEN_TIMEOUT_S", 0.3)
+    with pytest.raises(Unavailable, match="does not answer"):
+        carried(place, wait_for_end)

@@ -21,7 +21,7 @@ from penstock.bus import Journal, JournalReader, RingWriter
 from penstock.model import Binding, Grant, PublishGrant, PublishRevision, Record, Site
 from penstock.proxy.doors import TunnelDoor, serve_transparent, tunnel_context
 from penstock.proxy.hall import Hall
-from penstock.proxy.server import Clock, Office
+from penstock.proxy.office import Clock, Office
 from penstock.proxy.tunnel import ALPN
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -59,7 +59,9 @@ class Doors:
     direct_port: int
     tunnel_port: int
     mark: int = 12
+    may_dial: asyncio.Event = field(default_factory=asyncio.Event)
     dialled: list[int] = field(default_factory=list)
+    ports: list[int] = field(default_factory=list)
     seen: list[Record] = field(default_factory=list)
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
@@ -137,8 +139,12 @@ async def doors(folder: Path, talk: Talk = answer, dial_error: OSError | None = 
     tunnel.setblocking(False)
     site = Doors(hall, reader, clock, folder, direct.getsockname()[1], tunnel.getsockname()[1])
 
-    async def dial(grant: Grant) -> socket.socket:
+    site.may_dial.set()
+
+    async def dial(grant: Grant, port: int) -> socket.socket:
         site.dialled.append(grant.number)
+        site.ports.append(port)
+        await site.may_dial.wait()
         if dial_error is not None:
             raise dial_error
         dialled = socket.socket()

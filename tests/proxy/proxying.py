@@ -23,6 +23,7 @@ from penstock.model import (
     SubjectKind,
 )
 from penstock.proxy.inspect import Inspection
+from penstock.proxy.meter import Meters
 from penstock.proxy.rates import Rates
 from penstock.wire import ModbusDecoder
 
@@ -89,8 +90,9 @@ class Inspected:
         self.reader = JournalReader(path)
         self.reader.read(T0)
         self.judged: list[Operation] = []
+        self.meters = Meters()
         self.flow = self.journal.open_flow(grant, "192.168.10.12:40001", T0)
-        self.inspection = Inspection(grant, ModbusDecoder(), self._judge, self.journal, self.flow, Rates())
+        self.inspection = Inspection(grant, ModbusDecoder(), self._judge, self.journal, self.flow, Rates(), self.meters)
         self.client, self.asset = self.inspection.from_client, self.inspection.from_asset
 
     def _judge(self, operation: Operation, _now_us: int) -> Decision:

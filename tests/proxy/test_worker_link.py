@@ -25,6 +25,7 @@ from penstock.model import (
     WithdrawGrant,
 )
 from penstock.proxy.hall import Hall
+from penstock.proxy.reports import Line
 from penstock.proxy.worker import _follow_control
 
 SITE = Site(name="s", domain="s.ot", overlay="100.64.0.0/16")
@@ -54,7 +55,7 @@ def test_a_worker_answers_every_publication_and_reconnects_for_ever(tmp_path: Pa
     async def main() -> None:
         has_revision = asyncio.Event()
         ends: list[str] = []
-        following = asyncio.ensure_future(_follow_control(path, hall, has_revision, ends.append))
+        following = asyncio.ensure_future(_follow_control(path, hall, has_revision, ends.append, Line()))
         control = Control()
         server = await listen(path, control.receive)
         link = await control.links.get()

@@ -1,0 +1,83 @@
+"""I/O: what a connection needs of its worker: the hall, a clock, and a way to the asset.
+
+It must never dial without the grant's mark: that is what the kernel goes by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from penstock.model import UPSTREAM_BIT, Grant
+from penstock.proxy.hall import Hall
+
+#: Of a grant's asset, the port that is meant.
+Dial = Callable[[Grant, int], Awaitable[socket.socket]]
+
+SO_MARK: Final = 36
+_NS_PER_US: Final = 1000
+
+
+class Clock:
+    """Microseconds since the epoch that never run backwards between two settings; `set` follows the system's clock.
+
+    `steady_ns` counts nanoseconds and nobody sets it; with `offset_ns` it is since the epoch.
+    """
+
+    def __init__(self, steady_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self.steady_ns = steady_ns
+        self.offset_ns = 0
+        self.set()
+
+    def set(self) -> int:
+        """Follow the system's clock; by how many microseconds it was stepped since the last time."""
+        before, self.offset_ns = self.offset_ns, time.time_ns() - self.steady_ns()
+        return (self.offset_ns - before) // _NS_PER_US
+
+    def now_us(self) -> int:
+        """Microseconds since the epoch."""
+        return (self.steady_ns() + self.offset_ns) // _NS_PER_US
+
+
+async def dial_asset(grant: Grant, port: int) -> socket.socket:
+    """A connection to the asset that carries the grant's number as its mark: without a live grant the kernel drops it.
+
+    Needs CAP_NET_ADMIN.  Raises `OSError`.
+    """
+    dialled = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        dialled.setblocking(False)
+        dialled.setsockopt(socket.SOL_SOCKET, SO_MARK, grant.mark | UPSTREAM_BIT)
+        dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(dialled, (grant.underlay, port))
+    except BaseException:
+        dialled.close()
+        raise
+    return dialled
+
+
+def mark_of(accepted: socket.socket) -> int:
+    """The mark that the kernel put on an accepted connection (net.ipv4.tcp_fwmark_accept)."""
+    return accepted.getsockopt(socket.SOL_SOCKET, SO_MARK)
+
+
+def port_behind(grant: Grant, overlay: str, port: int) -> int | None:
+    """The asset's own port behind this one of an overlay address, ``None`` where the grant does not lead there."""
+    offset = port - grant.reached_at
+    last_offset = 0 if grant.last_port is None else grant.last_port - grant.port
+    return grant.port + offset if overlay == grant.overlay and 0 <= offset <= last_offset else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Office:
+    """What a connection needs of its worker; tests, which may not set marks, bring their own `dial` and `mark`."""
+
+    hall: Hall
+    clock: Clock
+    group: asyncio.TaskGroup
+    dial: Dial = dial_asset
+    mark: Callable[[socket.socket], int] = mark_of
