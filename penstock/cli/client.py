@@ -161,6 +161,22 @@ class Admin(_Http):
         """Revoke one grant; its flows end at once."""
         self._order("DELETE", f"/admin/grants/{number}")
 
+    def isolate(self, kind: str, name: str, reason: str, even_safety_critical: bool) -> dict[str, Json]:  # noqa: FBT001
+        """Cut an asset, a zone or the site off."""
+        body: dict[str, Json] = {
+            "kind": kind,
+            "name": name,
+            "reason": reason,
+            "even_safety_critical": even_safety_critical,
+        }
+        return self._answer(dict[str, Any], "POST", "/admin/isolations", body)
+
+    def release(self, kind: str, name: str) -> dict[str, Json]:
+        """End an isolation."""
+        return self._answer(
+            dict[str, Any], "DELETE", f"/admin/isolations/{kind}" + (f"/{quoted(name)}" if name else "")
+        )
+
     def apply_revision(self, documents: Mapping[str, str]) -> dict[str, Json]:
         """Make these site documents (name to text) the policy.  Raises `Invalid` with every problem."""
         return self._answer(dict[str, Any], "POST", "/admin/revisions", {"documents": dict(documents)})

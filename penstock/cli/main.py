@@ -26,6 +26,7 @@ NOUNS = (
     "status",
     "subject",
     "grant",
+    "isolate",
     "revision",
     "policy",
     "evidence",
@@ -33,7 +34,7 @@ NOUNS = (
     "demo",
 )
 #: Verbs that are not named after their file.
-_ELSEWHERE = {"process": "serve"}
+_ELSEWHERE = {"process": "serve", "release": "isolate", "isolated": "isolate"}
 
 EXIT_REFUSED, EXIT_INVALID, EXIT_UNAUTHENTICATED, EXIT_UNAVAILABLE, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
 

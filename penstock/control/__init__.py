@@ -8,7 +8,15 @@ from penstock.control.gate import Gate, Given, Status
 from penstock.control.grants import Asking
 from penstock.control.main import check_fit, run_control
 from penstock.control.ports import Clock, Enforcer, Moment, Recorder, Workers
-from penstock.control.rows import ActiveSignIn, LiveGrant, SignInKind, StoredRevision, StoredSubject
+from penstock.control.rows import (
+    ActiveSignIn,
+    IsolatedKind,
+    Isolation,
+    LiveGrant,
+    SignInKind,
+    StoredRevision,
+    StoredSubject,
+)
 from penstock.control.sign_ins import NotSignedIn, SignedIn
 from penstock.control.store import Store
 
@@ -19,6 +27,8 @@ __all__ = [
     "Enforcer",
     "Gate",
     "Given",
+    "IsolatedKind",
+    "Isolation",
     "LiveGrant",
     "Moment",
     "NotSignedIn",

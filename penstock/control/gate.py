@@ -7,20 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from penstock.control.aside import Asides
 from penstock.control.binding import narrowed
+from penstock.control.emergencies import Emergencies
 from penstock.control.events import Events
 from penstock.control.failure_store import FailureStore
 from penstock.control.grants import Grants
 from penstock.control.inspection import Inspection
+from penstock.control.isolation import covering, ends_of_asset, refusal, title
 from penstock.control.ports import Clock, Enforcer, Recorder, Workers
 from penstock.control.revisions import Revisions
 from penstock.control.rows import ActiveSignIn, LiveGrant, SignInKind
 from penstock.control.sessions import Sessions
 from penstock.control.sign_ins import SignIns
-from penstock.control.state import State
+from penstock.control.state import Snapshot, State
 from penstock.control.store import Store
 from penstock.control.subjects import Subjects
 from penstock.identity import Authority, LocalSource, Passwords, Seal
@@ -40,6 +42,8 @@ class Status:
     grants: int
     sign_ins: int
     processes: dict[str, str]
+    isolated: tuple[str, ...] = ()
+    uncut: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,7 @@ class Gate:
         self.grants = self._grants(given)
         self.aside = self._asides(given)
         self.revisions = self._revisions(given)
+        self.emergencies = self._emergencies(given)
         source = LocalSource(given.store, given.passwords, given.seal, given.settings.names[0])
         self.sign_ins = self._sign_ins(given, source)
         self.subjects = self._subjects(given, source)
@@ -113,6 +118,16 @@ class Gate:
             has_kernel=given.settings.has_kernel,
         )
 
+    def _emergencies(self, given: Given) -> Emergencies:
+        return Emergencies(
+            state=self.state,
+            store=given.store,
+            recorder=given.recorder,
+            grants=self.grants,
+            revisions=self.revisions,
+            clock=given.clock,
+        )
+
     def _sign_ins(self, given: Given, source: LocalSource) -> SignIns:
         return SignIns(
             source=source,
@@ -152,12 +167,16 @@ class Gate:
         return self.settings.tunnel[0].port if self.settings.tunnel else 0
 
     def reach(self, sign_in: ActiveSignIn, binding: Binding, source: str = "") -> tuple[Reach, ...]:
-        """Every service that some conduit leads this subject to, and whether it may by this binding from there."""
-        policy = self.state.now.policy
-        if policy is None:
+        """Every service that some conduit leads this subject to, and whether it may by this binding from there.
+
+        That something is isolated, and why, is told to those who could reach it otherwise, and to nobody else.
+        """
+        now = self.state.now
+        if now.policy is None:
             return ()
-        ways = reach(policy, sign_in.subject, binding, has_tls=binding is Binding.CERTIFICATE)
-        return tuple(narrowed(way, binding, source, has_kernel=self.settings.has_kernel) for way in ways)
+        ways = reach(now.policy, sign_in.subject, binding, has_tls=binding is Binding.CERTIFICATE)
+        ways = tuple(narrowed(way, binding, source, has_kernel=self.settings.has_kernel) for way in ways)
+        return tuple(_unisolated(way, sign_in, now) for way in ways) if now.isolations else ways
 
     def grants_of(self, sign_in: ActiveSignIn) -> tuple[LiveGrant, ...]:
         """The live grants of the same subject, whichever sign-in opened them, by number."""
@@ -179,10 +198,13 @@ class Gate:
                 name: "running" if isinstance(event, ProcessStarted) else "ended"
                 for name, event in sorted(self.events.processes.items())
             },
+            isolated=tuple(title(isolation) for isolation in self.state.now.isolations),
+            uncut=len(self.grants.uncut),
         )
 
     async def begin(self, documents: dict[str, str]) -> None:
         """At start: take up what was in force.  `documents` are the site of a gate that never ran."""
+        await self.emergencies.reload()
         await self.sign_ins.reload()
         await self.aside.reload()
         await self.revisions.begin(documents)
@@ -191,6 +213,7 @@ class Gate:
         """Each second: end what has expired."""
         await self.sign_ins.sweep()
         await self.grants.sweep()
+        await self.emergencies.sweep()
         await self.aside.sweep()
 
     async def keep_house(self) -> None:
@@ -198,3 +221,10 @@ class Gate:
         now_us = self.clock().wall_us
         self.authority.renew(now_us)
         await self.store.forget_old(now_us)
+
+
+def _unisolated(way: Reach, sign_in: ActiveSignIn, now: Snapshot) -> Reach:
+    if not way.decision.is_allowed:
+        return way
+    isolation = covering(now.isolations, ends_of_asset(way.asset, sign_in.source))
+    return way if isolation is None else replace(way, decision=refusal(way.decision, isolation))

@@ -8,7 +8,7 @@ revision in force that the evidence does not hold.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
@@ -16,10 +16,10 @@ from dataclasses import replace
 from penstock.control import minting
 from penstock.control.aside import aside_numbers
 from penstock.control.grants import Grants
-from penstock.control.isolation import covering, ends_of_grant, ends_of_path
+from penstock.control.isolation import covering, covers, ends_of_grant, ends_of_path
 from penstock.control.minting import Path
 from penstock.control.ports import Clock, Enforcer, Moment, Recorder, Workers
-from penstock.control.rows import LiveGrant, StoredRevision
+from penstock.control.rows import Isolation, LiveGrant, StoredRevision
 from penstock.control.state import State
 from penstock.control.store import Store
 from penstock.control.without_kernel import require_fit
@@ -123,6 +123,33 @@ class Revisions:
                     ruleset = self._ruleset(policy, {number: Reason.GRANT_REVOKED})
                     await self._enforcer.command(ApplyRuleset(ruleset=ruleset))
         return await self._grants.close(number, Reason.GRANT_REVOKED, by)
+
+    async def reopen(self, isolation: Isolation) -> int:
+        """An isolation was released: machines have back what it closed, but for what another one covers.
+
+        Answers how many paths that are.  Raises `Unavailable`; it may be called again then.
+        """
+        async with self._turn:
+            policy, moment = self._state.now.policy, self._clock()
+            if policy is None:
+                return 0
+            paths = [path for path in self._machine_paths(policy) if covers(isolation, ends_of_path(path))]
+            await self._add(paths, policy)
+            keys = {path.key for path in paths}
+            lives = [live for live in self._state.now.grants.values() if minting.key_of(live.grant) in keys]
+            if any(live.ends_steady_us is None for live in lives):
+                await self.refresh_rules()
+            for live in lives:
+                await self._open_lease(live, moment)
+            with suppress(Unavailable):  # a worker that does not take it comes back for everything
+                await self._workers.publish(self._all_grants())
+            return len(lives)
+
+    async def refresh_rules(self) -> None:
+        """Put into the kernel's rules exactly the standing flows of now.  Raises `Unavailable`."""
+        policy = self._state.now.policy
+        if policy is not None:
+            await self._enforcer.command(ApplyRuleset(ruleset=self._ruleset(policy, {})))
 
     async def synchronise(self, workers: tuple[ArmWorker, ...]) -> None:
         """The enforcer has (re)joined: bring the kernel up to what is in force, and let it watch the armed workers.
@@ -268,9 +295,12 @@ class Revisions:
 
     async def _add_machines(self, policy: Policy) -> None:
         """Open what machines may and do not have yet."""
+        await self._add(self._machine_paths(policy), policy)
+
+    async def _add(self, paths: Sequence[Path], policy: Policy) -> None:
         present = {minting.key_of(live.grant): live.grant for live in self._state.now.grants.values()}
         moment = self._clock()
-        for path in self._machine_paths(policy):
+        for path in paths:
             grant = present.get(path.key)
             if grant is None or minting.carried_over(grant, path, policy.revision) is None:
                 await self._grants.open_machine(path, moment)
@@ -285,10 +315,16 @@ class Revisions:
         """Put every grant with an end into the kernel, but those it holds already."""
         moment = self._clock()
         for number, live in self._state.now.grants.items():
-            if live.ends_steady_us is not None and number not in known and number in self._state.now.grants:
-                left_ms = (live.ends_steady_us - moment.steady_us) // 1000
-                if left_ms > 0:
-                    await self._enforcer.command(OpenGrant(grant=live.grant, ttl_ms=left_ms))
+            if number not in known:
+                await self._open_lease(live, moment)
+
+    async def _open_lease(self, live: LiveGrant, moment: Moment) -> None:
+        """One that has ended meanwhile stays cut: from the look to the command nothing else can happen."""
+        if live.ends_steady_us is None or live.grant.number not in self._state.now.grants:
+            return
+        left_ms = (live.ends_steady_us - moment.steady_us) // 1000
+        if left_ms > 0:
+            await self._enforcer.command(OpenGrant(grant=live.grant, ttl_ms=left_ms))
 
 
 def _path_of_machine(policy: Policy, each: MachinePath) -> Path | None:

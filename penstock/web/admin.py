@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from penstock.control import Gate, LiveGrant, StoredRevision, StoredSubject
 from penstock.model import Json
+from penstock.web import emergencies
 from penstock.web.asking import body_of, gate_of, grant_number_of, moment_text, source_of
 from penstock.web.errors import ON_ERROR
 from penstock.web.guard import Guard
@@ -50,6 +51,7 @@ def admin_app(gate: Gate) -> ASGIApp:
             Route("/admin/revisions", apply_revision, methods=["POST"]),
             Route("/admin/revisions", show_revisions, methods=["GET"]),
             Route("/admin/status", show_status, methods=["GET"]),
+            *emergencies.routes,
         ],
         exception_handlers=ON_ERROR,
     )
@@ -122,9 +124,12 @@ async def show_status(request: Request) -> JSONResponse:
         "processes": processes,
         "grants": status.grants,
         "sign_ins": status.sign_ins,
+        "isolated": [*status.isolated],
     }
     if gate.settings.not_enforced:
         body["not_enforced"] = [*gate.settings.not_enforced]
+    if status.uncut:
+        body["not_cut_yet"] = status.uncut
     return JSONResponse(body)
 
 

@@ -28,6 +28,7 @@ class Row:
     summary: tuple[str, ...]
     misses: tuple[Miss, ...]
     conduit: str | None
+    is_isolated: bool = False
 
     @property
     def command(self) -> str:
@@ -91,7 +92,8 @@ def _home(request: Request, sign_in: ActiveSignIn, *, status: int = 200, trouble
         station=station,
         now=gate.clock(),
         may=[row for row in rows if row.is_allowed],
-        may_not=[row for row in rows if not row.is_allowed],
+        isolated=[row for row in rows if row.is_isolated],
+        may_not=[row for row in rows if not (row.is_allowed or row.is_isolated)],
         sessions=gate.grants_of(sign_in),
         tally=gate.sessions.tally,
     )
@@ -112,6 +114,7 @@ def _rows(gate: Gate, sign_in: ActiveSignIn, station: str) -> list[Row]:
             summary=way.summary,
             misses=way.decision.misses,
             conduit=way.decision.conduit,
+            is_isolated=way.decision.reason is Reason.ISOLATED,
         )
         for way in gate.reach(sign_in, Binding.CERTIFICATE)
     ]
@@ -120,5 +123,7 @@ def _rows(gate: Gate, sign_in: ActiveSignIn, station: str) -> list[Row]:
 def _refusal(asset: str, decision: Decision) -> str:
     if not decision.misses:
         return f"{asset} is not allowed."
+    if decision.reason is Reason.ISOLATED:
+        return " ".join(f"{miss.found}. {miss.remedy}." for miss in decision.misses)
     missing = "; ".join(miss.remedy or f"{miss.criterion}: {miss.wanted}" for miss in decision.misses)
     return f"{asset} is not allowed from this station: {missing}."
