@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from penstock.control.inspection import Inspection
+from penstock.control.failures import Failures
+from penstock.control.intervals import Cause
 from penstock.control.sessions import Sessions
 from penstock.control.state import State
 from penstock.model import (
@@ -33,8 +34,8 @@ WORKER = "worker"
 class Events:
     """Turns events into records."""
 
-    def __init__(self, state: State, sessions: Sessions, inspection: Inspection) -> None:
-        self._state, self._sessions, self._inspection = state, sessions, inspection
+    def __init__(self, state: State, sessions: Sessions, failures: Failures) -> None:
+        self._state, self._sessions, self._failures = state, sessions, failures
         self.processes: dict[str, ProcessStarted | ProcessEnded] = {}
         """The last that was heard of each process, by its name."""
 
@@ -53,9 +54,9 @@ class Events:
             case LatencyMeasured() | WorkerMeasured():
                 found = []  # counted, not recorded: what is over budget has a record of its own
             case KernelFlowOpened() | KernelFlowClosed():
-                found = self._sessions.passed(self._kernel_flow(event))
+                found = self._flow(event)
             case WorkerTripped():
-                found = self._lost("the dead-man switch tripped", event.at_us)
+                found = self._failures.lost(Cause.SWITCH_TRIPPED, "the dead-man switch tripped", event.at_us)
             case ProcessEnded():
                 found = self._ended(event)
             case ProcessStarted():
@@ -70,11 +71,17 @@ class Events:
         ended = Record(kind=RecordKind.PROCESS_ENDED, at_us=event.at_us, reason=event.why, detail=detail)
         if not event.name.startswith(WORKER):
             return [ended]
-        return [ended, *self._lost(f"{event.name} ended: {event.why}", event.at_us)]
+        return [ended, *self._failures.ended(event)]
 
-    def _lost(self, why: str, at_us: int) -> list[Record]:
-        policy = self._state.now.policy
-        return self._inspection.lost(None if policy is None else policy.site, why, at_us)
+    def _flow(self, event: KernelFlowOpened | KernelFlowClosed) -> list[Record]:
+        found: list[Record] = []
+        if isinstance(event, KernelFlowClosed):
+            self._failures.flow_closed(event)
+        elif self._failures.is_known(event):
+            return []
+        else:
+            found = self._failures.flow_opened(event)
+        return [*found, *self._sessions.passed(self._kernel_flow(event))]
 
     def _kernel_flow(self, event: KernelFlowOpened | KernelFlowClosed) -> Record:
         live = self._state.now.grants.get(event.grant)
@@ -88,6 +95,8 @@ class Events:
             "has_failed_open": event.has_failed_open,
         }
         kind = RecordKind.FLOW_OPENED
+        if isinstance(event, KernelFlowOpened) and event.was_found:
+            detail["was_found"] = True
         if isinstance(event, KernelFlowClosed):
             kind = RecordKind.FLOW_CLOSED
             detail |= {"packets": event.packets, "bytes": event.bytes}

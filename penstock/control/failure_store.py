@@ -6,12 +6,18 @@ that a field more needs no migration.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select
+import msgspec
+from sqlalchemy import Connection, delete, func, insert, select
 
 from penstock.control import schema
+from penstock.control.intervals import Interval
 from penstock.control.store import Store
+
+#: So many intervals that are over are kept, some years of a busy gate; the evidence has them all.
+MAX_KEPT = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,3 +57,50 @@ class FailureStore:
         query = select(schema.asides).order_by(schema.asides.c.conduit)
         rows = await self._store.carry_out(lambda c: c.execute(query).all())
         return tuple(Aside(**row._asdict()) for row in rows)
+
+    async def put_intervals(self, intervals: Iterable[Interval]) -> None:
+        """Keep intervals, or what has changed about them."""
+        table = schema.intervals
+        rows = [
+            {
+                "number": each.number,
+                "conduit": each.conduit,
+                "ended_at_us": each.ended_at_us,
+                "body": msgspec.json.encode(each).decode(),
+            }
+            for each in intervals
+        ]
+        if not rows:
+            return
+
+        def work(connection: Connection) -> None:
+            connection.execute(delete(table).where(table.c.number.in_([row["number"] for row in rows])))
+            connection.execute(insert(table), rows)
+
+        await self._store.carry_out(work)
+
+    async def open_intervals(self) -> tuple[Interval, ...]:
+        """Every interval that was not ended, by number."""
+        table = schema.intervals
+        query = select(table.c.body).where(table.c.ended_at_us.is_(None)).order_by(table.c.number)
+        bodies = await self._store.carry_out(lambda c: c.execute(query).scalars().all())
+        return tuple(msgspec.json.decode(body, type=Interval) for body in bodies)
+
+    async def intervals(self, conduit: str, limit: int = 100) -> tuple[Interval, ...]:
+        """The last intervals of a conduit, newest first."""
+        table = schema.intervals
+        query = select(table.c.body).where(table.c.conduit == conduit).order_by(table.c.number.desc()).limit(limit)
+        bodies = await self._store.carry_out(lambda c: c.execute(query).scalars().all())
+        return tuple(msgspec.json.decode(body, type=Interval) for body in bodies)
+
+    async def last_interval_number(self) -> int:
+        """The largest number that an interval has; 0 where there is none."""
+        query = select(func.max(schema.intervals.c.number))
+        return await self._store.carry_out(lambda c: c.execute(query).scalar()) or 0
+
+    async def forget_old(self) -> None:
+        """Drop the oldest intervals that are over."""
+        table = schema.intervals
+        ended = select(table.c.number).where(table.c.ended_at_us.is_not(None))
+        old = ended.order_by(table.c.number.desc()).offset(MAX_KEPT)
+        await self._store.carry_out(lambda c: c.execute(delete(table).where(table.c.number.in_(old))))

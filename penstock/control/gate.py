@@ -14,10 +14,12 @@ from penstock.control.binding import narrowed
 from penstock.control.emergencies import Emergencies
 from penstock.control.events import Events
 from penstock.control.failure_store import FailureStore
+from penstock.control.failures import Failures
 from penstock.control.grants import Grants
 from penstock.control.inspection import Inspection
 from penstock.control.isolation import covering, ends_of_asset, refusal, title
 from penstock.control.ports import Clock, Enforcer, Recorder, Workers
+from penstock.control.register import Register
 from penstock.control.revisions import Revisions
 from penstock.control.rows import ActiveSignIn, LiveGrant, SignInKind
 from penstock.control.sessions import Sessions
@@ -72,9 +74,11 @@ class Gate:
         self.enforcer, self.workers = given.enforcer, given.workers
         self.state, self.inspection = State(), Inspection(given.clock)
         self.sessions = Sessions(self.state)
-        self.events = Events(self.state, self.sessions, self.inspection)
+        self.failures = Failures(self.state, given.clock, self.inspection)
+        self.events = Events(self.state, self.sessions, self.failures)
         self.grants = self._grants(given)
         self.aside = self._asides(given)
+        self.register = self._register(given)
         self.revisions = self._revisions(given)
         self.emergencies = self._emergencies(given)
         source = LocalSource(given.store, given.passwords, given.seal, given.settings.names[0])
@@ -102,6 +106,18 @@ class Gate:
             enforcer=given.enforcer,
             clock=given.clock,
             turn=given.turn,
+        )
+
+    def _register(self, given: Given) -> Register:
+        return Register(
+            state=self.state,
+            failures=self.failures,
+            asides=self.aside,
+            store=FailureStore(given.store),
+            recorder=given.recorder,
+            enforcer=given.enforcer,
+            workers=given.workers,
+            clock=given.clock,
         )
 
     def _revisions(self, given: Given) -> Revisions:
@@ -208,9 +224,11 @@ class Gate:
         await self.sign_ins.reload()
         await self.aside.reload()
         await self.revisions.begin(documents)
+        await self.register.reload()
 
     async def sweep(self) -> None:
         """Each second: end what has expired."""
+        await self.register.sweep()
         await self.sign_ins.sweep()
         await self.grants.sweep()
         await self.emergencies.sweep()
@@ -221,6 +239,7 @@ class Gate:
         now_us = self.clock().wall_us
         self.authority.renew(now_us)
         await self.store.forget_old(now_us)
+        await self.register.forget_old()
 
 
 def _unisolated(way: Reach, sign_in: ActiveSignIn, now: Snapshot) -> Reach:

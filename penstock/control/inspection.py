@@ -44,6 +44,17 @@ class Inspection:
         self._lost_at_us = None
         return [Record(kind=RecordKind.INSPECTION_RESTORED, at_us=moment.wall_us, detail=detail)]
 
+    def resumed(self, why: str, lost_at_us: int) -> None:
+        """After a restart of control: an interval without inspection was running since then, by the wall clock."""
+        moment = self._clock()
+        self._was_alive, self._lost_at_us, self._why = True, lost_at_us, why
+        self._lost_steady_us = moment.steady_us - max(0, moment.wall_us - lost_at_us)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a worker inspects, as far as control has heard."""
+        return self._was_alive and self._lost_at_us is None
+
     @property
     def is_lost(self) -> bool:
         """Whether an interval without inspection is running."""

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from penstock.bus.channel import Link, Receive, connect
-from penstock.model import ArmWorker, Command, EndWorker, Failed, Hello, Publication, Unavailable, WorkerTripped
+from penstock.model import ArmWorker, Command, EndWorker, Failed, Hello, Publication, Reply, Unavailable, WorkerTripped
 
 #: How long to wait before the enforcer is looked for again.
 RETRY_S = 0.5
@@ -36,13 +36,14 @@ class EnforcerLink:
         """Whether there is an enforcer at the other end."""
         return self._link is not None and self._link.is_open
 
-    async def command(self, command: Command) -> None:
-        """Carry it out.  Raises `Unavailable` when the enforcer is silent or says that it failed."""
+    async def command(self, command: Command) -> Reply:
+        """Carry it out; the answer.  Raises `Unavailable` when the enforcer is silent or says that it failed."""
         if self._link is None:
             raise Unavailable("the enforcer is not there")
         answer = await self._link.ask(command)
         if isinstance(answer, Failed):
             raise Unavailable(f"the enforcer could not: {answer.why}")
+        return answer
 
     async def run(self) -> None:
         """Keep the link up until cancelled; each new one begins with `joined`."""

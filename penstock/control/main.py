@@ -19,6 +19,7 @@ from penstock.bus.codec import Message
 from penstock.bus.journal_reader import JournalReader
 from penstock.bus.privileges import keep_only
 from penstock.control.gate import Gate, Given
+from penstock.control.intervals import Cause
 from penstock.control.journal import JournalTransfer
 from penstock.control.links import EnforcerLink, WorkerLinks, tell
 from penstock.control.ports import US_PER_S, Moment, Recorder
@@ -183,12 +184,12 @@ class Control:
     def _left(self, link: Link) -> None:
         """A link of a worker or of the supervisor closed."""
         if self._workers.remove(link):
-            policy = self.gate.state.now.policy
-            site = None if policy is None else policy.site
-            self._recorder.put(self.gate.inspection.lost(site, "the last worker left", read_clock().wall_us))
+            why, at_us = "the last worker left", read_clock().wall_us
+            self._recorder.put(self.gate.failures.lost(Cause.WORKER_ENDED, why, at_us))
 
     async def _enforcer_joined(self) -> None:
         await self.gate.revisions.synchronise(self._workers.armed)
+        await self.gate.register.reconcile()
 
     async def _welcome_workers(self) -> None:
         while True:
@@ -201,7 +202,7 @@ class Control:
                 continue
             self._workers.arm(link)
             if self._workers.is_alive:  # its switch may have tripped by now
-                self._recorder.put(self.gate.inspection.restored())
+                self._recorder.put(self.gate.failures.restored())
 
     async def _arm(self, link: Link, hello: Hello) -> None:
         """Wait for the enforcer as long as the worker is there.  Raises `Unavailable` when it is not."""

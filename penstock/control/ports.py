@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from penstock.model import Command, Publication, Record
+from penstock.model import Command, Publication, Record, Reply
 
 US_PER_S = 1_000_000
 
@@ -60,8 +60,11 @@ class Enforcer(Protocol):
         """Whether the kernel holds what control wants."""
         ...
 
-    async def command(self, command: Command) -> None:
-        """Carry it out; in force on return.  Raises `Unavailable` when it is silent or says that it failed."""
+    async def command(self, command: Command) -> Reply:
+        """Carry it out; in force on return.  Raises `Unavailable` when it is silent or says that it failed.
+
+        The answer is `Done` but where the command asks for something: see `Reply`.
+        """
         ...
 
 

@@ -6,7 +6,19 @@ could have done: such a command fails.
 
 from __future__ import annotations
 
-from penstock.model import Binding, Command, Invalid, Json, OpenGrant, Problem, Record, RecordKind, Unavailable
+from penstock.model import (
+    Binding,
+    Command,
+    Done,
+    Invalid,
+    Json,
+    OpenGrant,
+    Problem,
+    Record,
+    RecordKind,
+    Reply,
+    Unavailable,
+)
 from penstock.policy import Policy, needs_kernel
 
 
@@ -15,10 +27,11 @@ class AbsentKernel:
 
     is_synchronised = True
 
-    async def command(self, command: Command) -> None:
+    async def command(self, command: Command) -> Reply:
         """Nothing to do.  Raises `Unavailable` for a grant that only the kernel could carry."""
         if isinstance(command, OpenGrant) and command.grant.binding is Binding.ADDRESS:
             raise Unavailable("this gate runs without the kernel, so no grant can be bound to an address")
+        return Done()
 
 
 def require_fit(policy: Policy, *, has_kernel: bool) -> None:

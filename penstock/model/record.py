@@ -50,6 +50,7 @@ class RecordKind(StrEnum):
     RELEASED = "released"
     STOOD_ASIDE = "conduit.stood_aside"
     STOOD_BACK = "conduit.stood_back"
+    CONDUIT_INSPECTED = "conduit.inspected_again"
     DRILL_STARTED = "drill.started"
     DRILL_ENDED = "drill.ended"
     LATENCY_EXCEEDED = "latency.exceeded"

@@ -12,7 +12,7 @@ from typing import Any
 import pyotp
 from argon2 import PasswordHasher
 
-from penstock.bus.codec import decode, encode
+from penstock.bus.codec import Message, decode, encode
 from penstock.control import ActiveSignIn, Asking, Gate, Given, LiveGrant, Moment, SignedIn, SignInKind, Store
 from penstock.identity import Authority, Credentials, Passwords, Seal
 from penstock.model import (
@@ -21,10 +21,14 @@ from penstock.model import (
     CloseGrant,
     CloseGrants,
     Command,
+    CountFlows,
     Decision,
+    Done,
+    FlowsCounted,
     GatePlace,
     GateSettings,
     Grant,
+    GrantFlows,
     KeepGrants,
     Listener,
     OpenGrant,
@@ -34,6 +38,7 @@ from penstock.model import (
     Record,
     RecordKind,
     ReplaceGrants,
+    Reply,
     Ruleset,
     StandAside,
     StandBack,
@@ -119,16 +124,27 @@ class FakeEnforcer:
         self.ruleset: Ruleset | None = None
         self.armed: list[int] = []
         self.aside: set[int] = set()
+        self.flows: list[GrantFlows] = []
+        """What the connection table shows."""
+        self.counters: dict[str, int] = {}
+        self.now_us: Callable[[], int] = lambda: 0
         self.failing: set[str] = set()
         self.is_synchronised = True
 
-    async def command(self, command: Command) -> None:
+    async def command(self, command: Command) -> Reply:
         message = decode(encode(command)[4:])
         name = type(message).__name__
         await asyncio.sleep(0)
         self.steps.append(f"enforcer {name}")
         if name in self.failing:
             raise Unavailable(f"{name} failed")
+        if isinstance(message, CountFlows):
+            flows = [each for each in self.flows if not message.numbers or each.grant in message.numbers]
+            return FlowsCounted(flows=tuple(flows), at_us=self.now_us(), **self.counters)
+        self._take(message)
+        return Done()
+
+    def _take(self, message: Message) -> None:
         match message:
             case OpenGrant():
                 self.open[message.grant.number] = message.grant
@@ -224,6 +240,7 @@ class World:
             FakeWorkers(self.steps),
             FakeRecorder(self.steps),
         )
+        self.enforcer.now_us = lambda: self.clock.wall_us
         self.secrets: dict[str, str] = {}
         self.gate: Gate
 
@@ -258,6 +275,7 @@ class World:
         )
         await self.gate.begin(documents or DOCUMENTS)
         await self.gate.revisions.synchronise(())
+        await self.gate.register.reconcile()
         await self.gate.revisions.inform(self.workers)
         await self.gate.revisions.arm(7)
 

@@ -1,0 +1,215 @@
+"""The failure-mode register: `failures` with the store, the evidence and the kernel around it.
+
+It keeps what is going on over restarts, asks the kernel what passes, and brings flows that failed open back into
+inspection when an operator says so.  It must never reset a flow before the evidence holds who asked for it.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from penstock.control.aside import Asides, may_stand_aside
+from penstock.control.failure_store import FailureStore
+from penstock.control.failures import Failures
+from penstock.control.intervals import Hold, Interval
+from penstock.control.ports import Clock, Enforcer, Recorder, Workers
+from penstock.control.state import State
+from penstock.model import (
+    Conduit,
+    CountFlows,
+    FlowsCounted,
+    GrantFlows,
+    Invalid,
+    Json,
+    Problem,
+    Record,
+    RecordKind,
+    StandBack,
+    Unavailable,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What a restoring has reset: flows that went on uninspected, by grant, and when (microseconds, epoch)."""
+
+    conduit: str
+    at_us: int
+    flows: tuple[GrantFlows, ...]
+    stood_aside: bool
+
+
+class Register:
+    """The failure-mode register of one gate."""
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        failures: Failures,
+        asides: Asides,
+        store: FailureStore,
+        recorder: Recorder,
+        enforcer: Enforcer,
+        workers: Workers,
+        clock: Clock,
+    ) -> None:
+        self._state, self._failures, self._asides, self._store = state, failures, asides, store
+        self._recorder, self._enforcer, self._workers, self._clock = recorder, enforcer, workers, clock
+        #: Restorings whose first inspected flow has not come yet, by conduit.
+        self._awaited: dict[str, Restored] = {}
+
+    async def reload(self) -> None:
+        """After a restart of control: take up what was going on."""
+        kept, last = await self._store.open_intervals(), await self._store.last_interval_number()
+        self._recorder.put(self._failures.reload(kept, last))
+        await self.flush()
+
+    async def reconcile(self) -> None:
+        """The enforcer has (re)joined: find what passes that nobody was there to tell of.  Raises `Unavailable`."""
+        self._recorder.put(self._failures.counted(await self.count()))
+        await self.flush()
+
+    async def sweep(self) -> None:
+        """Each second: notice what nobody tells of, ask the kernel where that is due, keep what has changed."""
+        since = {each.conduit: each.since_us for each in self._asides.standing}
+        records = [
+            *self._failures.aside(since),
+            *self._failures.evidence_is(is_healthy=self._recorder.is_healthy),
+            *self._failures.tick(),
+        ]
+        if self._enforcer.is_synchronised and self._failures.is_count_due():
+            with suppress(Unavailable):  # asked again in a second: what is not known stays open
+                records += self._failures.counted(await self.count())
+        if records:
+            self._recorder.put(records)
+        await self.flush()
+
+    async def refresh(self) -> None:
+        """Ask the kernel now, so that what is shown is so."""
+        if self._enforcer.is_synchronised and self._failures.passing:
+            with suppress(Unavailable):
+                self._recorder.put(self._failures.counted(await self.count()))
+
+    async def flush(self) -> None:
+        """Keep what has changed; what the store does not take is tried again."""
+        changed = self._failures.changes()
+        if changed:
+            try:
+                await self._store.put_intervals(changed)
+            except Unavailable:
+                self._failures.keep_again(changed)
+
+    async def count(self, numbers: tuple[int, ...] = ()) -> FlowsCounted:
+        """What the kernel carries now.  Raises `Unavailable`."""
+        answer = await self._enforcer.command(CountFlows(numbers=numbers))
+        if not isinstance(answer, FlowsCounted):
+            raise Unavailable("there is no kernel to ask")
+        return answer
+
+    async def intervals(self, conduit: str) -> tuple[Interval, ...]:
+        """The last intervals of a conduit, newest first.  Raises `Invalid` for one that is not there."""
+        self._conduit(conduit)
+        await self.refresh()
+        await self.flush()
+        return await self._store.intervals(conduit)
+
+    async def forget_old(self) -> None:
+        """Each hour: keep no more than is useful."""
+        await self._store.forget_old()
+
+    async def restore(self, conduit: str, by: str) -> Restored:
+        """Bring the conduit's flows back into inspection: end its standing aside, reset what goes on uninspected.
+
+        Their clients dial anew, and are inspected.  Raises `Invalid` where there is nothing to restore, `Unavailable`
+        where inspection, the kernel or the evidence is not there: then nothing is reset.
+        """
+        found = self._conduit(conduit)
+        interval = self._failures.of(conduit)
+        if not may_stand_aside(found):
+            raise _invalid(
+                f"“{conduit}” never goes on uninspected", "its failure mode is closed, or nothing inspects it"
+            )
+        if interval is not None and Hold.DRILL in interval.holds:
+            raise _invalid(
+                f"“{conduit}” is being drilled", "the drill brings it back; end it with Ctrl-C where it runs"
+            )
+        if not self._workers.is_alive:
+            raise Unavailable(
+                "no worker is armed, so nothing could be inspected yet; try again when inspection is alive"
+            )
+        counted = await self.count(self._asides.grants_of(conduit))
+        passing = tuple(each for each in counted.flows if each.uninspected)
+        stood_aside = self._asides.of(conduit) is not None
+        if not passing and not stood_aside:
+            raise _invalid(f"no flow of “{conduit}” goes on uninspected", "penstock failures shows what does")
+        restored = Restored(conduit=conduit, at_us=self._clock().wall_us, flows=passing, stood_aside=stood_aside)
+        self._awaited[conduit] = restored
+        try:
+            await self._bring_back(restored, by)
+        except Unavailable:
+            self._awaited.pop(conduit, None)
+            raise
+        return restored
+
+    def _check_restorable(self, conduit: str) -> None:
+        interval = self._failures.of(conduit)
+        if not may_stand_aside(self._conduit(conduit)):
+            raise _invalid(f"“{conduit}” never goes on uninspected", "only a conduit with on_failure: open does")
+        if interval is not None and Hold.DRILL in interval.holds:
+            raise _invalid(f"“{conduit}” is being drilled", "the drill brings it back; end it with Ctrl-C")
+        if not self._workers.is_alive:
+            raise Unavailable("no worker is armed yet, so nothing could be inspected; try again when one is")
+
+    async def _bring_back(self, restored: Restored, by: str) -> None:
+        if restored.stood_aside:
+            await self._asides.stand_back(restored.conduit, by)
+            return
+        flows: list[Json] = [
+            {"grant": each.grant, "flows": each.uninspected, "packets": each.packets, "bytes": each.bytes}
+            for each in restored.flows
+        ]
+        detail: dict[str, Json] = {"conduit": restored.conduit, "by": by, "why": "restored", "flows": flows}
+        record = Record(kind=RecordKind.STOOD_BACK, at_us=restored.at_us, detail=detail)
+        await self._recorder.write([record], urgent=True)
+        await self._enforcer.command(StandBack(numbers=tuple(each.grant for each in restored.flows)))
+
+    def passed(self, record: Record) -> None:
+        """A record of the worker's journal: it may be the first inspected flow after a restoring."""
+        self._failures.passed(record)
+        if not self._awaited or record.kind is not RecordKind.FLOW_OPENED or record.grant is None:
+            return
+        live = self._state.now.grants.get(record.grant)
+        for conduit in () if live is None else live.grant.conduits:
+            restored = self._awaited.get(conduit)
+            if restored is not None and record.at_us >= restored.at_us:
+                del self._awaited[conduit]
+                self._recorder.put([_inspected_again(restored, record)])
+
+    def _conduit(self, name: str) -> Conduit:
+        policy = self._state.now.policy
+        found = None if policy is None else next((each for each in policy.site.conduits if each.name == name), None)
+        if found is None:
+            raise _invalid(f"there is no conduit “{name}”", "penstock failures lists every conduit")
+        return found
+
+
+def _inspected_again(restored: Restored, record: Record) -> Record:
+    detail: dict[str, Json] = {
+        "conduit": restored.conduit,
+        "restored_at_us": restored.at_us,
+        "after_us": record.at_us - restored.at_us,
+    }
+    return Record(
+        kind=RecordKind.CONDUIT_INSPECTED,
+        at_us=record.at_us,
+        grant=record.grant,
+        subject=record.subject,
+        asset=record.asset,
+        detail=detail,
+    )
+
+
+def _invalid(why: str, hint: str) -> Invalid:
+    return Invalid(Problem(where="conduit", why=why, hint=hint))
