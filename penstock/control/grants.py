@@ -8,6 +8,7 @@ It must never open a path without a durable record, nor one that an isolation co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 
@@ -55,6 +56,8 @@ class Asking:
 #: The answer where nothing leads: the same for an asset that is forbidden and for one that does not exist.
 NOT_ALLOWED = Decision(is_allowed=False, reason=Reason.NO_CONDUIT, revision=0)
 _SHOWN = 200
+#: How many grants of machines are recorded and kept in one step.
+_AT_ONCE = 500
 
 
 class Grants:
@@ -114,7 +117,7 @@ class Grants:
             await self._make_room(path)
             length_us = minting.session_us(path, asking.sign_in, moment)
             try:
-                live = await self._mint(path, moment, length_us, asking.sign_in.token_hash)
+                (live,) = await self._mint([(path, length_us)], moment, asking.sign_in.token_hash)
             except _Unrecorded:
                 return replace(way.decision, is_allowed=False, reason=Reason.EVIDENCE_UNAVAILABLE)
             self._state.put_grant(live)
@@ -128,22 +131,22 @@ class Grants:
             raise Unavailable("the sign-in ended meanwhile")
         return live
 
-    async def open_machine(self, path: Path, moment: Moment) -> LiveGrant:
-        """A machine's grant: standing where it is safety-critical, otherwise a lease.  The caller has the turn.
+    async def open_machines(self, paths: Sequence[Path], moment: Moment) -> None:
+        """The grants of machines: standing where safety-critical, otherwise leases.  The caller has the turn.
 
-        It is recorded and kept, but not in the kernel yet: `apply` puts all of them there at once.  One that was
-        isolated meanwhile has ended again.
+        They are recorded and kept, hundreds at a time, but not in the kernel yet: `apply` puts all of them there at
+        once.  Those that were isolated meanwhile have ended again.  Raises `Unavailable`.
         """
-        length_us = None if path.is_safety_critical else minting.MACHINE_LEASE_US
-        try:
-            live = await self._mint(path, moment, length_us, None)
-        except _Unrecorded as error:
-            raise Unavailable("the evidence cannot be written") from error
-        self._state.put_grant(live)
-        now = self._state.now
-        if covering(now.isolations, ends_of_grant(live, now)):
-            await self.close(live.grant.number, Reason.ISOLATED)
-        return live
+        asked = [(path, None if path.is_safety_critical else minting.MACHINE_LEASE_US) for path in paths]
+        for first in range(0, len(asked), _AT_ONCE):
+            try:
+                lives = await self._mint(asked[first : first + _AT_ONCE], moment, None)
+            except _Unrecorded as error:
+                raise Unavailable("the evidence cannot be written") from error
+            self._state.put_grants(lives)
+            now = self._state.now
+            isolated = (each for each in lives if covering(now.isolations, ends_of_grant(each, now)))
+            await self.close_all(tuple(live.grant.number for live in isolated), Reason.ISOLATED)
 
     async def renew(self, live: LiveGrant, moment: Moment) -> None:
         """Begin a machine's lease anew.  Raises `Unavailable`: it then goes on until its old end.
@@ -153,7 +156,7 @@ class Grants:
         renewed = minting.renewed(live, moment)
         grant = renewed.grant
         try:
-            await self._store.put_grant(renewed)
+            await self._store.put_grants((renewed,))
             if grant.number in self._state.now.grants:  # else it ended meanwhile
                 await self._enforcer.command(OpenGrant(grant=grant, ttl_ms=minting.MACHINE_LEASE_US // 1000))
             if grant.number in self._state.now.grants:
@@ -180,10 +183,10 @@ class Grants:
         """The same, with what could not be done yet."""
         return await self._closing.end(numbers, reason, by)
 
-    def carry_over(self, live: LiveGrant) -> None:
-        """Keep a grant under a new revision."""
-        if live.grant.number in self._state.now.grants:
-            self._state.put_grant(live)
+    async def carry_over(self, lives: Sequence[LiveGrant]) -> None:
+        """Keep grants under a new revision, but those that ended meanwhile."""
+        self._state.put_grants(live for live in lives if live.grant.number in self._state.now.grants)
+        await self._store.put_grants(lives)
 
     async def sweep(self) -> None:
         """End what has expired, renew machines' leases that are due, and do again what could not be done."""
@@ -207,19 +210,24 @@ class Grants:
     async def reload(self) -> None:
         """After a restart of control: take up again what has not expired, end what has."""
         moment = self._clock()
+        kept, ended = list[LiveGrant](), dict[Reason, list[LiveGrant]]()
         for live in await self._store.live_grants():
             expires_at_us = live.grant.expires_at_us
             if live.ends_steady_us is None or expires_at_us is None:
-                self._state.put_grant(replace(live, boot=moment.boot))
+                kept.append(replace(live, boot=moment.boot))
                 continue
             left_us = minting.left_us(expires_at_us, live.grant.opened_at_us, live.ends_steady_us, live.boot, moment)
             if live.sign_in is None:
                 left_us = min(left_us, minting.MACHINE_LEASE_US)
             is_signed_in = live.sign_in is None or live.sign_in in self._state.now.sign_ins
             if left_us <= 0 or not is_signed_in:
-                await self._closing.ended((live,), Reason.GRANT_EXPIRED if left_us <= 0 else Reason.NOT_SIGNED_IN)
+                reason = Reason.GRANT_EXPIRED if left_us <= 0 else Reason.NOT_SIGNED_IN
+                ended.setdefault(reason, []).append(live)
                 continue
-            self._state.put_grant(replace(live, boot=moment.boot, ends_steady_us=moment.steady_us + left_us))
+            kept.append(replace(live, boot=moment.boot, ends_steady_us=moment.steady_us + left_us))
+        self._state.put_grants(kept)
+        for reason, lives in ended.items():
+            await self._closing.ended(tuple(lives), reason)
 
     def _way(self, policy: Policy, asking: Asking) -> Reach | None:
         """What the policy says; ``None`` where no conduit leads this subject, or there is no such asset or service."""
@@ -256,7 +264,7 @@ class Grants:
             return
         for number, live in self._state.now.grants.items():
             grant = live.grant
-            if (grant.source, grant.asset, grant.service) != (path.source, path.asset.name, path.service.name):
+            if grant.source != path.source or (grant.asset, grant.service) != (path.asset.name, path.service.name):
                 continue
             if grant.subject.kind is SubjectKind.MACHINE:
                 raise Invalid(
@@ -268,20 +276,26 @@ class Grants:
                 )
             await self.close(number, Reason.GRANT_REVOKED, path.subject.name)
 
-    async def _mint(self, path: Path, moment: Moment, length_us: int | None, sign_in: str | None) -> LiveGrant:
-        number = await self._store.next_grant_number()
-        grant = minting.mint(path, number, self._state.now.revision, moment, length_us)
+    async def _mint(
+        self, asked: Sequence[tuple[Path, int | None]], moment: Moment, sign_in: str | None
+    ) -> list[LiveGrant]:
+        """Grants for paths with their lengths in microseconds (``None``: standing), recorded and kept, or none."""
+        numbers, revision = await self._store.next_grant_numbers(len(asked)), self._state.now.revision
+        lives = [
+            minting.live(minting.mint(path, number, revision, moment, length_us), moment, length_us, sign_in)
+            for number, (path, length_us) in zip(numbers, asked, strict=True)
+        ]
         try:
-            await self._recorder.write([_opened(grant)], urgent=True)
+            await self._recorder.write([_opened(live.grant) for live in lives], urgent=True)
         except Unavailable as error:
             raise _Unrecorded from error
-        live = minting.live(grant, moment, length_us, sign_in)
         try:
-            await self._store.put_grant(live)
+            await self._store.put_grants(lives)
         except Unavailable as error:
-            self._recorder.put([closed(grant, self._clock(), "undone", {"why": str(error)})])
+            detail: dict[str, Json] = {"why": str(error)}
+            self._recorder.put([closed(live.grant, self._clock(), "undone", detail) for live in lives])
             raise
-        return live
+        return lives
 
     def _unisolated(self, way: Reach | None, asking: Asking) -> Reach | None:
         """The same way, or one that is refused because it is isolated.  Who may not go there learns nothing of it."""

@@ -62,7 +62,7 @@ class JournalTransfer:
             live = self._gate.state.now.grants.get(record.grant or 0)
             if record.kind is RecordKind.SESSION_OPENED and live is not None:
                 with suppress(Unavailable):
-                    await self._store.put_grant(live)
+                    await self._store.put_grants((live,))
 
     async def _finish(self, step: asyncio.Task[bool] | None) -> None:
         """What the evidence does not take in time stays in the ring, and is told by the next reader."""

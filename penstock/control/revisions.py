@@ -266,13 +266,13 @@ class Revisions:
             numbers = tuple(number for number, why in unwanted.items() if why is reason)
             await self._grants.close_all(numbers, reason, f"revision {policy.revision}")
         wanted = {path.key: path for path in self._machine_paths(policy)}
+        kept: list[LiveGrant] = []
         for live in self._state.now.grants.values():
             path, _ = self._path(policy, live, wanted)
             carried = None if path is None else minting.carried_over(live.grant, path, policy.revision)
             if carried is not None and carried != live.grant:
-                kept = replace(live, grant=carried)
-                self._grants.carry_over(kept)
-                await self._store.put_grant(kept)
+                kept.append(replace(live, grant=carried))
+        await self._grants.carry_over(kept)
 
     def _path(
         self, policy: Policy, live: LiveGrant, wanted: Mapping[minting.PathKey, Path]
@@ -299,11 +299,12 @@ class Revisions:
 
     async def _add(self, paths: Sequence[Path], policy: Policy) -> None:
         present = {minting.key_of(live.grant): live.grant for live in self._state.now.grants.values()}
-        moment = self._clock()
+        missing = []
         for path in paths:
             grant = present.get(path.key)
             if grant is None or minting.carried_over(grant, path, policy.revision) is None:
-                await self._grants.open_machine(path, moment)
+                missing.append(path)
+        await self._grants.open_machines(missing, self._clock())
 
     def _machine_paths(self, policy: Policy) -> list[Path]:
         """What machines may, but for what is isolated: no revision and no start opens that again."""

@@ -49,8 +49,12 @@ class State:
 
     def put_grant(self, live: LiveGrant) -> None:
         """Add a grant, or replace the one of the same number."""
+        self.put_grants((live,))
+
+    def put_grants(self, lives: Iterable[LiveGrant]) -> None:
+        """The same for several, with one new snapshot: that costs a copy of all grants each time."""
         grants = _copied(self.now.grants)
-        grants[live.grant.number] = live
+        grants.update((live.grant.number, live) for live in lives)
         self.now = replace(self.now, grants=MappingProxyType(grants))
 
     def drop_grants(self, numbers: Iterable[int]) -> tuple[LiveGrant, ...]:

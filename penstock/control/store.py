@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +31,7 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
@@ -297,39 +298,44 @@ class Store:
 
     # --- grants
 
-    async def next_grant_number(self) -> int:
-        """A number that no flow can carry: 1 to 0xFFFFFF in turn, leaving out those that live or rest."""
+    async def next_grant_numbers(self, count: int = 1) -> tuple[int, ...]:
+        """Numbers that no flow can carry: 1 to 0xFFFFFF in turn, leaving out those that live or rest."""
         taken = schema.grants.c.number
 
-        def work(connection: Connection) -> int:
-            last = _counter(connection, "grant")
-            number = last % MAX_GRANT_NUMBER + 1
-            while connection.execute(select(taken).where(taken == number)).one_or_none() is not None:
-                if number == last:
-                    raise Unavailable("every grant number lives or rests")
+        def work(connection: Connection) -> tuple[int, ...]:
+            last = number = _counter(connection, "grant")
+            found: list[int] = []
+            while len(found) < count:
                 number = number % MAX_GRANT_NUMBER + 1
-            _set_counter(connection, "grant", number)
-            return number
+                if connection.execute(select(taken).where(taken == number)).one_or_none() is None:
+                    found.append(number)
+                if number == last and len(found) < count:
+                    raise Unavailable("every grant number lives or rests")
+            if found:
+                _set_counter(connection, "grant", number)
+            return tuple(found)
 
         return await self._run(work)
 
-    async def put_grant(self, live: LiveGrant) -> None:
-        """Keep a grant, or what has changed about it."""
+    async def put_grants(self, lives: Iterable[LiveGrant]) -> None:
+        """Keep grants, or what has changed about them, in one transaction."""
         table = schema.grants
-        values: dict[str, Any] = {
-            "sign_in": live.sign_in,
-            "body": msgspec.json.encode(live.grant).decode(),
-            "ends_steady_us": live.ends_steady_us,
-            "boot": live.boot,
-            "session_at_us": live.session_at_us,
-        }
-
-        def work(connection: Connection) -> None:
-            number = live.grant.number
-            if connection.execute(update(table).where(table.c.number == number).values(**values)).rowcount == 0:
-                connection.execute(insert(table).values(number=number, **values))
-
-        await self._run(work)
+        rows = [
+            {
+                "number": live.grant.number,
+                "sign_in": live.sign_in,
+                "body": msgspec.json.encode(live.grant).decode(),
+                "ends_steady_us": live.ends_steady_us,
+                "boot": live.boot,
+                "session_at_us": live.session_at_us,
+            }
+            for live in lives
+        ]
+        fresh = sqlite_insert(table)
+        changed = {key: fresh.excluded[key] for key in ("sign_in", "body", "ends_steady_us", "boot", "session_at_us")}
+        upsert = fresh.on_conflict_do_update(index_elements=[table.c.number], set_=changed)
+        if rows:
+            await self._run(lambda connection: connection.execute(upsert, rows))
 
     async def close_grants(self, numbers: tuple[int, ...], now_us: int) -> None:
         """These grants ended, in one transaction; their numbers start to rest."""

@@ -146,7 +146,7 @@ def test_an_emergency_cuts_first_and_waits_for_no_disk(world: World, monkeypatch
     play(world, scenario)
 
 
-@pytest.mark.parametrize(("target", "step"), [("store", "put_grant"), ("enforcer", "command"), ("workers", "publish")])
+@pytest.mark.parametrize(("target", "step"), [("store", "put_grants"), ("enforcer", "command"), ("workers", "publish")])
 def test_a_lease_that_is_revoked_while_it_is_renewed_stays_revoked(
     world: World, monkeypatch: pytest.MonkeyPatch, target: str, step: str
 ) -> None:

@@ -155,7 +155,9 @@ def test_grant_numbers_go_round_and_leave_out_those_that_live_or_rest(path: Path
     occupy(path, 2, 1000)
 
     async def scenario(store: Store) -> None:
-        assert [await store.next_grant_number() for _ in range(2)] == [MAX_GRANT_NUMBER, 3]
+        assert await store.next_grant_numbers(2) == (MAX_GRANT_NUMBER, 3)
+        assert await store.next_grant_numbers() == (4,)
+        assert await store.next_grant_numbers(0) == ()
 
     on(path, scenario)
 
@@ -165,7 +167,7 @@ def test_a_closed_number_rests_for_six_days(path: Path) -> None:
 
     async def scenario(store: Store) -> None:
         await store.forget_old(1000 + GRANT_REST_US)
-        assert await store.next_grant_number() == 2
+        assert await store.next_grant_numbers() == (2,)
         await store.forget_old(1001 + GRANT_REST_US)
         occupy_free = await store._run(lambda c: c.exec_driver_sql("select count(*) from grants").scalar())
         assert occupy_free == 0
@@ -210,6 +212,6 @@ def test_a_silent_database_is_unavailable_not_a_crash(path: Path) -> None:
             other.execute("drop table counters")
         other.close()
         with pytest.raises(Unavailable, match="state database"):
-            await store.next_grant_number()
+            await store.next_grant_numbers()
 
     on(path, scenario)
