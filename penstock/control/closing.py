@@ -135,7 +135,11 @@ class Closing:
         for live in lives:
             has_expired = live.ends_steady_us is not None and live.ends_steady_us <= moment.steady_us
             why = Reason.GRANT_EXPIRED if has_expired else reason
-            found += [closed(live.grant, moment, why.value, detail), *self._sessions.ended(live, moment.wall_us, why)]
+            totals = self._sessions.totals(live.grant.number)
+            found += [
+                closed(live.grant, moment, why.value, detail | totals),
+                *self._sessions.ended(live, moment.wall_us, why),
+            ]
         return found
 
 

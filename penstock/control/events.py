@@ -11,19 +11,23 @@ from penstock.control.failures import Failures
 from penstock.control.intervals import Cause
 from penstock.control.sessions import Sessions
 from penstock.control.state import State
+from penstock.control.traffic import KernelTraffic
 from penstock.model import (
     Event,
+    EventsLost,
     FlowsRefused,
     Json,
     KernelDrifted,
     KernelFlowClosed,
     KernelFlowOpened,
+    KernelFlowsFolded,
     LatencyMeasured,
     ProcessEnded,
     ProcessStarted,
     Record,
     RecordKind,
     SourceScanned,
+    TrafficCounted,
     WorkerMeasured,
     WorkerTripped,
 )
@@ -35,7 +39,7 @@ class Events:
     """Turns events into records."""
 
     def __init__(self, state: State, sessions: Sessions, failures: Failures) -> None:
-        self._state, self._sessions, self._failures = state, sessions, failures
+        self._failures, self.traffic = failures, KernelTraffic(state, sessions)
         self.processes: dict[str, ProcessStarted | ProcessEnded] = {}
         """The last that was heard of each process, by its name."""
 
@@ -55,6 +59,8 @@ class Events:
                 found = []  # counted, not recorded: what is over budget has a record of its own
             case KernelFlowOpened() | KernelFlowClosed():
                 found = self._flow(event)
+            case KernelFlowsFolded() | TrafficCounted() | EventsLost():
+                found = self.traffic.records_of(event)
             case WorkerTripped():
                 found = self._failures.lost(Cause.SWITCH_TRIPPED, "the dead-man switch tripped", event.at_us)
             case ProcessEnded():
@@ -81,34 +87,7 @@ class Events:
             return []
         else:
             found = self._failures.flow_opened(event)
-        return [*found, *self._sessions.passed(self._kernel_flow(event))]
-
-    def _kernel_flow(self, event: KernelFlowOpened | KernelFlowClosed) -> Record:
-        live = self._state.now.grants.get(event.grant)
-        grant = None if live is None else live.grant
-        detail: dict[str, Json] = {
-            "source": event.source,
-            "source_port": event.source_port,
-            "overlay": event.overlay,
-            "port": event.port,
-            "path": "kernel",
-            "has_failed_open": event.has_failed_open,
-        }
-        kind = RecordKind.FLOW_OPENED
-        if isinstance(event, KernelFlowOpened) and event.was_found:
-            detail["was_found"] = True
-        if isinstance(event, KernelFlowClosed):
-            kind = RecordKind.FLOW_CLOSED
-            detail |= {"packets": event.packets, "bytes": event.bytes}
-        return Record(
-            kind=kind,
-            at_us=event.at_us,
-            grant=event.grant or None,
-            subject=None if grant is None else grant.subject.name,
-            asset=None if grant is None else grant.asset,
-            protocol=None if grant is None else grant.protocol,
-            detail=detail,
-        )
+        return [*found, *self.traffic.records_of(event)]
 
 
 def _flows_refused(event: FlowsRefused) -> Record:

@@ -10,15 +10,35 @@ from dataclasses import dataclass, replace
 
 from penstock.control.rows import LiveGrant
 from penstock.control.state import State
-from penstock.model import Json, Reason, Record, RecordKind
+from penstock.model import (
+    Json,
+    KernelFlowClosed,
+    KernelFlowsFolded,
+    Reason,
+    Record,
+    RecordKind,
+    Traffic,
+    TrafficCounted,
+)
+
+NOTHING = Traffic()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """What was counted under one grant."""
+    """What was counted under one grant.  `closed` and `open` are flows on the kernel path and what they carried."""
 
     flows: int = 0
     refused: int = 0
+    closed: Traffic = NOTHING
+    open: Traffic = NOTHING
+    uncounted: int = 0
+    """Flows whose end was missed, so that what they carried is not known."""
+
+    @property
+    def carried(self) -> Traffic:
+        """All that its flows on the kernel path have carried, as far as it was counted."""
+        return _sum(self.closed, self.open)
 
 
 class Sessions:
@@ -48,6 +68,50 @@ class Sessions:
         self._state.put_grant(replace(live, session_at_us=record.at_us))
         return [_session(RecordKind.SESSION_OPENED, live, record.at_us, None, {}), record]
 
+    def carried(self, event: KernelFlowClosed | KernelFlowsFolded) -> None:
+        """Flows of a grant ended on the kernel path."""
+        if event.grant not in self._state.now.grants:
+            return
+        tally = self.tally(event.grant)
+        if isinstance(event, KernelFlowsFolded):
+            tally = replace(tally, flows=tally.flows + event.opened, closed=_sum(tally.closed, event.traffic))
+        else:
+            one = Traffic(
+                flows=1,
+                packets=event.packets,
+                bytes=event.bytes,
+                packets_sent=event.packets_sent,
+                bytes_sent=event.bytes_sent,
+            )
+            uncounted = tally.uncounted + (not event.is_complete)
+            tally = replace(tally, closed=_sum(tally.closed, one), uncounted=uncounted)
+        self._tallies[event.grant] = tally
+
+    def counted(self, event: TrafficCounted) -> None:
+        """What the open flows have carried so far."""
+        if event.is_all:
+            for number in self._tallies.keys() - event.open.keys():
+                self._tallies[number] = replace(self._tallies[number], open=NOTHING)
+        for number, traffic in event.open.items():
+            if number in self._state.now.grants or number in self._tallies:
+                self._tallies[number] = replace(self.tally(number), open=traffic)
+
+    def totals(self, number: int) -> dict[str, Json]:
+        """What the record of a grant's end says of its flows on the kernel path; empty where there were none."""
+        tally = self.tally(number)
+        if not tally.carried.flows:
+            return {}
+        carried = tally.carried
+        return {
+            "kernel_flows": carried.flows,
+            "packets": carried.packets,
+            "bytes": carried.bytes,
+            "packets_sent": carried.packets_sent,
+            "bytes_sent": carried.bytes_sent,
+            "flows_cut": tally.open.flows,
+            "flows_uncounted": tally.uncounted,
+        }
+
     def ended(self, live: LiveGrant, at_us: int, reason: Reason) -> list[Record]:
         """The end of the session under this grant; nothing when there never was a flow."""
         tally = self._tallies.pop(live.grant.number, Tally())
@@ -59,6 +123,16 @@ class Sessions:
             "operations_refused": tally.refused,
         }
         return [_session(RecordKind.SESSION_CLOSED, live, at_us, reason.value, detail)]
+
+
+def _sum(one: Traffic, other: Traffic) -> Traffic:
+    return Traffic(
+        flows=one.flows + other.flows,
+        packets=one.packets + other.packets,
+        bytes=one.bytes + other.bytes,
+        packets_sent=one.packets_sent + other.packets_sent,
+        bytes_sent=one.bytes_sent + other.bytes_sent,
+    )
 
 
 def _session(kind: RecordKind, live: LiveGrant, at_us: int, reason: str | None, detail: dict[str, Json]) -> Record:

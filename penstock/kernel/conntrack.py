@@ -1,81 +1,36 @@
 """I/O: the kernel's table of connections: what opens, what closes with which counters, and forgetting by mark.
 
-Stands between the enforcer and nf_conntrack.  Formats: linux/netfilter/nfnetlink_conntrack.h (CTA_*).  Deleting entries
-is housekeeping, never the cut: a packet that finds no entry is judged anew, so the grant must be gone before.
+Stands between the enforcer and nf_conntrack.  Formats: linux/netfilter/nfnetlink_conntrack.h (CTA_*), read by
+`entries`.  Deleting entries is housekeeping, never the cut: a packet that finds no entry is judged anew, so the grant
+must be gone before.
 """
 
 from __future__ import annotations
 
 import errno
+import socket
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import Enum, auto
-from socket import AF_INET, inet_aton, inet_ntoa
+from collections.abc import Iterator, Sequence
+from socket import AF_INET, IPPROTO_ICMP, inet_aton
 
-from penstock.kernel.netlink import (
-    ACK,
-    CONNTRACK_SUBSYSTEM,
-    CREATE,
-    DUMP,
-    Attributes,
-    NetlinkSocket,
-    attribute,
-    attributes,
-    each_message,
-    nested,
-    payload,
-)
+from penstock.kernel.entries import Change, Direction, Entry, change_of, entry_of
+from penstock.kernel.event_filter import filter_program
+from penstock.kernel.netlink import ACK, CONNTRACK_SUBSYSTEM, DUMP, NetlinkSocket, attribute, nested
 from penstock.model import ENDED_BIT, GRANT_MASK
+
+__all__ = ["Change", "ConnectionEvents", "Connections", "Direction", "Entry"]
 
 #: Holds some 20,000 events: a reader that stands still for 2 s at 5,000 connections per second loses none (measured).
 EVENT_BUFFER_BYTES = 8 << 20
 
 _CHANGE, _GET, _DELETE = 0, 1, 2  # IPCTNL_MSG_CT_*; 0 is both a new and a changed entry
 _NEW_GROUP, _UPDATE_GROUP, _DESTROY_GROUP = 1, 2, 3
-_ORIGINAL, _REPLY, _PROTOCOL_INFO, _MARK, _COUNT_ORIGINAL, _COUNT_REPLY, _ID, _MARK_MASK = 1, 2, 4, 8, 9, 10, 12, 21
-_TIMESTAMP, _TIMESTAMP_START = 20, 1
-_TCP_FIN_WAIT, _TCP_TIME_WAIT, _TCP_CLOSE = 4, 7, 8  # enum tcp_conntrack
-_SOURCE_PORT, _DESTINATION_PORT = 2, 3  # CTA_PROTO_SRC_PORT, CTA_PROTO_DST_PORT
-_PORT, _LONG, _COUNTER = struct.Struct("!H"), struct.Struct("!I"), struct.Struct("!Q")
-
-
-class Change(Enum):
-    """What happened to an entry.  CLOSING: both ends are done with it, the kernel would keep it a while."""
-
-    OPENED = auto()
-    CLOSING = auto()
-    ENDED = auto()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Direction:
-    """Source and destination of the packets of one direction; `transport` is the IP protocol number."""
-
-    source: str
-    source_port: int
-    destination: str
-    port: int
-    transport: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One connection: its two directions, its mark, its counters (of both) and the kernel's identity.
-
-    `is_ending`: one end at least is done with it; `is_closing`: both are.  `opened_at_us` is when it began,
-    microseconds since the epoch; 0 where the kernel was not told to keep that.
-    """
-
-    original: Direction
-    reply: Direction
-    mark: int
-    packets: int
-    bytes: int
-    identity: int
-    is_closing: bool
-    is_ending: bool = False
-    opened_at_us: int = 0
+_ORIGINAL, _MARK, _ID, _MARK_MASK = 1, 8, 12, 21
+_ECHO_REQUEST = 8
+_PORT, _LONG = struct.Struct("!H"), struct.Struct("!I")
+_SO_ATTACH_FILTER, _SO_MEMINFO, _MEMINFO_DROPS = 26, 55, 8
+#: Deletions in one request: their errors must fit into the socket's receive buffer.
+_DELETE_AT_ONCE = 64
 
 
 class Connections:
@@ -92,9 +47,33 @@ class Connections:
         """Every entry whose mark is `value` under `mask`; a walk of the table, 25 ms at 100,000 entries."""
         body = attribute(_MARK, _LONG.pack(value)) + attribute(_MARK_MASK, _LONG.pack(mask))
         request = self._socket.message(CONNTRACK_SUBSYSTEM, _GET, DUMP, AF_INET, body)
-        entries = (_entry(payload(found)) for found in list(self._socket.dump(request)))
         # kernels before 4.20 ignore the filter where it is empty, so it is asked again here
-        return [entry for entry in entries if entry is not None and entry.mark & mask == value]
+        return [entry for entry in self._each(request) if entry.mark & mask == value]
+
+    def everything(self, mask: int = GRANT_MASK) -> Iterator[Entry]:
+        """Every entry with a mark under `mask`, as the kernel gives them; the socket is busy until the end."""
+        request = self._socket.message(CONNTRACK_SUBSYSTEM, _GET, DUMP, AF_INET, b"")
+        return (entry for entry in self._each(request) if entry.mark & mask)
+
+    def counted(self, entry: Entry) -> Entry | None:
+        """This connection with its counters as they are now; ``None`` where it is gone."""
+        try:
+            for body in self._socket.answers(
+                self._socket.message(CONNTRACK_SUBSYSTEM, _GET, ACK, AF_INET, _tuple(entry.original))
+            ):
+                found = entry_of(body, 4, len(body))
+                if found is not None and found.identity == entry.identity:
+                    return found
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+        return None
+
+    def _each(self, request: bytes) -> Iterator[Entry]:
+        for body in self._socket.dump(request):
+            entry = entry_of(body, 4, len(body))
+            if entry is not None:
+                yield entry
 
     def delete_marked(self, value: int, mask: int = GRANT_MASK) -> None:
         """Forget every connection whose mark is `value` under `mask`."""
@@ -110,6 +89,19 @@ class Connections:
         """Forget one connection, and only that one, even if its ports were used again.  Whether it was there."""
         return self._found(_DELETE, _tuple(entry.original) + attribute(_ID, _LONG.pack(entry.identity)))
 
+    def delete_all(self, entries: Sequence[Entry]) -> None:
+        """Forget these connections, and only these; those that are gone already are no error."""
+        for first in range(0, len(entries), _DELETE_AT_ONCE):
+            part = entries[first : first + _DELETE_AT_ONCE]
+            bodies = [_tuple(entry.original) + attribute(_ID, _LONG.pack(entry.identity)) for entry in part]
+            flags = [0] * (len(bodies) - 1) + [ACK]  # of the others the kernel answers errors only
+            self._socket.attempt(
+                [
+                    self._socket.message(CONNTRACK_SUBSYSTEM, _DELETE, flag, AF_INET, body)
+                    for flag, body in zip(flags, bodies, strict=True)
+                ]
+            )
+
     def _found(self, kind: int, body: bytes) -> bool:
         try:
             self._socket.command(self._socket.message(CONNTRACK_SUBSYSTEM, kind, ACK, AF_INET, body))
@@ -124,10 +116,15 @@ class ConnectionEvents:
     """What happens in the table, as it happens.  For an event loop: read when `fileno` is readable."""
 
     def __init__(self) -> None:
+        """Only events of flows on the kernel path, and of these only openings, closings and ends, wake the reader."""
         self._socket = NetlinkSocket(
             receive_bytes=EVENT_BUFFER_BYTES, groups=(_NEW_GROUP, _UPDATE_GROUP, _DESTROY_GROUP)
         )
+        kept, program = filter_program()
+        self._socket.socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+        del kept  # the kernel has copied it
         self._socket.only_listen()
+        self._lost = 0
 
     def fileno(self) -> int:
         """The descriptor, for an event loop."""
@@ -137,85 +134,31 @@ class ConnectionEvents:
         """Give the socket back."""
         self._socket.close()
 
-    def received(self) -> list[tuple[Change, Entry]] | None:
-        """The events of one datagram, or ``None`` when there are no more.  Raises ENOBUFS when some were lost."""
+    def received(self) -> tuple[Change, Entry] | bool | None:
+        """The next event; ``False`` for one that says nothing to us, ``None`` when there are no more.
+
+        Raises ENOBUFS when some were lost.
+        """
         data = self._socket.received()
-        return None if data is None else list(_changes(data))
+        if data is None:
+            return None
+        return change_of(data) or False
+
+    def lost(self) -> int:
+        """How many events the kernel had to throw away since this was asked last (SK_MEMINFO_DROPS)."""
+        counts = self._socket.socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 64)
+        drops: int = struct.unpack_from("=I", counts, 4 * _MEMINFO_DROPS)[0]
+        lost, self._lost = (drops - self._lost) & 0xFFFF_FFFF, drops
+        return lost
 
 
 def _tuple(way: Direction) -> bytes:
+    if way.transport == IPPROTO_ICMP:  # only requests open a flow: echo is the one that is ever admitted
+        ends = attribute(4, _PORT.pack(way.source_port)), attribute(5, bytes((_ECHO_REQUEST,))), attribute(6, b"\0")
+    else:
+        ends = attribute(2, _PORT.pack(way.source_port)), attribute(3, _PORT.pack(way.port)), b""
     return nested(
         _ORIGINAL,
         nested(1, attribute(1, inet_aton(way.source)), attribute(2, inet_aton(way.destination))),
-        nested(
-            2,
-            attribute(1, bytes((way.transport,))),
-            attribute(2, _PORT.pack(way.source_port)),
-            attribute(3, _PORT.pack(way.port)),
-        ),
+        nested(2, attribute(1, bytes((way.transport,))), *ends),
     )
-
-
-def _changes(data: bytes) -> Iterator[tuple[Change, Entry]]:
-    for kind, flags, body in each_message(data):
-        if kind >> 8 != CONNTRACK_SUBSYSTEM:
-            continue
-        entry = _entry(payload(body))
-        if entry is None:
-            continue
-        if kind & 0xFF == _DELETE:
-            yield Change.ENDED, entry
-        elif flags & CREATE:
-            yield Change.OPENED, entry
-        elif entry.is_closing:
-            yield Change.CLOSING, entry
-
-
-def _entry(found: Attributes) -> Entry | None:
-    """``None`` for what is not IPv4."""
-    original, reply = _direction(found.get(_ORIGINAL)), _direction(found.get(_REPLY))
-    if original is None or reply is None:
-        return None
-    counts = [attributes(found[number]) for number in (_COUNT_ORIGINAL, _COUNT_REPLY) if number in found]
-    state = _tcp_state(found)
-    return Entry(
-        original=original,
-        reply=reply,
-        mark=_LONG.unpack(found[_MARK])[0] if _MARK in found else 0,
-        packets=sum(_COUNTER.unpack(count[1])[0] for count in counts),
-        bytes=sum(_COUNTER.unpack(count[2])[0] for count in counts),
-        identity=_LONG.unpack(found[_ID])[0] if _ID in found else 0,
-        is_closing=state in (_TCP_TIME_WAIT, _TCP_CLOSE),
-        is_ending=state is not None and _TCP_FIN_WAIT <= state <= _TCP_CLOSE,
-        opened_at_us=_opened_at_us(found.get(_TIMESTAMP)),
-    )
-
-
-def _opened_at_us(data: memoryview | None) -> int:
-    start = None if data is None else attributes(data).get(_TIMESTAMP_START)
-    nanoseconds: int = 0 if start is None else _COUNTER.unpack(start)[0]
-    return nanoseconds // 1000
-
-
-def _direction(data: memoryview | None) -> Direction | None:
-    if data is None:
-        return None
-    parts = attributes(data)
-    addresses, transport = attributes(parts[1]), attributes(parts[2])
-    if 1 not in addresses:
-        return None
-    return Direction(
-        source=inet_ntoa(addresses[1]),
-        destination=inet_ntoa(addresses[2]),
-        transport=transport[1][0],
-        source_port=_PORT.unpack(transport[_SOURCE_PORT])[0] if _SOURCE_PORT in transport else 0,
-        port=_PORT.unpack(transport[_DESTINATION_PORT])[0] if _DESTINATION_PORT in transport else 0,
-    )
-
-
-def _tcp_state(found: Attributes) -> int | None:
-    if _PROTOCOL_INFO not in found:
-        return None
-    tcp = attributes(found[_PROTOCOL_INFO]).get(1)
-    state = attributes(tcp).get(1) if tcp is not None else None
-    return state[0] if state is not None else None

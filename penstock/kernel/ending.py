@@ -7,10 +7,11 @@ never be what stops the packets of a withdrawn grant: the table does that, befor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from penstock.kernel.conntrack import Connections, Entry
 from penstock.kernel.destroy import Sockets
+from penstock.kernel.flow_watch import FlowWatch
 from penstock.kernel.flows import KernelFlows, is_on_kernel_path
 from penstock.kernel.kick import Prober
 from penstock.model import GRANT_MASK
@@ -20,11 +21,11 @@ FORGET_AFTER_S = 0.3
 
 
 class Ending:
-    """Closes flows.  `catch_up` brings the knowledge of open flows up to date."""
+    """Closes flows.  `watch` brings the knowledge of open flows up to date, and tells what ended ones have carried."""
 
-    def __init__(self, connections: Connections, flows: KernelFlows, catch_up: Callable[[], None]) -> None:
+    def __init__(self, connections: Connections, flows: KernelFlows, watch: FlowWatch) -> None:
         self._loop = asyncio.get_running_loop()
-        self._connections, self._flows, self._catch_up = connections, flows, catch_up
+        self._connections, self._flows, self._watch = connections, flows, watch
         self._sockets, self._prober = Sockets(), Prober()
 
     def close(self) -> None:
@@ -36,6 +37,7 @@ class Ending:
         """Close both ends of every flow of a grant that is gone already, then forget its connections."""
         self._sockets.destroy_marked(number)
         self._prober.kick(self._carried({number}))
+        self._watch.count_ended(number)
         self._loop.call_later(FORGET_AFTER_S, self._connections.delete_marked, number)
 
     def unattended(self, numbers: Iterable[int]) -> None:
@@ -51,12 +53,11 @@ class Ending:
         self._loop.call_later(FORGET_AFTER_S, self._forget, ended)
 
     def _forget(self, entries: list[Entry]) -> None:
-        for entry in entries:
-            self._connections.delete(entry)
+        self._connections.delete_all(entries)
 
     def _carried(self, numbers: set[int]) -> list[Entry]:
         """The open flows of these grants on the kernel path."""
-        self._catch_up()  # flows that opened a moment ago are known then
+        self._watch.read()  # flows that opened a moment ago are known then
         if self._flows.is_complete:
             return [entry for number in numbers for entry in self._flows.of(number)]
         known = self._connections.marked(0, 0)

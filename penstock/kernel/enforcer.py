@@ -19,11 +19,11 @@ from typing import assert_never
 
 from penstock.bus import Capability, Link, Message, keep_only, listen
 from penstock.kernel.apply import load, prepare
-from penstock.kernel.conntrack import Change, ConnectionEvents, Connections, Entry
+from penstock.kernel.conntrack import Connections
 from penstock.kernel.counting import Counting
 from penstock.kernel.elements import Elements, grant_keys, number_in, service_of
 from penstock.kernel.ending import Ending
-from penstock.kernel.flows import KernelFlows, is_on_kernel_path
+from penstock.kernel.flow_watch import FlowWatch
 from penstock.kernel.held import HeldKeys
 from penstock.kernel.refusal_watch import RefusalWatch
 from penstock.kernel.switches import Switches
@@ -33,8 +33,10 @@ from penstock.model import (
     CloseGrant,
     CloseGrants,
     CountFlows,
+    CountTraffic,
     Done,
     Event,
+    EventsLost,
     Failed,
     GateSettings,
     KeepGrants,
@@ -49,8 +51,6 @@ from penstock.model import (
 )
 
 SOCKET_NAME = "enforcer.sock"
-#: The last ACK of an orderly close has passed by then.
-CLOSED_AFTER_S = 0.5
 #: An element's timeout is counted in jiffies; by then it has passed.
 EXPIRED_AFTER_S = 0.05
 #: How often the armed dead-man switches are looked at: one dump of at most 16 elements.
@@ -60,8 +60,6 @@ FIRST_WORKER_WITHIN_S = 3.0
 #: Events that wait for control while it is away, and bytes that wait for it while it is slow.
 MAX_WAITING_EVENTS = 20_000
 MAX_BACKLOG_BYTES = 8 << 20
-#: Datagrams that are read in one go, so that commands are not kept waiting.
-_READ_AT_ONCE = 64
 
 
 async def run(settings: GateSettings) -> None:
@@ -83,12 +81,13 @@ class Enforcer:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._elements, self._connections = Elements(), Connections()
-        self._events, self._flows = ConnectionEvents(), KernelFlows()
-        self._ending = Ending(self._connections, self._flows, self._read_events)
-        self._counting = Counting(self._connections, self._flows)
-        self._refusals = RefusalWatch(self._tell)
         self._control: Link | None = None
-        self._waiting: deque[Event] = deque(maxlen=MAX_WAITING_EVENTS)
+        self._waiting: deque[Event] = deque()
+        self._overflow = 0
+        self._watch, self._refusals = FlowWatch(self._connections, self._tell), RefusalWatch(self._tell)
+        self._flows = self._watch.flows
+        self._ending = Ending(self._connections, self._flows, self._watch)
+        self._counting = Counting(self._connections, self._flows)
         self._held = HeldKeys()
         self._expiries: dict[int, asyncio.TimerHandle] = {}
         self._standing: dict[bytes, int] = {}
@@ -99,16 +98,14 @@ class Enforcer:
         self._held_back: Ruleset | None = None
         self._until: asyncio.TimerHandle | None = None
         self._adopt()
-        self._loop.add_reader(self._events.fileno(), self._read_events)
 
     def close(self) -> None:
         """Let go of the kernel's sockets; everything in the kernel stays as it is."""
-        self._loop.remove_reader(self._events.fileno())
         for due in (*self._expiries.values(), self._look, self._until):
             if due is not None:
                 due.cancel()
         self._counting.close()
-        for opened in (self._elements, self._connections, self._ending, self._events, self._refusals):
+        for opened in (self._elements, self._connections, self._ending, self._watch, self._refusals):
             opened.close()
 
     # --- control
@@ -133,8 +130,10 @@ class Enforcer:
     def _carry_out(self, message: Message) -> Reply | None:
         match message:
             case CountFlows():
-                self._read_events()
+                self._watch.read()
                 return self._counting.answer(message, _now_us())
+            case CountTraffic():
+                self._watch.count()
             case ApplyRuleset():
                 self._apply(message.ruleset)
             case OpenGrant() | CloseGrant() | CloseGrants() | KeepGrants():
@@ -280,7 +279,7 @@ class Enforcer:
             if error.errno != errno.ENOENT:
                 raise
             self._is_fresh = True
-        self._flows.adopt(self._connections.marked(0, 0))
+        self._watch.adopt()
         for event in self._flows.found(_now_us()):
             self._tell(event)
 
@@ -290,40 +289,24 @@ class Enforcer:
 
     # --- events
 
-    def _read_events(self) -> None:
-        try:
-            for _ in range(_READ_AT_ONCE):
-                changes = self._events.received()
-                if changes is None:
-                    return
-                for change, entry in changes:
-                    self._take(change, entry)
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:
-                raise
-            for event in self._flows.reconcile(self._connections.marked(0, 0), _now_us()):
-                self._tell(event)
-
-    def _take(self, change: Change, entry: Entry) -> None:
-        if change is Change.CLOSING and is_on_kernel_path(entry):
-            # the kernel would tell of the end up to two minutes later, so the entry is deleted
-            self._loop.call_later(CLOSED_AFTER_S, self._connections.delete, entry)
-        event = self._flows.event(change, entry, _now_us())
-        if event is not None:
-            self._tell(event)
-
     def _tell(self, event: Event) -> None:
-        """To control, or into the queue of what it has missed; when that is full, the oldest goes."""
+        """To control, or into the queue of what it has missed; when that is full, what comes is counted only."""
         control = self._control
         if control is not None and control.is_open and control.backlog_bytes < MAX_BACKLOG_BYTES:
             self._tell_waiting()
             control.send(event)
-        else:
+        elif len(self._waiting) < MAX_WAITING_EVENTS:
             self._waiting.append(event)
+        else:
+            self._overflow += 1
 
     def _tell_waiting(self) -> None:
         while self._waiting and self._control is not None:
             self._control.send(self._waiting.popleft())
+        if self._overflow and self._control is not None:
+            why = f"control took none for so long that more than {MAX_WAITING_EVENTS} waited"
+            lost, self._overflow = self._overflow, 0
+            self._control.send(EventsLost(count=lost, why=why, opened=0, closed=0, at_us=_now_us()))
 
 
 def _now_us() -> int:

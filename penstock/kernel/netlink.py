@@ -40,6 +40,7 @@ _generic = struct.Struct("=BBH")
 _short_pair = struct.Struct("=HH")
 _error_number = struct.Struct("=i")
 
+HEADER_BYTES = _header.size
 _RECEIVE_BYTES = 1 << 17
 #: An answer of the kernel to its own machine; only a lost message could take longer.
 _ANSWER_TIMEOUT_S = 5.0
@@ -81,6 +82,12 @@ def each_message(data: bytes) -> Iterator[Message]:
             return
         yield kind, flags, view[offset + _header.size : offset + length]
         offset += (length + 3) & ~3
+
+
+def header(data: bytes) -> tuple[int, int, int]:
+    """Length, type and flags of the first message of a datagram."""
+    length, kind, flags, _, _ = _header.unpack_from(data)
+    return length, kind, flags
 
 
 def payload(body: memoryview) -> Attributes:
@@ -144,6 +151,33 @@ class NetlinkSocket:
                 acknowledgements = 0 if number in (errno.EPERM, errno.EOPNOTSUPP) else acknowledgements - 1
         if failure:
             raise OSError(failure, os.strerror(failure))
+
+    def attempt(self, messages: list[bytes]) -> list[int]:
+        """Send these messages, of which only the last asks for an acknowledgement; the errors of those that failed."""
+        self.socket.send(b"".join(messages))
+        last, failed = self._sequence, []
+        while True:
+            for kind, _, body in each_message(self.socket.recv(_RECEIVE_BYTES)):
+                if kind == _ERROR:
+                    number = -_error_number.unpack_from(body)[0]
+                    if number:
+                        failed.append(number)
+                    if _header.unpack_from(body, _error_number.size)[3] == last:
+                        return failed
+
+    def answers(self, data: bytes) -> list[memoryview]:
+        """The bodies of what the kernel answers to one request, up to its acknowledgement.  Raises `OSError`."""
+        self.socket.send(data)
+        found: list[memoryview] = []
+        while True:
+            for kind, _, body in each_message(self.socket.recv(_RECEIVE_BYTES)):
+                if kind != _ERROR:
+                    found.append(body)
+                    continue
+                number = -_error_number.unpack_from(body)[0]
+                if number:
+                    raise OSError(number, os.strerror(number))
+                return found
 
     def dump(self, data: bytes) -> Iterator[memoryview]:
         """The body of every message of the answer to a dump.  Read it to its end.  Raises `OSError`."""

@@ -85,6 +85,11 @@ class VerifyKernel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CountTraffic:
+    """Count what all the open flows have carried so far: `TrafficCounted` follows soon, after the answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeepGrants:
     """After a restart of control: cut every live grant whose number is not listed."""
 
@@ -257,7 +262,10 @@ class KernelFlowOpened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelFlowClosed:
-    """A flow on the kernel path ended, with its counters (both directions)."""
+    """A flow on the kernel path ended, with its counters: of both directions, and of what the client sent.
+
+    `is_complete` is false where its end was missed: its counters are not known then.
+    """
 
     grant: int
     source: str
@@ -270,6 +278,55 @@ class KernelFlowClosed:
     has_failed_open: bool
     transport: str = "tcp"
     opened_at_us: int = 0
+    packets_sent: int = 0
+    bytes_sent: int = 0
+    is_complete: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """Flows on the kernel path, what they carried in both directions, and what of it their clients sent."""
+
+    flows: int = 0
+    packets: int = 0
+    bytes: int = 0
+    packets_sent: int = 0
+    bytes_sent: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelFlowsFolded:
+    """Flows of one grant that opened and closed in bulk since `since_us`, and are told together.
+
+    `traffic` is what the closed ones carried.  Flows that failed open are never among them.
+    """
+
+    grant: int
+    opened: int
+    closed: int
+    traffic: Traffic
+    since_us: int
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrafficCounted:
+    """What the flows that are open now have carried so far, by grant; `is_all`: grants that are missing have none."""
+
+    open: dict[int, Traffic]
+    is_all: bool
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventsLost:
+    """So many events were lost because nobody took them in time; of flows, what could be made good was told since."""
+
+    count: int
+    why: str
+    opened: int
+    closed: int
+    at_us: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -361,6 +418,7 @@ Command = (
     | StandBack
     | VerifyKernel
     | CountFlows
+    | CountTraffic
     | KeepGrants
     | ArmWorker
 )
@@ -373,6 +431,9 @@ Event = (
     | WorkerMeasured
     | KernelFlowOpened
     | KernelFlowClosed
+    | KernelFlowsFolded
+    | TrafficCounted
+    | EventsLost
     | WorkerTripped
     | ProcessEnded
     | ProcessStarted

@@ -34,6 +34,7 @@ class RecordKind(StrEnum):
     FLOW_OPENED = "flow.opened"
     FLOW_CLOSED = "flow.closed"
     FLOW_REFUSED = "flow.refused"
+    EVENTS_LOST = "events.lost"
     OPERATIONS = "operations"
     OPERATION_REFUSED = "operation.refused"
     PROCESS_ENDED = "process.ended"

@@ -238,6 +238,7 @@ class Plant:
 
     def __init__(self, folder: Path, ruleset: Ruleset = RULESET) -> None:
         self._folder = folder
+        self.prelude = ""
         self.lan = Lan("lan")
         self.gate = self.lan.add("gate", f"{GATE}/24")
         self.user = self.lan.add("user", f"{USER}/24")
@@ -260,10 +261,10 @@ class Plant:
         self.control.close()
 
     def start_enforcer(self) -> None:
-        """Start the enforcer and be its control."""
+        """Start the enforcer, behind the lines of `prelude`, and be its control."""
         path = self._folder / "enforcer.sock"
         path.unlink(missing_ok=True)
-        self.enforcer = self.gate.popen([sys.executable, "-c", _ENFORCER, str(self._folder), GATE])
+        self.enforcer = self.gate.popen([sys.executable, "-c", self.prelude + _ENFORCER, str(self._folder), GATE])
         eventually(lambda: path.exists() or self.enforcer.poll() is not None, 10)
         assert self.enforcer.poll() is None, "the enforcer ended"
         self.control = eventually(self.connected)
