@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from penstock.cli import admin, output
+from penstock.model import Json
 
 _COLUMNS = ("number", "subject", "asset", "service", "binding", "expires_at")
 
@@ -32,14 +33,26 @@ def ls(arguments: argparse.Namespace) -> int:
         output.data_json(list(rows))
         return 0
     output.show_table(
-        ("NUMBER", "SUBJECT", "ASSET", "SERVICE", "BINDING", "UNTIL"),
+        ("NUMBER", "SUBJECT", "ASSET", "SERVICE", "BINDING", "UNTIL", "FLOWS", "KERNEL PATH"),
         [
-            [(admin.time_cell if column == "expires_at" else admin.cell)(row.get(column)) for column in _COLUMNS]
+            [
+                *((admin.time_cell if column == "expires_at" else admin.cell)(row.get(column)) for column in _COLUMNS),
+                *_traffic_cells(row.get("traffic")),
+            ]
             for row in rows
         ],
         nothing="no grant is open",
     )
     return 0
+
+
+def _traffic_cells(traffic: Json) -> tuple[str, str]:
+    """How many flows there were, and what the kernel carried of them; the worker tells of the others' operations."""
+    if not isinstance(traffic, dict):
+        return "", ""
+    packets, carried = traffic.get("packets"), traffic.get("bytes")
+    has_carried = isinstance(packets, int) and isinstance(carried, int) and packets > 0
+    return admin.cell(traffic.get("flows")), f"{carried:,} bytes, {packets:,} packets" if has_carried else "-"
 
 
 def revoke(arguments: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from penstock.control.failures import Failures
 from penstock.control.intervals import Cause
 from penstock.control.sessions import Sessions
 from penstock.control.state import State
-from penstock.control.traffic import KernelTraffic
+from penstock.control.traffic import KernelTraffic, TrafficEvent
 from penstock.model import (
     Event,
     EventsLost,
@@ -57,10 +57,8 @@ class Events:
                 found = _drifted(event)
             case LatencyMeasured() | WorkerMeasured():
                 found = []  # counted, not recorded: what is over budget has a record of its own
-            case KernelFlowOpened() | KernelFlowClosed():
-                found = self._flow(event)
-            case KernelFlowsFolded() | TrafficCounted() | EventsLost():
-                found = self.traffic.records_of(event)
+            case KernelFlowOpened() | KernelFlowClosed() | KernelFlowsFolded() | TrafficCounted() | EventsLost():
+                found = self._traffic(event)
             case WorkerTripped():
                 found = self._failures.lost(Cause.SWITCH_TRIPPED, "the dead-man switch tripped", event.at_us)
             case ProcessEnded():
@@ -79,13 +77,13 @@ class Events:
             return [ended]
         return [ended, *self._failures.ended(event)]
 
-    def _flow(self, event: KernelFlowOpened | KernelFlowClosed) -> list[Record]:
+    def _traffic(self, event: TrafficEvent) -> list[Record]:
         found: list[Record] = []
         if isinstance(event, KernelFlowClosed):
             self._failures.flow_closed(event)
-        elif self._failures.is_known(event):
-            return []
-        else:
+        elif isinstance(event, KernelFlowOpened):
+            if self._failures.is_known(event):
+                return []
             found = self._failures.flow_opened(event)
         return [*found, *self.traffic.records_of(event)]
 

@@ -43,7 +43,7 @@ class Folds:
         return not self._folds
 
     def add(self, event: _Flow, now_us: int) -> _Flow | None:
-        """The event, where it is to be told by itself (what failed open always is); ``None`` where it is counted here."""
+        """The event where it is to be told by itself, as what failed open always is; ``None``: it is counted here."""
         if event.has_failed_open:
             return event
         fold = self._folds.get(event.grant)

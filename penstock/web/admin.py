@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from penstock.control import Gate, LiveGrant, StoredRevision, StoredSubject
 from penstock.model import Json
-from penstock.web import emergencies
+from penstock.web import emergencies, traffic
 from penstock.web.asking import body_of, gate_of, grant_number_of, moment_text, source_of
 from penstock.web.errors import ON_ERROR
 from penstock.web.guard import Guard
@@ -86,9 +86,14 @@ async def switch_subject(request: Request) -> Response:
 
 
 async def show_grants(request: Request) -> JSONResponse:
-    """GET: every live grant, also of machines."""
-    grants = sorted(gate_of(request).state.now.grants.items())
-    return JSONResponse({"grants": [_grant(live) for _, live in grants]})
+    """GET: every live grant, also of machines, and what its flows have carried; `traffic_is_current`: until now."""
+    gate = gate_of(request)
+    is_current = await traffic.count(gate)
+    rows = [
+        _grant(live) | {"traffic": traffic.traffic_of(gate, number)}
+        for number, live in sorted(gate.state.now.grants.items())
+    ]
+    return JSONResponse({"grants": rows, "traffic_is_current": is_current})
 
 
 async def close_grant(request: Request) -> Response:

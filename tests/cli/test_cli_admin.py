@@ -55,6 +55,14 @@ def test_grants_are_listed_with_their_number_and_end(admin: Answers, cli: Any, c
     assert capsys.readouterr().out.splitlines()[1] == "7       maria    plc-dosing  modbus   certificate"
 
 
+def test_grants_are_listed_with_what_their_flows_have_carried(admin: Answers, cli: Any, capsys: Any) -> None:
+    row = {"number": 7, "subject": "maria", "asset": "hist", "service": "sql", "binding": "address"}
+    traffic = {"flows": 3, "packets": 12345, "bytes": 6789012}
+    admin.routes["GET", "/admin/grants"] = (200, {"grants": [row | {"expires_at": None, "traffic": traffic}]})
+    assert cli("grant", "ls") == 0
+    assert capsys.readouterr().out.splitlines()[1].endswith("3      6,789,012 bytes, 12,345 packets")
+
+
 def test_a_grant_is_revoked_by_its_number(admin: Answers, cli: Any, capsys: Any) -> None:
     admin.routes["DELETE", "/admin/grants/7"] = (204, None)
     assert cli("grant", "revoke", "7") == 0

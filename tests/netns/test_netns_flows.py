@@ -87,7 +87,8 @@ def test_a_flow_of_datagrams_ends_when_the_kernel_forgets_it(plant: Plant) -> No
     closed = plant.control.event(KernelFlowClosed, grant=43)
     assert (closed.transport, closed.packets, closed.packets_sent) == ("udp", 2, 1)
     assert closed.bytes == 2 * (28 + 6)
-    assert closed.at_us - closed.opened_at_us >= DATAGRAM_S * 1_000_000
+    # its timeout is counted in jiffies of up to 10 ms
+    assert closed.at_us - closed.opened_at_us >= DATAGRAM_S * 1_000_000 - 20_000
 
 
 def test_what_open_flows_carry_is_counted_when_asked_for(plant: Plant) -> None:

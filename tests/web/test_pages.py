@@ -4,7 +4,7 @@ import pytest
 from browser import CSR, ORIGIN, Browser, admin, hidden_fields
 from control_world import DOCUMENTS, PASSWORD, SITE, World, play
 
-from penstock.model import RecordKind
+from penstock.model import Command, CountTraffic, RecordKind, Traffic, TrafficCounted
 
 
 async def enrol_by_page(world: World, browser: Browser, code: str) -> str:
@@ -319,6 +319,28 @@ def test_suspending_a_subject_ends_everything_and_resuming_lets_it_sign_in_again
         assert RecordKind.SUBJECT_SUSPENDED in kinds
         assert RecordKind.SUBJECT_RESUMED in kinds
         assert (await admin(world).post("/admin/subjects/nobody/suspend")).status_code == 422
+
+    play(world, scenario)
+
+
+def test_the_administrator_sees_what_a_grants_flows_have_carried_until_now(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(world: World) -> None:
+        grant = await world.open(await world.signed_in())
+
+        async def count(command: Command) -> None:
+            assert isinstance(command, CountTraffic)
+            running = Traffic(flows=2, packets=20, bytes=2000, packets_sent=11, bytes_sent=900)
+            world.gate.events.records_of(TrafficCounted(open={grant.number: running}, is_all=True, at_us=5))
+
+        monkeypatch.setattr(world.enforcer, "command", count)
+        answer = (await admin(world).get("/admin/grants")).json()
+        assert answer["traffic_is_current"]
+        (row,) = [row for row in answer["grants"] if row["number"] == grant.number]
+        traffic = row["traffic"]
+        assert (traffic["kernel_flows_open"], traffic["packets"], traffic["bytes"]) == (2, 20, 2000)
+        assert (traffic["packets_sent"], traffic["bytes_sent"]) == (11, 900)
 
     play(world, scenario)
 
