@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import errno
 import struct
+from collections.abc import Set as AbstractSet
 from socket import AF_INET, IPPROTO_TCP
 
-from penstock.kernel.netlink import ACK, DUMP, NetlinkSocket, attribute
+from penstock.kernel.netlink import ACK, DUMP, NetlinkSocket, attribute, attributes
 from penstock.model import GRANT_MASK
 
 _SOCK_DIAG = 4  # NETLINK_SOCK_DIAG
@@ -22,6 +23,8 @@ _CONDITION_BYTES = 12
 _STATES = 0x1FFF & ~(1 << 0 | 1 << 6 | 1 << 7 | 1 << 10)
 
 _request = struct.Struct("=BBBxI")
+_MARK = 15  # INET_DIAG_MARK; told only to whoever has CAP_NET_ADMIN
+_MESSAGE_BYTES = 72  # struct inet_diag_msg
 _SOCKET_IDENTITY = slice(4, 52)  # struct inet_diag_sockid inside struct inet_diag_msg
 
 
@@ -41,6 +44,13 @@ class Sockets:
         Raises `OSError` where the kernel was built without INET_DIAG_DESTROY.
         """
         return self._destroy(self._identities(value, mask))
+
+    def destroy_any(self, values: AbstractSet[int], mask: int = GRANT_MASK) -> int:
+        """The same for every socket whose mark is one of these under `mask`, with one look at all of them."""
+        anything = bytes(_SOCKET_IDENTITY.stop - _SOCKET_IDENTITY.start)
+        body = _request.pack(AF_INET, IPPROTO_TCP, 0, _STATES) + anything
+        found = self._socket.dump(self._socket.plain(_BY_FAMILY, DUMP, body))
+        return self._destroy([bytes(each[_SOCKET_IDENTITY]) for each in found if _mark_of(each) & mask in values])
 
     def _destroy(self, identities: list[bytes]) -> int:
         destroyed = 0
@@ -63,3 +73,9 @@ class Sockets:
         return [
             bytes(found[_SOCKET_IDENTITY]) for found in self._socket.dump(self._socket.plain(_BY_FAMILY, DUMP, body))
         ]
+
+
+def _mark_of(message: memoryview) -> int:
+    """The mark in an answer; 0, which no grant has, where there is none."""
+    found = attributes(message[_MESSAGE_BYTES:]).get(_MARK)
+    return 0 if found is None else struct.unpack("=I", found)[0]

@@ -12,9 +12,10 @@ from __future__ import annotations
 import errno
 import struct
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from socket import IPPROTO_TCP, IPPROTO_UDP, inet_aton, inet_ntoa
+from typing import TypeVar
 
 from penstock.kernel.netlink import (
     ACK,
@@ -31,6 +32,8 @@ from penstock.kernel.netlink import (
 from penstock.kernel.told import Element, Step, Told, Verb
 from penstock.model import GRANT_MASK, Grant
 
+T = TypeVar("T")
+
 TRANSPORT_NUMBERS = {"tcp": IPPROTO_TCP, "udp": IPPROTO_UDP}
 TRANSPORT_NAMES = {number: name for name, number in TRANSPORT_NUMBERS.items()}
 
@@ -40,6 +43,8 @@ DEAD_MAN_MS = 1000
 #: Elements in one transaction: a few milliseconds, during which no other command is carried out, and less than the
 #: 65,535 bytes of one attribute at 60 bytes each.
 MAX_AT_ONCE = 1000
+#: Grants that one transaction cuts: 16 bytes each, within the 212,992 bytes that a netlink socket sends at once.
+MAX_CUT_AT_ONCE = 12_000
 
 _GET = 13  # NFT_MSG_GETSETELEM
 _MESSAGES = {Verb.ADD: (12, ACK | CREATE), Verb.DELETE: (14, ACK)}  # NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM
@@ -121,6 +126,36 @@ class Elements:
             return sum(self._has_deleted(name, element) for name, element in bare) > 0
         return True
 
+    def close_grants(self, known: Mapping[int, dict[str, list[bytes]] | None]) -> None:
+        """Cut many: from the first transaction on no packet of any of them passes.
+
+        `known` are the keys of each as for `close_grant`.  Those that are not known are looked for, where they live.
+        """
+        unknown = {number for number, keys in known.items() if keys is None}
+        living = unknown & self.live().keys() if unknown else unknown
+        self._delete_all([("live", mark_bytes(number)) for number in known], MAX_CUT_AT_ONCE, are_sets=True)
+        found = [*(keys or {} for keys in known.values()), *(self.keys_of(number) for number in sorted(living))]
+        named = sorted((name, key) for each in found for name, keys in each.items() for key in keys)
+        self._delete_all(named, MAX_AT_ONCE, are_sets=False)
+
+    def _delete_all(self, named: list[tuple[str, bytes]], at_once: int, *, are_sets: bool) -> None:
+        """Delete so many in a transaction; what has expired meanwhile is no error, but costs a second one."""
+        steps = [Step(Verb.DELETE, name, Element(key=key)) for name, key in named]
+        for start in range(0, len(steps), at_once):
+            some = steps[start : start + at_once]
+            try:
+                self._commit(some)
+            except OSError as error:
+                if error.errno != errno.ENOENT:
+                    raise
+                if are_sets:
+                    # added first, so that deleting what is not there is no error
+                    for few in _parts(some, MAX_AT_ONCE):
+                        self._commit([*(step._replace(verb=Verb.ADD) for step in few), *few])
+                else:
+                    for step in some:
+                        self._has_deleted(step.name, step.element)
+
     def keys_of(self, number: int) -> dict[str, list[bytes]]:
         """The keys of a grant's elements in ``grants`` and ``dials``."""
         return {
@@ -181,7 +216,11 @@ class Elements:
         done = list(steps)
         runs = groupby(done, key=lambda step: (step.verb, step.name))
         self._socket.transaction(
-            [self._message(verb, name, [step.element for step in run]) for (verb, name), run in runs]
+            [
+                self._message(verb, name, [step.element for step in some])
+                for (verb, name), run in runs
+                for some in _parts(list(run), MAX_AT_ONCE)
+            ]
         )
         self.told.note(done, time.monotonic())
 
@@ -208,7 +247,11 @@ def _written(element: Element) -> bytes:
 
 
 def _batches(elements: list[Element]) -> Iterator[list[Element]]:
-    yield from (elements[start : start + MAX_AT_ONCE] for start in range(0, len(elements), MAX_AT_ONCE))
+    yield from _parts(elements, MAX_AT_ONCE)
+
+
+def _parts(whole: list[T], size: int) -> Iterator[list[T]]:
+    yield from (whole[start : start + size] for start in range(0, len(whole), size))
 
 
 def grant_keys(grant: Grant) -> dict[str, list[bytes]]:

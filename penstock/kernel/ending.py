@@ -40,6 +40,14 @@ class Ending:
         self._watch.count_ended(number)
         self._loop.call_later(FORGET_AFTER_S, self._connections.delete_marked, number)
 
+    def all_withdrawn(self, numbers: frozenset[int]) -> None:
+        """The same for many grants, with one look at the sockets and one at the table: each walks all there are."""
+        if not numbers:
+            return
+        self._sockets.destroy_any(numbers)
+        self._prober.kick(self._carried(set(numbers)))
+        self._loop.call_later(FORGET_AFTER_S, self._forget_all, numbers)
+
     def unattended(self, numbers: Iterable[int]) -> None:
         """Reset both legs of every flow of these grants that the worker holds."""
         for number in numbers:
@@ -51,6 +59,9 @@ class Ending:
         ended = [entry for entry in open_flows if self._connections.end(entry)]
         self._prober.kick(ended)
         self._loop.call_later(FORGET_AFTER_S, self._forget, ended)
+
+    def _forget_all(self, numbers: frozenset[int]) -> None:
+        self._forget([entry for entry in self._connections.marked(0, 0) if entry.mark & GRANT_MASK in numbers])
 
     def _forget(self, entries: list[Entry]) -> None:
         self._connections.delete_all(entries)

@@ -156,11 +156,9 @@ class Enforcer:
             case CloseGrant():
                 self._cut(message.grant.number)
             case CloseGrants():
-                for number in message.numbers:
-                    self._cut(number)
+                self._cut_all(message.numbers)
             case KeepGrants():
-                for number in self._elements.live().keys() - set(message.numbers):
-                    self._cut(number)
+                self._cut_all(tuple(self._elements.live().keys() - set(message.numbers)))
             case _:
                 assert_never(message)
 
@@ -220,6 +218,15 @@ class Enforcer:
             expiry.cancel()
         self._elements.close_grant(number, self._held.release(number))
         self._ending.withdrawn(number)
+
+    def _cut_all(self, numbers: tuple[int, ...]) -> None:
+        """The same for many in a few transactions, of which the first one is the cut."""
+        for number in numbers:
+            expiry = self._expiries.pop(number, None)
+            if expiry is not None:
+                expiry.cancel()
+        self._elements.close_grants({number: self._held.release(number) for number in numbers})
+        self._ending.all_withdrawn(frozenset(numbers))
 
     def _arm(self, command: ArmWorker) -> None:
         """Arm a switch, but never that of a process which has tripped: control is told (again) that it must end."""
