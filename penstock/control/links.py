@@ -12,7 +12,18 @@ from contextlib import suppress
 from pathlib import Path
 
 from penstock.bus.channel import Link, Receive, connect
-from penstock.model import ArmWorker, Command, EndWorker, Failed, Hello, Publication, Reply, Unavailable, WorkerTripped
+from penstock.model import (
+    ArmWorker,
+    Command,
+    EndWorker,
+    Failed,
+    Hello,
+    ProbeOverlay,
+    Publication,
+    Reply,
+    Unavailable,
+    WorkerTripped,
+)
 
 #: How long to wait before the enforcer is looked for again.
 RETRY_S = 0.5
@@ -38,12 +49,26 @@ class EnforcerLink:
 
     async def command(self, command: Command) -> Reply:
         """Carry it out; the answer.  Raises `Unavailable` when the enforcer is silent or says that it failed."""
-        if self._link is None:
-            raise Unavailable("the enforcer is not there")
-        answer = await self._link.ask(command)
+        answer = await self._answer(command)
         if isinstance(answer, Failed):
             raise Unavailable(f"the enforcer could not: {answer.why}")
         return answer
+
+    async def _answer(self, command: Command) -> Reply:
+        if isinstance(command, ProbeOverlay):  # on a link of its own: it takes long, and a cut must never wait for it
+            return await self._ask_aside(command)
+        if self._link is None:
+            raise Unavailable("the enforcer is not there")
+        return await self._link.ask(command)
+
+    async def _ask_aside(self, command: Command) -> Reply:
+        link = await connect(self._path, self._receive)
+        running = asyncio.create_task(link.run())
+        try:
+            return await link.ask(command)
+        finally:
+            link.close()
+            await running
 
     async def run(self) -> None:
         """Keep the link up until cancelled; each new one begins with `joined`."""

@@ -32,7 +32,10 @@ from penstock.model import (
     Invalid,
     Json,
     KeepGrants,
+    Occupied,
     OpenGrant,
+    ProbeOverlay,
+    Problem,
     PublishRevision,
     Reason,
     Record,
@@ -95,6 +98,7 @@ class Revisions:
         """
         async with self._turn:
             policy = await self._judge(documents, by)
+            await self._require_free(policy, documents, by)
             await self._keep(policy, documents, by)
             before, unwanted = self._state.now, self._unwanted(policy)
             self._state.set_policy(policy, policy.revision)
@@ -185,12 +189,21 @@ class Revisions:
             policy = accept(parse(documents), number)
             require_fit(policy, has_kernel=self._has_kernel)
         except Invalid as invalid:
-            problems: list[Json] = [
-                str(problem)[:_MAX_PROBLEM_LENGTH] for problem in invalid.problems[:_MAX_PROBLEMS_KEPT]
-            ]
-            self._recorder.put([self._record(RecordKind.REVISION_REFUSED, number, documents, by, problems)])
+            self._refused(invalid, number, documents, by)
             raise
         return policy
+
+    async def _require_free(self, policy: Policy, documents: Mapping[str, str], by: str) -> None:
+        """Nobody on the leg may use an overlay address that is new.  Raises `Invalid`, and nothing has changed then."""
+        answer = await self._enforcer.command(ProbeOverlay(ruleset=compile_ruleset(policy, self._place, ())))
+        if isinstance(answer, Occupied):
+            invalid = Invalid(*(_occupied(address, holder) for address, holder in answer.holders))
+            self._refused(invalid, policy.revision, documents, by)
+            raise invalid
+
+    def _refused(self, invalid: Invalid, number: int, documents: Mapping[str, str], by: str) -> None:
+        problems: list[Json] = [str(each)[:_MAX_PROBLEM_LENGTH] for each in invalid.problems[:_MAX_PROBLEMS_KEPT]]
+        self._recorder.put([self._record(RecordKind.REVISION_REFUSED, number, documents, by, problems)])
 
     async def _keep(self, policy: Policy, documents: Mapping[str, str], by: str) -> None:
         moment = self._clock()
@@ -342,3 +355,9 @@ def _by_the_present_clock(live: LiveGrant, moment: Moment) -> Grant:
     if live.ends_steady_us is None:
         return live.grant
     return replace(live.grant, expires_at_us=moment.wall_us + live.ends_steady_us - moment.steady_us)
+
+
+def _occupied(address: str, holder: str) -> Problem:
+    why = f"somebody else uses this address: {holder}"
+    hint = "choose another `overlay: …` for the asset, or find out who took it"
+    return Problem(where=f"overlay address {address}", why=why, hint=hint)

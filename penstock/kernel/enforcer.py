@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import assert_never
 
 from penstock.bus import Capability, Link, Message, keep_only, listen
+from penstock.kernel.aliases import Aliases
 from penstock.kernel.apply import load, prepare
 from penstock.kernel.conntrack import Connections
 from penstock.kernel.counting import Counting
@@ -40,8 +41,11 @@ from penstock.model import (
     Failed,
     GateSettings,
     KeepGrants,
+    KernelDrifted,
+    Occupied,
     OpenGrant,
     PenstockError,
+    ProbeOverlay,
     Reply,
     Ruleset,
     StandAside,
@@ -92,6 +96,7 @@ class Enforcer:
         self._expiries: dict[int, asyncio.TimerHandle] = {}
         self._standing: dict[bytes, int] = {}
         self._switches = Switches()
+        self._aliases = Aliases(self._tell_occupied)
         self._look: asyncio.TimerHandle | None = None
         #: On a kernel without a table: the first ruleset, until its standing flows may begin.
         self._is_fresh = False
@@ -101,6 +106,7 @@ class Enforcer:
 
     def close(self) -> None:
         """Let go of the kernel's sockets; everything in the kernel stays as it is."""
+        self._aliases.close()
         for due in (*self._expiries.values(), self._look, self._until):
             if due is not None:
                 due.cancel()
@@ -112,6 +118,8 @@ class Enforcer:
 
     async def receive(self, link: Link, message: Message) -> Reply | None:
         """Carry out one command.  Only one link commands; it is told the events from its first message on."""
+        if isinstance(message, ProbeOverlay):
+            return await self._probe(message.ruleset)
         if self._control is not None and self._control.is_open and self._control is not link:
             return Failed(why="another control is connected already")
         if self._control is not link:
@@ -188,9 +196,23 @@ class Enforcer:
         if ruleset is not None:
             self._load(ruleset)
 
+    async def _probe(self, ruleset: Ruleset) -> Reply:
+        try:
+            held = await self._aliases.occupied(ruleset)
+        except (PenstockError, OSError, ValueError) as error:
+            return Failed(why=str(error))
+        holders = tuple((str(address), holder) for address, holder in sorted(held.items()))
+        return Occupied(holders=holders) if holders else Done()
+
+    def _tell_occupied(self, address: str, holder: str) -> None:
+        why = f"{address} is not taken as an overlay address: {holder} has it"
+        self._tell(KernelDrifted(differences=(why,), by=holder, is_corrected=False, at_us=_now_us()))
+
     def _load(self, ruleset: Ruleset) -> None:
+        self._aliases.take(ruleset)
         load(ruleset)
         self._set_aside(frozenset(ruleset.aside))
+        self._aliases.release(ruleset)
         before = self._standing
         self._remember_static()
         for key, number in before.items():

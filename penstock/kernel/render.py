@@ -44,7 +44,8 @@ def render(ruleset: Ruleset) -> str:
     chains = body(
         leg=_interface(place.interface),
         address=_address(place.address),
-        overlay=_network(ruleset.overlay),
+        # a map of addresses is a set of its keys as well
+        overlay="@assets" if ruleset.overlay_is_shared else _network(ruleset.overlay),
         proxy_port=_port(place.proxy_port),
         beat_port=_port(place.beat_port),
         open_ports=tuple(_port(port) for port in place.open_ports),
@@ -66,7 +67,9 @@ def _fillings(ruleset: Ruleset) -> Iterable[str]:
     """``add element`` commands for the static sets, each sorted."""
     hardware = {*ruleset.hardware, *((asset.underlay, asset.mac) for asset in ruleset.assets if asset.mac is not None)}
     fillings = {
-        "assets": {f"{_address(asset.overlay)} : {_address(asset.underlay)}" for asset in ruleset.assets},
+        "assets": {
+            f"{_address(asset.overlay)} : {_address(asset.underlay)}" for asset in ruleset.assets if asset.overlay
+        },
         "underlay": {_address(asset.underlay) for asset in ruleset.assets},
         "inspect": {_service(flow.overlay, flow.transport, flow.port) for flow in ruleset.inspected},
         **_standing(ruleset),

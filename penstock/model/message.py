@@ -90,6 +90,16 @@ class CountTraffic:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeOverlay:
+    """Does anybody else use an overlay address that this ruleset needs on the leg?  `Done`, or `Occupied`.
+
+    Changes nothing, and may be asked on a link of its own: the answer takes more than a second.
+    """
+
+    ruleset: Ruleset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeepGrants:
     """After a restart of control: cut every live grant whose number is not listed."""
 
@@ -168,6 +178,13 @@ class Verified:
     differences: tuple[str, ...]
     checked: int = 0
     """How many rules, elements, routes and parameters were compared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occupied:
+    """Overlay addresses that somebody else on the leg uses: pairs of address and hardware address."""
+
+    holders: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -419,10 +436,11 @@ Command = (
     | VerifyKernel
     | CountFlows
     | CountTraffic
+    | ProbeOverlay
     | KeepGrants
     | ArmWorker
 )
-Reply = Done | Failed | Verified | FlowsCounted
+Reply = Done | Failed | Verified | FlowsCounted | Occupied
 Event = (
     FlowsRefused
     | SourceScanned

@@ -11,6 +11,7 @@ from penstock.model.site import Limits
 class Translation:
     """An asset's overlay address and its own (underlay) address, and its hardware address where it is declared.
 
+    `overlay` is empty where nobody reaches it.
     `keeps_client_address`: packets to it keep the source address of the client.  `limits`: what it can bear.
     """
 
@@ -110,6 +111,8 @@ class Ruleset:
     ports: tuple[PortTranslation, ...] = ()
     ranges: tuple[PortRange, ...] = ()
     segments: tuple[Segment, ...] = ()
+    overlay_is_shared: bool = False
+    """The plant uses addresses of the overlay network too: only the assets' own overlay addresses are the overlay."""
     aside: tuple[int, ...] = ()
     """Grants of safety-critical conduits that have been told to leave inspection."""
     has_copies: bool = False

@@ -31,7 +31,9 @@ from penstock.model import (
     GrantFlows,
     KeepGrants,
     Listener,
+    Occupied,
     OpenGrant,
+    ProbeOverlay,
     Publication,
     PublishGrant,
     PublishRevision,
@@ -128,10 +130,13 @@ class FakeEnforcer:
         """What the connection table shows."""
         self.counters: dict[str, int] = {}
         self.now_us: Callable[[], int] = lambda: 0
+        self.occupied: tuple[tuple[str, str], ...] = ()
         self.failing: set[str] = set()
         self.is_synchronised = True
 
     async def command(self, command: Command) -> Reply:
+        if isinstance(command, ProbeOverlay):  # a question: no step
+            return Occupied(holders=self.occupied) if self.occupied else Done()
         message = decode(encode(command)[4:])
         name = type(message).__name__
         await asyncio.sleep(0)

@@ -102,6 +102,22 @@ def test_a_new_revision_is_recorded_and_kept_before_the_kernel_hears_of_it(world
     play(world, scenario)
 
 
+def test_a_revision_whose_overlay_address_somebody_uses_is_refused_recorded_and_changes_nothing(world: World) -> None:
+    async def scenario(world: World) -> None:
+        before = world.gate.state.now
+        ruleset = world.enforcer.ruleset
+        world.enforcer.occupied = (("10.20.0.150", "02:00:00:00:00:66"),)
+        with pytest.raises(Invalid, match=r"10\.20\.0\.150: somebody else uses this address: 02:00:00:00:00:66"):
+            await world.gate.revisions.apply(WITHOUT_OPERATORS, "uid 0")
+        assert world.gate.state.now.policy is before.policy
+        assert world.enforcer.ruleset is ruleset
+        (refused,) = world.recorder.of(RecordKind.REVISION_REFUSED)
+        assert "10.20.0.150" in str(refused.detail["problems"])
+        assert len(world.recorder.of(RecordKind.REVISION_APPLIED)) == 1, "the first one only"
+
+    play(world, scenario)
+
+
 @pytest.mark.parametrize("documents", [WITHOUT_OPERATORS, OTHER_ADDRESS], ids=["conduit gone", "other address"])
 def test_a_revision_ends_the_grants_it_would_not_open_the_same_way(world: World, documents: dict[str, str]) -> None:
     async def scenario(world: World) -> None:

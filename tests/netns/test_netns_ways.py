@@ -1,0 +1,168 @@
+"""The ways for a client to get to the overlay, each with the real parts that its recipe names."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from gate_plant import GATE, MODBUS, PLAIN, RULESET, Echo, Plant, eventually, exchange, is_cut
+
+from penstock.lab.netns import Node
+from penstock.model import (
+    ApplyRuleset,
+    Done,
+    KernelDrifted,
+    Occupied,
+    ProbeOverlay,
+    Reply,
+    Translation,
+)
+
+#: An overlay inside the leg's own network, and one asset's address in it.
+SHARED, ALIAS, OTHER_ALIAS = "192.168.10.0/24", "192.168.10.150", "192.168.10.151"
+
+
+def shared(*overlay: str) -> dict[str, Any]:
+    """What a ruleset has in an overlay that the plant uses as well."""
+    plcs = ("192.168.10.50", "192.168.10.51")
+    assets = tuple(Translation(overlay=o, underlay=u) for o, u in zip(overlay, plcs, strict=False))
+    return {"overlay": SHARED, "overlay_is_shared": True, "assets": assets, "inspected": (), "standing": ()}
+
+
+def aliases(gate: Node) -> set[str]:
+    """The /32 addresses of the gate's leg that the enforcer added."""
+    (leg,) = json.loads(gate.run(["ip", "-j", "addr", "show", "dev", "eth0"]))
+    return {each["local"] for each in leg["addr_info"] if each.get("label") == "eth0:ps" and each["prefixlen"] == 32}
+
+
+def neighbour(node: Node, address: str) -> str | None:
+    """The hardware address that a station knows for an address."""
+    found = json.loads(node.run(["ip", "-j", "neigh", "show", address]) or "[]")
+    return next((each.get("lladdr") for each in found), None)
+
+
+def hardware(node: Node) -> str:
+    (leg,) = json.loads(node.run(["ip", "-j", "addr", "show", "dev", "eth0"]))
+    return str(leg["address"])
+
+
+class TestSameSubnet:
+    """Overlay and underlay share a subnet: overlay addresses are addresses of the gate."""
+
+    def test_a_station_without_any_route_reaches_the_asset_under_its_grant_and_sees_the_gate_only(
+        self, plant: Plant
+    ) -> None:
+        plant.user.ip("route del 100.64.0.0/16")
+        plant.apply(**shared(ALIAS))
+        eventually(lambda: aliases(plant.gate) == {ALIAS})
+        refused = plant.counter("refused")
+        with pytest.raises(TimeoutError):
+            plant.user.connect(ALIAS, MODBUS, timeout_s=0.5)
+        assert plant.counter("refused") > refused
+        assert plant.plain.peers == []
+        plant.open(11, overlay=ALIAS, underlay="192.168.10.50")
+        with plant.user.connect(ALIAS, MODBUS) as client:
+            assert exchange(client, b"read") == b"read"
+        assert plant.plain.peers == [GATE]
+        assert neighbour(plant.user, ALIAS) == hardware(plant.gate)
+        assert neighbour(plant.plc, "192.168.10.11") is None, "the asset never learned of the client"
+
+    def test_the_plant_s_own_addresses_in_that_network_stay_what_they_were(self, plant: Plant) -> None:
+        plant.apply(**shared(ALIAS))
+        eventually(lambda: aliases(plant.gate) == {ALIAS})
+        server = Echo(plant.scada, "192.168.10.12", 4000)
+        with plant.user.connect("192.168.10.12", 4000) as direct:
+            assert exchange(direct, b"direct") == b"direct", "stations still talk to each other past the gate"
+        assert server.peers == ["192.168.10.11"]
+        portal = plant.gate.listen(GATE, 8443)
+        with plant.user.connect(GATE, 8443) as client:
+            accepted, peer = portal.accept()
+            accepted.close()
+            assert peer[0] == client.getsockname()[0]
+
+    def test_an_overlay_address_is_no_way_to_the_gate_s_own_ports(self, plant: Plant) -> None:
+        plant.apply(**shared(ALIAS))
+        eventually(lambda: aliases(plant.gate) == {ALIAS})
+        plant.gate.listen("0.0.0.0", 8443)
+        with pytest.raises(TimeoutError):
+            plant.user.connect(ALIAS, 8443, timeout_s=0.5)
+
+    def test_an_address_that_somebody_uses_is_told_and_not_taken(self, plant: Plant) -> None:
+        plant.rogue.ip(f"addr add {ALIAS}/24 dev eth0")
+        ruleset = replace(RULESET, revision=2, **shared(ALIAS, OTHER_ALIAS))
+        answer = plant.control.ask(ProbeOverlay(ruleset=ruleset))
+        assert answer == Occupied(holders=((ALIAS, hardware(plant.rogue)),))
+        assert aliases(plant.gate) == set(), "asking changes nothing"
+        plant.control.do(ApplyRuleset(ruleset=ruleset))
+        drifted = plant.control.event(KernelDrifted)
+        assert (drifted.by, drifted.is_corrected) == (hardware(plant.rogue), False)
+        assert ALIAS in drifted.differences[0]
+        eventually(lambda: aliases(plant.gate) == {OTHER_ALIAS})
+
+    def test_after_a_probe_the_address_is_there_with_the_ruleset_and_is_announced(self, plant: Plant) -> None:
+        ruleset = replace(RULESET, revision=2, **shared(ALIAS))
+        plant.user.ip(f"neigh replace {ALIAS} lladdr 02:00:00:00:99:99 dev eth0 nud stale")
+        assert plant.control.ask(ProbeOverlay(ruleset=ruleset)) == Done()
+        with arp_listener(plant.scada) as heard:
+            plant.control.do(ApplyRuleset(ruleset=ruleset))
+            assert aliases(plant.gate) == {ALIAS}, "no second question, no wait"
+            assert arp_of(heard, sender=ALIAS, target=ALIAS) == hardware(plant.gate)
+        eventually(lambda: neighbour(plant.user, ALIAS) == hardware(plant.gate))
+
+    def test_the_gate_s_own_address_can_be_nobody_s_overlay_address(self, plant: Plant) -> None:
+        answer = plant.control.ask(ProbeOverlay(ruleset=replace(RULESET, **shared(GATE))))
+        assert answer == Occupied(holders=((GATE, "the gate itself"),))
+
+    def test_only_what_was_added_here_is_removed_also_by_an_enforcer_that_did_not_add_it(self, plant: Plant) -> None:
+        plant.gate.ip("addr add 192.168.10.170/32 dev eth0")
+        plant.apply(**shared(ALIAS, OTHER_ALIAS))
+        eventually(lambda: aliases(plant.gate) == {ALIAS, OTHER_ALIAS})
+        plant.kill_enforcer()
+        assert aliases(plant.gate) == {ALIAS, OTHER_ALIAS}, "the kernel goes on without an enforcer"
+        plant.start_enforcer()
+        plant.apply(**shared(OTHER_ALIAS))
+        assert aliases(plant.gate) == {OTHER_ALIAS}
+        plant.apply(overlay=RULESET.overlay, overlay_is_shared=False, assets=RULESET.assets)
+        assert aliases(plant.gate) == set()
+        shown = plant.gate.run(["ip", "-o", "addr", "show", "dev", "eth0"])
+        assert "192.168.10.170/32" in shown
+        assert f"{GATE}/24" in shown
+
+    def test_a_cut_does_not_wait_for_the_question_who_has_an_address(self, plant: Plant) -> None:
+        opened = plant.open(12)
+        aside = eventually(plant.connected)
+        question = ProbeOverlay(ruleset=replace(RULESET, revision=2, **shared(ALIAS)))
+        answers: list[Reply] = []
+        asking = threading.Thread(target=lambda: answers.append(aside.ask(question)))
+        with plant.user.connect(PLAIN, MODBUS) as client, arp_listener(plant.scada) as heard:
+            assert exchange(client, b"read") == b"read"
+            asking.start()
+            assert arp_of(heard, sender="0.0.0.0", target=ALIAS) == hardware(plant.gate)
+            plant.cut(opened)
+            assert answers == [], "the cut was confirmed while the question was under way"
+            assert is_cut(client)
+        asking.join(10)
+        assert answers == [Done()]
+        aside.close()
+
+
+def arp_listener(node: Node) -> socket.socket:
+    """Everything of ARP that this station hears."""
+    heard = node.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
+    heard.bind(("eth0", 0x0806))
+    heard.settimeout(5)
+    return heard
+
+
+def arp_of(heard: socket.socket, *, sender: str, target: str) -> str:
+    """The hardware address in the first ARP request with these protocol addresses (RFC 826)."""
+    while True:
+        frame = heard.recv(2048)
+        operation, hardware_address, spa, _, tpa = struct.unpack_from("!H6s4s6s4s", frame, 20)
+        if (operation, socket.inet_ntoa(spa), socket.inet_ntoa(tpa)) == (1, sender, target):
+            return str(hardware_address.hex(":"))
