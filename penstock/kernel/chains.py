@@ -33,6 +33,7 @@ _SERVICE = "ipv4_addr . inet_proto . inet_service"
 STATIC_SETS = {
     "assets": "map type ipv4_addr : ipv4_addr;",
     "underlay": "set type ipv4_addr;",
+    "overlay": "set type ipv4_addr;",
     "inspect": f"set type {_SERVICE};",
     "safety": f"map type ipv4_addr . {_SERVICE} : mark;",
     "standing": "set type mark;",

@@ -44,8 +44,7 @@ def render(ruleset: Ruleset) -> str:
     chains = body(
         leg=_interface(place.interface),
         address=_address(place.address),
-        # a map of addresses is a set of its keys as well
-        overlay="@assets" if ruleset.overlay_is_shared else _network(ruleset.overlay),
+        overlay="@overlay" if ruleset.overlay_is_shared else _network(ruleset.overlay),
         proxy_port=_port(place.proxy_port),
         beat_port=_port(place.beat_port),
         open_ports=tuple(_port(port) for port in place.open_ports),
@@ -71,6 +70,7 @@ def _fillings(ruleset: Ruleset) -> Iterable[str]:
             f"{_address(asset.overlay)} : {_address(asset.underlay)}" for asset in ruleset.assets if asset.overlay
         },
         "underlay": {_address(asset.underlay) for asset in ruleset.assets},
+        "overlay": {_address(each.overlay) for each in ruleset.assets if each.overlay and ruleset.overlay_is_shared},
         "inspect": {_service(flow.overlay, flow.transport, flow.port) for flow in ruleset.inspected},
         **_standing(ruleset),
         "declared": {_address(source) for source, _ in hardware},

@@ -10,6 +10,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 from penstock.policy.faults import Faults, Place, did_you_mean, shown
+from penstock.policy.same_subnet import check_same_subnet, networks_within
 from penstock.policy.sections import PlacedAsset, PlacedZone
 
 #: A smaller overlay has no room for two assets.
@@ -17,7 +18,7 @@ _LONGEST_PREFIX = 30
 
 
 def check_zones(zones: Sequence[PlacedZone], overlay: tuple[IPv4Network, Place] | None, faults: Faults) -> None:
-    """No network twice, no network in two zones, none in the overlay."""
+    """No network twice, no network in two zones.  One that the overlay shares is for `same_subnet` to judge."""
     placed = sorted(
         ((network, place, zone.zone.name) for zone in zones for network, place in zone.networks),
         key=lambda item: item[1],
@@ -37,10 +38,6 @@ def check_zones(zones: Sequence[PlacedZone], overlay: tuple[IPv4Network, Place] 
     network, place = overlay
     if network.prefixlen > _LONGEST_PREFIX:
         faults.add(place, f"the overlay {network} is too small", "for example 100.64.0.0/16")
-    for other, other_place, zone in placed:
-        if network.overlaps(other):
-            why = f"network {other} of zone {zone!r} overlaps the overlay {network}"
-            faults.add(other_place, why, f"choose an overlay that the plant does not use ({place})")
 
 
 def place_assets(
@@ -65,7 +62,11 @@ def place_assets(
     _check_collisions(assets, "mac", faults, "two assets cannot share a hardware address")
     if overlay is None:
         return list(assets)
-    return [_with_overlay(item, overlay, faults) for item in assets]
+    shared = networks_within(zones, overlay)
+    placed = [_with_overlay(item, overlay, faults, is_derived=not shared) for item in assets]
+    if shared:
+        check_same_subnet(placed, shared, faults)
+    return placed
 
 
 def _check_zone(
@@ -89,11 +90,13 @@ def _check_zone(
         faults.add(item.at("address"), f"{address} is the network or broadcast address of {inside}, no asset has it")
 
 
-def _with_overlay(item: PlacedAsset, overlay: IPv4Network, faults: Faults) -> PlacedAsset:
+def _with_overlay(item: PlacedAsset, overlay: IPv4Network, faults: Faults, *, is_derived: bool) -> PlacedAsset:
     if item.asset.overlay:
         address = IPv4Address(item.asset.overlay)
         if address not in overlay or _is_edge(address, overlay):
             faults.add(item.at("overlay"), f"overlay address {address} is not an address of the overlay {overlay}")
+        return item
+    if not is_derived:
         return item
     host = int(IPv4Address(item.asset.address)) & int(overlay.hostmask)
     address = IPv4Address(int(overlay.network_address) | host)

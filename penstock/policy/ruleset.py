@@ -23,6 +23,7 @@ from penstock.model import (
 )
 from penstock.policy.compile import Policy
 from penstock.policy.overlay import port_ranges, port_translations
+from penstock.policy.same_subnet import is_shared
 from penstock.policy.selection import Inventory, sources_of
 
 
@@ -36,6 +37,7 @@ def compile_ruleset(policy: Policy, place: GatePlace, standing: Sequence[Grant])
     return Ruleset(
         revision=policy.revision,
         overlay=site.overlay,
+        overlay_is_shared=is_shared(site),
         place=place,
         assets=tuple(_translation(each, keeps_client_address=each.zone in keeping) for each in assets),
         inspected=tuple(sorted(_inspected(policy), key=lambda each: (each.overlay, each.transport, each.port))),

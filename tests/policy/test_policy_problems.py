@@ -66,11 +66,6 @@ TOP = [
         "network 10.0.1.0/24 overlaps 10.0.0.0/16 of zone 'a'",
         "split the larger network",
     ),
-    (
-        "zones: {a: {networks: [»100.64.3.0/24]}}",
-        "network 100.64.3.0/24 of zone 'a' overlaps the overlay 100.64.0.0/16",
-        "choose an overlay that the plant does not use",
-    ),
     ("zones: {a: {networks: »[]}}", "zone 'a' has no network", "add one"),
 ]
 
