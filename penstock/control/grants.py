@@ -250,8 +250,9 @@ class Grants:
     def _present(self, path: Path, sign_in: ActiveSignIn, moment: Moment) -> LiveGrant | None:
         """The grant that this very sign-in has for this very path already."""
         for live in self._state.now.grants.values():
-            lasts = live.ends_steady_us is not None and moment.steady_us < live.ends_steady_us
-            if lasts and live.sign_in == sign_in.token_hash and minting.key_of(live.grant) == path.key:
+            if live.sign_in != sign_in.token_hash or minting.key_of(live.grant) != path.key:
+                continue
+            if live.ends_steady_us is not None and moment.steady_us < live.ends_steady_us:
                 return live
         return None
 

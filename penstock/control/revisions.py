@@ -71,6 +71,8 @@ class Revisions:
         self._has_kernel = has_kernel
         self._state, self._store, self._recorder, self._clock = state, store, recorder, clock
         self._enforcer, self._workers, self._grants, self._place, self._turn = enforcer, workers, grants, place, turn
+        self._paths: tuple[Policy, tuple[Isolation, ...], list[Path]] | None = None
+        """The paths of machines that were found last; one change of policy asks for them several times."""
 
     async def begin(self, documents: Mapping[str, str]) -> None:
         """At start: take up the last accepted revision, or accept `documents` as the first one.
@@ -321,9 +323,12 @@ class Revisions:
 
     def _machine_paths(self, policy: Policy) -> list[Path]:
         """What machines may, but for what is isolated: no revision and no start opens that again."""
-        found = (_path_of_machine(policy, each) for each in machine_paths(policy))
         isolations = self._state.now.isolations
-        return [path for path in found if path is not None and not covering(isolations, ends_of_path(path))]
+        if self._paths is None or self._paths[0] is not policy or self._paths[1] != isolations:
+            found = (_path_of_machine(policy, each) for each in machine_paths(policy))
+            paths = [path for path in found if path is not None and not covering(isolations, ends_of_path(path))]
+            self._paths = (policy, isolations, paths)
+        return self._paths[2]
 
     async def _open_leases(self, known: AbstractSet[int]) -> None:
         """Put every grant with an end into the kernel, but those it holds already."""
