@@ -83,10 +83,8 @@ def test_a_grant_whose_way_has_changed_is_not_carried_over(service: str, old: st
 
 def test_a_grant_is_carried_over_where_only_its_limits_and_conduits_changed() -> None:
     held = grant("web")
-    more = (
-        SITE
-        + "  Also: {from: {group: operators}, to: {asset: plc-1}, allow: {tcp/443: any}, session: {idle: 1h, length: 9h}}\n"
-    )
+    also = "from: {group: operators}, to: {asset: plc-1}, allow: {tcp/443: any}, session: {idle: 1h, length: 9h}"
+    more = f"{SITE}  Also: {{{also}}}\n"
     carried = minting.carried_over(held, path(policy_of(more), "web"), 5)
     assert carried is not None
     assert carried.conduits == ("Also", "Looking", "Watched")
