@@ -6,10 +6,18 @@ Stands on `penstock.policy` alone, so what it says is what the gate would decide
 from __future__ import annotations
 
 import argparse
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from penstock.cli import output
 from penstock.model import (
+    ECHO,
+    Binding,
+    Conduit,
     Decision,
     FactorStrength,
     Invalid,
@@ -20,6 +28,7 @@ from penstock.model import (
     Service,
     SessionLimits,
     Site,
+    Window,
 )
 from penstock.policy import (
     OBJECTS,
@@ -29,10 +38,19 @@ from penstock.policy import (
     accept,
     compile_policy,
     decide,
+    duration_text,
+    is_open,
+    is_port_of,
+    latency_text,
+    moved_services,
+    needs_kernel,
+    next_opening,
     parse,
     read_documents,
     read_range,
     request_of,
+    service_at,
+    window_text,
 )
 
 _WHO = ("group", "user", "asset", "role", "zone")
@@ -49,6 +67,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     check_parser = verbs.add_parser("check", help="read it, run its tests, and sum it up")
     check_parser.add_argument("path", type=Path, help="the document, or a folder of *.yaml files")
     check_parser.add_argument("--json", action="store_true", help="the summary as JSON")
+    check_parser.add_argument("--no-kernel", action="store_true", help="refuse what `serve --no-kernel` would refuse")
     check_parser.set_defaults(run=check)
     explain_parser = verbs.add_parser("explain", help="is this allowed, and why not", allow_abbrev=False)
     _add_question(explain_parser)
@@ -68,8 +87,10 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
     strengths = [strength.value for strength in FactorStrength]
     parser.add_argument("--factors", choices=strengths, default="none", help="how strongly the person signed in")
     parser.add_argument("--tls", action=argparse.BooleanOptionalAction, default=True, help="TLS up to the gate")
+    bindings = [binding.value for binding in Binding]
+    parser.add_argument("--bound-to", choices=bindings, default="address", help="what the flow is bound to (address)")
     parser.add_argument("--asset", required=True, help="what is reached")
-    parser.add_argument("--over", required=True, metavar="SERVICE", help="service, protocol or tcp/PORT")
+    parser.add_argument("--over", required=True, metavar="SERVICE", help="service, protocol, tcp/PORT or icmp")
     classes = [each.value for each in OperationClass]
     parser.add_argument("operation", choices=classes, metavar="OPERATION", help=f"one of: {', '.join(classes)}")
     objects = parser.add_mutually_exclusive_group()
@@ -84,6 +105,8 @@ def check(arguments: argparse.Namespace) -> int:
     document = parse(read_documents(arguments.path))
     accept(document, 0)
     site = document.site
+    if arguments.no_kernel and (problems := needs_kernel(site)):
+        raise Invalid(*problems)
     if arguments.json:
         output.data_json(_summary(site, len(document.assertions)))
         return _ALLOWED
@@ -98,11 +121,65 @@ def check(arguments: argparse.Namespace) -> int:
     output.data("")
     output.data("Failure-mode register: these conduits fail open, all others fail closed")
     output.show_table(
-        ("CONDUIT", "APPROVED BY"),
-        [(conduit.name, conduit.approved_by or "") for conduit in critical],
+        ("CONDUIT", "APPROVED BY", "REASON", "DRILL"),
+        [(each.name, each.approved_by or "", each.failure_reason or "", _drill_text(each)) for each in critical],
         nothing="none: every conduit fails closed",
     )
+    for title, columns, rows in _sections(site):
+        if rows:
+            output.data("")
+            output.data(title)
+            output.show_table(columns, rows, nothing="")
     return _ALLOWED
+
+
+def _drill_text(conduit: Conduit) -> str:
+    return "" if conduit.drill is None else f"every {duration_text(conduit.drill.every_s)} in {conduit.drill.window}"
+
+
+def _sections(site: Site) -> Iterator[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
+    """What a document may have besides, each as a title, its columns and its rows."""
+    yield (
+        "Not inspected: the kernel enforces addresses and ports",
+        ("CONDUIT", "PORTS", "RECORDED"),
+        [
+            (each.name, ", ".join(port.at for port in each.ports), "payload" if each.records_payload else "flows")
+            for each in site.conduits
+            if each.ports
+        ],
+    )
+    yield (
+        "Latency budgets: what the gate itself may take for a request and its answer",
+        ("CONDUIT", "BUDGET", "WHEN IT IS OVER"),
+        [
+            (each.name, latency_text(each.latency.limit_us), "step aside" if each.latency.steps_aside else "carry on")
+            for each in site.conduits
+            if each.latency is not None
+        ],
+    )
+    yield (
+        "Reached at another port, or at a shared address",
+        ("ASSET", "SERVICE", "OFFERED AT", "REACHED AT"),
+        [
+            (asset.name, service.name, f"{asset.address} {service.at}", f"{asset.overlay} {service.overlay_at}")
+            for asset, service in moved_services(site)
+        ],
+    )
+    yield (
+        "Windows",
+        ("NAME", "OPEN", "NEXT OPENING"),
+        [(each.name, window_text(each), _next_opening(each)) for each in site.windows],
+    )
+
+
+def _next_opening(window: Window) -> str:
+    now_us = time.time_ns() // 1000
+    if is_open(window, now_us):
+        return "open now"
+    opens_us = next_opening(window, now_us)
+    if opens_us is None:
+        return "not in the next three weeks"
+    return datetime.fromtimestamp(opens_us / 1_000_000, ZoneInfo(window.timezone)).strftime("%Y-%m-%d %H:%M %Z")
 
 
 def _counted(number: int, noun: str) -> str:
@@ -117,11 +194,31 @@ def _summary(site: Site, tests: int) -> Json:
         "conduits": len(site.conduits),
         "tests_passed": tests,
         "fails_open": [
-            {"conduit": conduit.name, "approved_by": conduit.approved_by}
+            {
+                "conduit": conduit.name,
+                "approved_by": conduit.approved_by,
+                "reason": conduit.failure_reason,
+                "drill": _drill_json(conduit),
+            }
             for conduit in site.conduits
             if conduit.is_safety_critical
         ],
+        "not_inspected": [
+            {"conduit": each.name, "ports": [port.at for port in each.ports], "records_payload": each.records_payload}
+            for each in site.conduits
+            if each.ports
+        ],
+        "latency_budgets": [
+            {"conduit": each.name, "limit_us": each.latency.limit_us, "steps_aside": each.latency.steps_aside}
+            for each in site.conduits
+            if each.latency is not None
+        ],
+        "needs_kernel": [{"where": each.where, "why": each.why, "hint": each.hint} for each in needs_kernel(site)],
     }
+
+
+def _drill_json(conduit: Conduit) -> Json:
+    return None if conduit.drill is None else {"window": conduit.drill.window, "every_s": conduit.drill.every_s}
 
 
 def explain(arguments: argparse.Namespace) -> int:
@@ -142,7 +239,8 @@ def _request(policy: Policy, arguments: argparse.Namespace) -> Request:
     service = _service(policy, arguments, problems)
     if problems or service is None:
         raise Invalid(*problems)
-    return request_of(who, what, arguments.asset, service.name, service.protocol)
+    request = request_of(who, what, arguments.asset, service.name, service.protocol)
+    return replace(request, binding=Binding(arguments.bound_to))
 
 
 def _who(policy: Policy, arguments: argparse.Namespace, problems: list[Problem]) -> Who:
@@ -192,13 +290,13 @@ def _service(policy: Policy, arguments: argparse.Namespace, problems: list[Probl
     if arguments.asset not in policy.assets:
         problems.append(Problem(where="--asset", why=f"unknown asset {arguments.asset!r}", hint=_known(policy)))
         return None
-    way = policy.ways.get((arguments.asset, arguments.over))
-    if way is None:
+    service = service_at(policy.assets[arguments.asset], arguments.over)
+    if service is None:
         names = ", ".join(service.name for service in policy.assets[arguments.asset].services)
         why = f"asset {arguments.asset!r} offers no {arguments.over!r}"
         problems.append(Problem(where="--over", why=why, hint=f"one of: {names}" if names else "it offers nothing"))
         return None
-    return way.service
+    return service
 
 
 def _known(policy: Policy) -> str:
@@ -210,7 +308,8 @@ def _known(policy: Policy) -> str:
 def _print(policy: Policy, request: Request, decision: Decision) -> None:
     if decision.is_allowed:
         output.data(f"allowed by conduit “{decision.conduit}”")
-        conduit = next(each for each in policy.conduits if each.name == decision.conduit)
+        conduit = policy.by_name[decision.conduit or ""]
+        _print_way(policy, request, conduit)
         if request.operation is None and conduit.session != SessionLimits():
             output.data(f"a session of at most {conduit.session.length_s} s, idle at most {conduit.session.idle_s} s")
         for charge in decision.charges:
@@ -225,6 +324,17 @@ def _print(policy: Policy, request: Request, decision: Decision) -> None:
         [(miss.criterion, miss.wanted, miss.found, miss.remedy) for miss in decision.misses],
         nothing="",
     )
+
+
+def _print_way(policy: Policy, request: Request, conduit: Conduit) -> None:
+    """How a flow that is allowed goes, where that is not the usual way."""
+    asset = policy.assets[request.asset]
+    service = policy.ways[request.asset, request.protocol].service
+    if service.overlay_at != service.at:
+        output.data(f"it is reached at {asset.overlay} {service.overlay_at}, the asset offers it at {service.at}")
+    if service.transport == ECHO or is_port_of(conduit, service):
+        copied = ", and its packets are copied" if conduit.records_payload and service.transport != ECHO else ""
+        output.data(f"{service.at} is not inspected: the kernel enforces addresses and ports{copied}")
 
 
 def _as_json(decision: Decision) -> Json:

@@ -8,14 +8,17 @@ from penstock.policy.assertions import accept
 from penstock.policy.compile import MachinePath, Policy, compile_policy, machine_paths
 from penstock.policy.criteria import CRITERIA
 from penstock.policy.decide import decide, misses_text
+from penstock.policy.describe import window_text
 from penstock.policy.document import Document, parse
 from penstock.policy.files import read_documents
 from penstock.policy.judge import Judge
 from penstock.policy.needs import needs_kernel
-from penstock.policy.numbers import read_range
+from penstock.policy.numbers import duration_text, latency_text, read_range
+from penstock.policy.overlay import moved_services
 from penstock.policy.reach import Reach, reach, reach_service
 from penstock.policy.ruleset import compile_ruleset
 from penstock.policy.sections import Assertion
+from penstock.policy.selection import is_port_of, service_at
 from penstock.policy.timezones import timezone_names
 from penstock.policy.windows import is_open, next_opening
 
@@ -34,9 +37,13 @@ __all__ = [
     "compile_policy",
     "compile_ruleset",
     "decide",
+    "duration_text",
     "is_open",
+    "is_port_of",
+    "latency_text",
     "machine_paths",
     "misses_text",
+    "moved_services",
     "needs_kernel",
     "next_opening",
     "parse",
@@ -45,5 +52,7 @@ __all__ = [
     "read_documents",
     "read_range",
     "request_of",
+    "service_at",
     "timezone_names",
+    "window_text",
 ]

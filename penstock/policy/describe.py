@@ -19,8 +19,9 @@ from penstock.model import (
     Subject,
     SubjectKind,
     Target,
+    Window,
 )
-from penstock.policy.numbers import period_text, range_text
+from penstock.policy.numbers import DAYS, clock_text, period_text, range_text
 from penstock.policy.selection import is_port_of
 
 _STRENGTHS = {
@@ -63,6 +64,12 @@ def allowance_lines(conduit: Conduit, service: Service) -> tuple[str, ...]:
     if is_port_of(conduit, service):
         return (f"anything on {service.at}, not inspected",)
     return tuple(permission_text(item) for item in conduit.permissions if item.protocol == service.protocol)
+
+
+def window_text(window: Window) -> str:
+    """``sat 06:00 to 14:00 (Europe/Berlin)``."""
+    days = ", ".join(DAYS[day] for day in window.days)
+    return f"{days} {clock_text(window.from_minute)} to {clock_text(window.until_minute)} ({window.timezone})"
 
 
 def strength_text(strength: FactorStrength) -> str:

@@ -16,6 +16,8 @@ MAX_PORT = 65535
 #: More operations in one period are not a limit any more; it also bounds the ledger's memory.
 MAX_RATE_COUNT = 10_000
 MAX_RATE_PERIOD_S = 86_400
+#: By their place in the week, as `datetime.weekday` counts them.
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 _RANGE = re.compile(r"\s*(-?[0-9]{1,7})\s*(?:(?:-|\.\.)\s*(-?[0-9]{1,7})\s*)?\Z", re.ASCII)
 _RATE = re.compile(r"\s*([0-9]{1,7})\s*/\s*([0-9]{0,5})\s*(s|min|h|d)\s*\Z", re.ASCII)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from penstock.model import ECHO, Asset, PortRange, PortTranslation, Service
+from penstock.model import ECHO, Asset, PortRange, PortTranslation, Service, Site
 from penstock.policy.faults import Faults, Place
 from penstock.policy.sections import PlacedAsset
+from penstock.policy.selection import Inventory
 
 #: Each port of a range that is moved is an element of its own in the kernel.
 MAX_MOVED_PORTS = 1024
@@ -95,6 +96,15 @@ def _meet(one: _Offer, other: _Offer, faults: Faults) -> None:
 
 def _at(item: PlacedAsset, service: Service) -> Place:
     return item.places.get(f"services.{service.name}", item.place)
+
+
+def moved_services(site: Site) -> Iterator[tuple[Asset, Service]]:
+    """The services that are reached at another port, or at an address that their asset shares."""
+    inventory = Inventory(site.assets)
+    for asset in site.assets:
+        for service in asset.services:
+            if service.transport != ECHO and (service.overlay_port is not None or inventory.shares_overlay(asset)):
+                yield asset, service
 
 
 def port_translations(assets: Sequence[Asset]) -> Iterator[PortTranslation]:

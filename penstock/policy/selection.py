@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from penstock.model import ECHO, Asset, Conduit, OperationClass, Selector, Service, Subject, SubjectKind
 from penstock.policy.inspection import INSPECTED
+from penstock.policy.numbers import read_port
 
 
 def fits_asset(selector: Selector, asset: Asset) -> bool:
@@ -70,6 +71,16 @@ def admits_echo(conduit: Conduit) -> bool:
     return any(item.transport == ECHO for item in conduit.ports) or any(
         item.operation_class is OperationClass.DISCOVERY and item.rate is None for item in conduit.permissions
     )
+
+
+def service_at(asset: Asset, over: str) -> Service | None:
+    """The service of that name or protocol, or at that port: ``tcp/502``, and ``tcp/5003`` of ``tcp/5000-5010``."""
+    named, asked = asset.service(over), read_port(over)
+    if named is not None or asked is None:
+        return named
+    transport, first, last = asked
+    offered = (item for item in asset.services if item.transport == transport)
+    return next((each for each in offered if each.port <= first <= last <= (each.last_port or each.port)), None)
 
 
 class Inventory:

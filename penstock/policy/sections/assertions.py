@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from penstock.model import Asset, FactorStrength, OperationClass, Request, Service
+from penstock.model import Asset, FactorStrength, OperationClass, Request
 from penstock.policy.asking import OBJECTS, What, Who, request_of
 from penstock.policy.faults import Faults
 from penstock.policy.fields import Fields, integer_of, table_of
 from penstock.policy.inspection import NARROWED
-from penstock.policy.numbers import MAX_ADDRESS, MAX_VALUE, MIN_VALUE, read_port, read_range
+from penstock.policy.numbers import MAX_ADDRESS, MAX_VALUE, MIN_VALUE, read_range
+from penstock.policy.selection import service_at
 from penstock.policy.source import Listing, Scalar, Value
 
 _KEYS = ("may", "may_not", "on", "over", "as", "value", *OBJECTS)
@@ -46,22 +47,13 @@ def read_assertion(
     asset, over = _asset(fields, "on", assets), fields.text("over")
     if not is_complete or what is None or who is None or asset is None or over is None:
         return None
-    service = asset.service(over) or _at_port(asset, over)
+    service = service_at(asset, over)
     if service is None:
         names = [item.name for item in asset.services]
         faults.unknown(fields.place("over"), f"service of asset {asset.name!r}:", over, names)
         return None
     request = request_of(who, what, asset.name, service.name, service.protocol)
     return Assertion(where=str(table.place), is_allowed=verb == "may", request=request)
-
-
-def _at_port(asset: Asset, over: str) -> Service | None:
-    asked = read_port(over)
-    if asked is None:
-        return None
-    transport, first, last = asked
-    offered = (item for item in asset.services if item.transport == transport)
-    return next((each for each in offered if each.port <= first <= last <= (each.last_port or each.port)), None)
 
 
 def _asset(fields: Fields, key: str, assets: Mapping[str, Asset | None]) -> Asset | None:

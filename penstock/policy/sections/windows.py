@@ -5,13 +5,11 @@ from __future__ import annotations
 from penstock.model import Window
 from penstock.policy.faults import Faults, shown
 from penstock.policy.fields import Fields, name_of, table_of, text_of
-from penstock.policy.numbers import read_clock
+from penstock.policy.numbers import DAYS, read_clock
 from penstock.policy.source import Entry
 from penstock.policy.timezones import timezone_names
 
 KEYS = ("days", "from", "to", "timezone")
-#: By their place in the week, as `datetime.weekday` counts them.
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def read_window(entry: Entry, faults: Faults) -> Window | None:
