@@ -181,6 +181,16 @@ class Admin(_Http):
         """Make these site documents (name to text) the policy.  Raises `Invalid` with every problem."""
         return self._answer(dict[str, Any], "POST", "/admin/revisions", {"documents": dict(documents)})
 
+    def return_conduit(self, name: str) -> None:
+        """Inspect a conduit again that has stepped aside.  Raises `Invalid` where it has not."""
+        self._order("POST", "/admin/conduits/return", {"conduit": name})
+
+    def metrics(self) -> str:
+        """The page of metrics."""
+        response = self._ask("GET", "/admin/metrics")
+        self._expect_done(response)
+        return response.text
+
     def look(self, noun: str) -> dict[str, Json]:
         """``GET /admin/NOUN``: subjects, grants, revisions or status."""
         return self._answer(dict[str, Any], "GET", f"/admin/{noun}")

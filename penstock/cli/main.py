@@ -27,6 +27,8 @@ NOUNS = (
     "subject",
     "grant",
     "isolate",
+    "conduits",
+    "metrics",
     "revision",
     "policy",
     "evidence",

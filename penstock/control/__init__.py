@@ -4,9 +4,13 @@ Stands between the portal (`penstock.web`) and the enforcement points, which it 
 a path that the evidence does not hold, and never see a packet.
 """
 
+from penstock.control.conduits import ConduitNow, Measured
+from penstock.control.exposition import CONTENT_TYPE as METRICS_TYPE
 from penstock.control.gate import Gate, Given, Status
 from penstock.control.grants import Asking
+from penstock.control.latency import Figures
 from penstock.control.main import check_fit, run_control
+from penstock.control.metrics import metrics_page
 from penstock.control.ports import Clock, Enforcer, Moment, Recorder, Workers
 from penstock.control.rows import (
     ActiveSignIn,
@@ -21,15 +25,19 @@ from penstock.control.sign_ins import NotSignedIn, SignedIn
 from penstock.control.store import Store
 
 __all__ = [
+    "METRICS_TYPE",
     "ActiveSignIn",
     "Asking",
     "Clock",
+    "ConduitNow",
     "Enforcer",
+    "Figures",
     "Gate",
     "Given",
     "IsolatedKind",
     "Isolation",
     "LiveGrant",
+    "Measured",
     "Moment",
     "NotSignedIn",
     "Recorder",
@@ -41,5 +49,6 @@ __all__ = [
     "StoredSubject",
     "Workers",
     "check_fit",
+    "metrics_page",
     "run_control",
 ]

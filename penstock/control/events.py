@@ -5,6 +5,7 @@ Pure: an event comes in, records go out.  It must never leave an event without a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import assert_never
 
 from penstock.control.failures import Failures
@@ -38,8 +39,8 @@ WORKER = "worker"
 class Events:
     """Turns events into records."""
 
-    def __init__(self, state: State, sessions: Sessions, failures: Failures) -> None:
-        self._failures, self.traffic = failures, KernelTraffic(state, sessions)
+    def __init__(self, state: State, sessions: Sessions, failures: Failures, measured: Callable[[Event], None]) -> None:
+        self._failures, self.traffic, self._measured = failures, KernelTraffic(state, sessions), measured
         self.processes: dict[str, ProcessStarted | ProcessEnded] = {}
         """The last that was heard of each process, by its name."""
 
@@ -47,6 +48,7 @@ class Events:
         """What the evidence must say about this event."""
         if isinstance(event, ProcessStarted | ProcessEnded):
             self.processes[event.name] = event
+        self._measured(event)
         found: list[Record]
         match event:
             case FlowsRefused():

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from penstock.control.aside import Asides
 from penstock.control.binding import narrowed
+from penstock.control.conduits import Conduits
 from penstock.control.emergencies import Emergencies
 from penstock.control.events import Events
 from penstock.control.failure_store import FailureStore
@@ -18,6 +19,7 @@ from penstock.control.failures import Failures
 from penstock.control.grants import Grants
 from penstock.control.inspection import Inspection
 from penstock.control.isolation import covering, ends_of_asset, refusal, title
+from penstock.control.overload import Overload
 from penstock.control.ports import Clock, Enforcer, Recorder, Workers
 from penstock.control.register import Register
 from penstock.control.revisions import Revisions
@@ -75,9 +77,11 @@ class Gate:
         self.state, self.inspection = State(), Inspection(given.clock)
         self.sessions = Sessions(self.state)
         self.failures = Failures(self.state, given.clock, self.inspection)
-        self.events = Events(self.state, self.sessions, self.failures)
         self.grants = self._grants(given)
         self.aside = self._asides(given)
+        self.overload = self._overload(given)
+        self.conduits = Conduits(state=self.state, overload=self.overload, asides=self.aside, clock=given.clock)
+        self.events = Events(self.state, self.sessions, self.failures, self.overload.hear)
         self.register = self._register(given)
         self.revisions = self._revisions(given)
         self.emergencies = self._emergencies(given)
@@ -106,6 +110,11 @@ class Gate:
             enforcer=given.enforcer,
             clock=given.clock,
             turn=given.turn,
+        )
+
+    def _overload(self, given: Given) -> Overload:
+        return Overload(
+            state=self.state, recorder=given.recorder, workers=given.workers, asides=self.aside, clock=given.clock
         )
 
     def _register(self, given: Given) -> Register:
@@ -227,7 +236,8 @@ class Gate:
         await self.register.reload()
 
     async def sweep(self) -> None:
-        """Each second: end what has expired."""
+        """Each second: leave inspection where it is too slow, end what has expired."""
+        await self.overload.sweep()
         await self.register.sweep()
         await self.sign_ins.sweep()
         await self.grants.sweep()

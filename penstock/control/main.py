@@ -24,6 +24,7 @@ from penstock.control.journal import JournalTransfer
 from penstock.control.links import EnforcerLink, WorkerLinks, tell
 from penstock.control.ports import US_PER_S, Moment, Recorder
 from penstock.control.store import Store
+from penstock.control.tally import Tally
 from penstock.control.without_kernel import AbsentKernel, require_fit, started
 from penstock.evidence import Log, Writer, load_or_make_key, publish_key
 from penstock.identity import Authority, Passwords, Seal, read_or_make_secret
@@ -83,7 +84,7 @@ class Evidence:
     """The evidence log as control writes it."""
 
     def __init__(self, log: Log, writer: Writer) -> None:
-        self._log, self._writer = log, writer
+        self._log, self._writer, self.tally = log, writer, Tally()
 
     @property
     def is_healthy(self) -> bool:
@@ -97,11 +98,15 @@ class Evidence:
 
     async def write(self, records: Sequence[Record], *, urgent: bool = False) -> range:
         """Durable on return.  Raises `Unavailable`."""
-        return await self._writer.write(records, urgent=urgent)
+        written = await self._writer.write(records, urgent=urgent)
+        self.tally.add(records)
+        return written
 
     def put(self, records: Sequence[Record]) -> bool:
         """Written soon."""
-        return self._writer.put(records)
+        is_in_order = self._writer.put(records)
+        self.tally.add(records)
+        return is_in_order
 
 
 class Control:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from penstock.control.tally import Tally
 from penstock.model import Command, Publication, Record, Reply
 
 US_PER_S = 1_000_000
@@ -45,6 +46,11 @@ class Recorder(Protocol):
     @property
     def size(self) -> int:
         """How many records the evidence holds."""
+        ...
+
+    @property
+    def tally(self) -> Tally:
+        """What it has taken since control started."""
         ...
 
     def put(self, records: Sequence[Record]) -> bool:

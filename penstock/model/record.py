@@ -55,6 +55,7 @@ class RecordKind(StrEnum):
     DRILL_STARTED = "drill.started"
     DRILL_ENDED = "drill.ended"
     LATENCY_EXCEEDED = "latency.exceeded"
+    LATENCY_RESTORED = "latency.restored"
     KERNEL_DRIFTED = "kernel.drifted"
     KERNEL_CORRECTED = "kernel.corrected"
     SOURCE_SCANNED = "source.scanned"

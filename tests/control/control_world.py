@@ -14,6 +14,7 @@ from argon2 import PasswordHasher
 
 from penstock.bus.codec import Message, decode, encode
 from penstock.control import ActiveSignIn, Asking, Gate, Given, LiveGrant, Moment, SignedIn, SignInKind, Store
+from penstock.control.tally import Tally
 from penstock.identity import Authority, Credentials, Passwords, Seal
 from penstock.model import (
     ApplyRuleset,
@@ -211,6 +212,7 @@ class FakeRecorder:
 
     def __init__(self, steps: list[str]) -> None:
         self.steps, self.records, self.is_healthy = steps, list[Record](), True
+        self.tally = Tally()
 
     @property
     def size(self) -> int:
@@ -226,6 +228,7 @@ class FakeRecorder:
 
     def put(self, records: Sequence[Record]) -> bool:
         self.records += records
+        self.tally.add(records)
         self.steps += [f"record {record.kind.value}" for record in records]
         return self.is_healthy
 
