@@ -62,6 +62,7 @@ class Reachable:
     zone: str
     port: int
     is_allowed: bool
+    overlay: str = ""
     conduit: str | None = None
     allows: tuple[str, ...] = ()
     misses: tuple[MissingPiece, ...] = ()
@@ -69,9 +70,13 @@ class Reachable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReachAnswer:
-    """``GET /api/reach``: every row, and what this gate does not enforce, a sentence each."""
+    """``GET /api/reach``: every row, and what this gate does not enforce, a sentence each.
+
+    `gateway` is the gate's address on the plant network, the next hop to overlay addresses; empty where it has none.
+    """
 
     reach: tuple[Reachable, ...]
+    gateway: str = ""
     not_enforced: tuple[str, ...] = ()
 
 

@@ -22,6 +22,7 @@ NOUNS = (
     "login",
     "ls",
     "connect",
+    "routes",
     "logout",
     "status",
     "subject",

@@ -230,7 +230,7 @@ class FakeGate:
             ("GET", "/api/gate"): (200, about),
             ("POST", "/api/sign-ins"): self._sign_in,
             ("DELETE", "/api/sign-ins/current"): (204, None),
-            ("GET", "/api/reach"): (200, {"reach": REACH}),
+            ("GET", "/api/reach"): (200, {"reach": REACH, "gateway": "10.20.0.2"}),
             ("POST", "/api/grants"): (201, granted),
             ("DELETE", "/api/grants/7"): (204, None),
             ("GET", "/api/sessions"): (200, {"sessions": [{"grant": 7, "asset": "plc-dosing"}]}),
@@ -250,12 +250,12 @@ class FakeGate:
 REACH = [
     {
         "asset": "plc-dosing", "service": "modbus", "protocol": "modbus", "zone": "filtration", "port": 502,
-        "is_allowed": True, "conduit": "Operators set the dosing rate",
+        "overlay": "100.64.10.12", "is_allowed": True, "conduit": "Operators set the dosing rate",
         "allows": ["read", "write holding_registers 10-12, values 0-550"], "misses": [],
     },
     {
         "asset": "plc-filter-1", "service": "modbus", "protocol": "modbus", "zone": "filtration", "port": 502,
-        "is_allowed": False, "conduit": "Vendors service the filters", "allows": [],
+        "overlay": "100.64.10.11", "is_allowed": False, "conduit": "Vendors service the filters", "allows": [],
         "misses": [
             {"criterion": "group", "wanted": "vendors", "found": "operators", "remedy": "the shift lead adds you"},
             {"criterion": "factors", "wanted": "phishing-resistant", "found": "two", "remedy": "use a passkey"},

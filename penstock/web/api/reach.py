@@ -15,7 +15,13 @@ async def show(request: Request) -> JSONResponse:
     sign_in = client_sign_in(request)
     gate = gate_of(request)
     ways = gate.reach(sign_in, Binding.CERTIFICATE)
-    return JSONResponse({"reach": [_row(way) for way in ways], "not_enforced": [*gate.settings.not_enforced]})
+    return JSONResponse(
+        {
+            "reach": [_row(way) for way in ways],
+            "gateway": gate.settings.place.address if gate.settings.has_kernel else "",
+            "not_enforced": [*gate.settings.not_enforced],
+        }
+    )
 
 
 def _row(way: Reach) -> dict[str, Json]:
@@ -25,6 +31,7 @@ def _row(way: Reach) -> dict[str, Json]:
         "protocol": way.service.protocol,
         "zone": way.asset.zone,
         "port": way.service.port,
+        "overlay": way.asset.overlay,
         "is_allowed": way.decision.is_allowed,
         "conduit": way.decision.conduit,
         "allows": list(way.summary),
