@@ -177,6 +177,26 @@ class Admin(_Http):
             dict[str, Any], "DELETE", f"/admin/isolations/{kind}" + (f"/{quoted(name)}" if name else "")
         )
 
+    def failures_of(self, conduit: str) -> dict[str, Json]:
+        """The intervals and drills of one conduit."""
+        return self._answer(dict[str, Any], "GET", f"/admin/failures/{quoted(conduit)}")
+
+    def restore(self, conduit: str) -> dict[str, Json]:
+        """Bring what goes on uninspected back into inspection."""
+        return self._answer(dict[str, Any], "POST", f"/admin/failures/{quoted(conduit)}/restore")
+
+    def begin_drill(self, conduit: str, length_s: int) -> dict[str, Json]:
+        """Begin a drill of this conduit."""
+        return self._answer(dict[str, Any], "POST", "/admin/drills", {"conduit": conduit, "length_s": length_s})
+
+    def drill(self, number: int) -> dict[str, Json]:
+        """A drill, running or over."""
+        return self._answer(dict[str, Any], "GET", f"/admin/drills/{number}")
+
+    def stop_drill(self) -> None:
+        """End the drill that runs."""
+        self._order("DELETE", "/admin/drills/running")
+
     def apply_revision(self, documents: Mapping[str, str]) -> dict[str, Json]:
         """Make these site documents (name to text) the policy.  Raises `Invalid` with every problem."""
         return self._answer(dict[str, Any], "POST", "/admin/revisions", {"documents": dict(documents)})

@@ -30,6 +30,8 @@ NOUNS = (
     "isolate",
     "conduits",
     "metrics",
+    "failures",
+    "drill",
     "revision",
     "policy",
     "evidence",

@@ -5,13 +5,16 @@ a path that the evidence does not hold, and never see a packet.
 """
 
 from penstock.control.conduits import ConduitNow, Measured
+from penstock.control.drill import Drill, DrillResult
 from penstock.control.exposition import CONTENT_TYPE as METRICS_TYPE
 from penstock.control.gate import Gate, Given, Status
 from penstock.control.grants import Asking
+from penstock.control.intervals import Cause, Interval
 from penstock.control.latency import Figures
 from penstock.control.main import check_fit, run_control
 from penstock.control.metrics import metrics_page
 from penstock.control.ports import Clock, Enforcer, Moment, Recorder, Workers
+from penstock.control.register import RegisterRow
 from penstock.control.rows import (
     ActiveSignIn,
     IsolatedKind,
@@ -28,12 +31,16 @@ __all__ = [
     "METRICS_TYPE",
     "ActiveSignIn",
     "Asking",
+    "Cause",
     "Clock",
     "ConduitNow",
+    "Drill",
+    "DrillResult",
     "Enforcer",
     "Figures",
     "Gate",
     "Given",
+    "Interval",
     "IsolatedKind",
     "Isolation",
     "LiveGrant",
@@ -41,6 +48,7 @@ __all__ = [
     "Moment",
     "NotSignedIn",
     "Recorder",
+    "RegisterRow",
     "SignInKind",
     "SignedIn",
     "Status",

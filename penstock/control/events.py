@@ -43,6 +43,8 @@ class Events:
         self._failures, self.traffic, self._measured = failures, KernelTraffic(state, sessions), measured
         self.processes: dict[str, ProcessStarted | ProcessEnded] = {}
         """The last that was heard of each process, by its name."""
+        self.on_flow_opened: Callable[[KernelFlowOpened], None] = lambda _: None
+        """A drill that runs watches the flows on the kernel path."""
 
     def records_of(self, event: Event) -> list[Record]:
         """What the evidence must say about this event."""
@@ -86,6 +88,7 @@ class Events:
         elif isinstance(event, KernelFlowOpened):
             if self._failures.is_known(event):
                 return []
+            self.on_flow_opened(event)
             found = self._failures.flow_opened(event)
         return [*found, *self.traffic.records_of(event)]
 

@@ -13,6 +13,7 @@ import msgspec
 from sqlalchemy import Connection, delete, func, insert, select
 
 from penstock.control import schema
+from penstock.control.drill import Drill
 from penstock.control.intervals import Interval
 from penstock.control.store import Store
 
@@ -96,6 +97,55 @@ class FailureStore:
     async def last_interval_number(self) -> int:
         """The largest number that an interval has; 0 where there is none."""
         query = select(func.max(schema.intervals.c.number))
+        return await self._store.carry_out(lambda c: c.execute(query).scalar()) or 0
+
+    async def put_drill(self, drill: Drill) -> None:
+        """Keep a drill, or how it ended."""
+        table = schema.drills
+        row = {
+            "number": drill.number,
+            "conduit": drill.conduit,
+            "ended_at_us": drill.ended_at_us,
+            "body": msgspec.json.encode(drill).decode(),
+        }
+
+        def work(connection: Connection) -> None:
+            connection.execute(delete(table).where(table.c.number == drill.number))
+            connection.execute(insert(table).values(**row))
+
+        await self._store.carry_out(work)
+
+    async def drill(self, number: int) -> Drill | None:
+        """The drill of that number."""
+        query = select(schema.drills.c.body).where(schema.drills.c.number == number)
+        body = await self._store.carry_out(lambda c: c.execute(query).scalar_one_or_none())
+        return None if body is None else msgspec.json.decode(body, type=Drill)
+
+    async def drills(self, conduit: str, limit: int = 100) -> tuple[Drill, ...]:
+        """The last drills of a conduit, newest first."""
+        table = schema.drills
+        query = select(table.c.body).where(table.c.conduit == conduit).order_by(table.c.number.desc()).limit(limit)
+        bodies = await self._store.carry_out(lambda c: c.execute(query).scalars().all())
+        return tuple(msgspec.json.decode(body, type=Drill) for body in bodies)
+
+    async def last_drills(self) -> dict[str, Drill]:
+        """The last drill of every conduit that was ever drilled."""
+        table = schema.drills
+        last = select(func.max(table.c.number)).group_by(table.c.conduit)
+        query = select(table.c.body).where(table.c.number.in_(last))
+        bodies = await self._store.carry_out(lambda c: c.execute(query).scalars().all())
+        found = (msgspec.json.decode(body, type=Drill) for body in bodies)
+        return {each.conduit: each for each in found}
+
+    async def open_drills(self) -> tuple[Drill, ...]:
+        """Every drill that was not ended."""
+        query = select(schema.drills.c.body).where(schema.drills.c.ended_at_us.is_(None))
+        bodies = await self._store.carry_out(lambda c: c.execute(query).scalars().all())
+        return tuple(msgspec.json.decode(body, type=Drill) for body in bodies)
+
+    async def last_drill_number(self) -> int:
+        """The largest number that a drill has; 0 where there is none."""
+        query = select(func.max(schema.drills.c.number))
         return await self._store.carry_out(lambda c: c.execute(query).scalar()) or 0
 
     async def forget_old(self) -> None:

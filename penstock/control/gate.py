@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from penstock.control.aside import Asides
 from penstock.control.binding import narrowed
 from penstock.control.conduits import Conduits
+from penstock.control.drills import Drills
 from penstock.control.emergencies import Emergencies
 from penstock.control.events import Events
 from penstock.control.failure_store import FailureStore
@@ -30,7 +31,7 @@ from penstock.control.state import Snapshot, State
 from penstock.control.store import Store
 from penstock.control.subjects import Subjects
 from penstock.identity import Authority, LocalSource, Passwords, Seal
-from penstock.model import Binding, GateSettings, ProcessStarted
+from penstock.model import Binding, GateSettings, ProcessStarted, Record
 from penstock.policy import Reach, reach
 
 
@@ -83,6 +84,8 @@ class Gate:
         self.conduits = Conduits(state=self.state, overload=self.overload, asides=self.aside, clock=given.clock)
         self.events = Events(self.state, self.sessions, self.failures, self.overload.hear)
         self.register = self._register(given)
+        self.drills = self._drills(given)
+        self.events.on_flow_opened = self.drills.flow_opened
         self.revisions = self._revisions(given)
         self.emergencies = self._emergencies(given)
         source = LocalSource(given.store, given.passwords, given.seal, given.settings.names[0])
@@ -121,6 +124,19 @@ class Gate:
         return Register(
             state=self.state,
             failures=self.failures,
+            asides=self.aside,
+            store=FailureStore(given.store),
+            recorder=given.recorder,
+            enforcer=given.enforcer,
+            workers=given.workers,
+            clock=given.clock,
+        )
+
+    def _drills(self, given: Given) -> Drills:
+        return Drills(
+            state=self.state,
+            failures=self.failures,
+            register=self.register,
             asides=self.aside,
             store=FailureStore(given.store),
             recorder=given.recorder,
@@ -234,6 +250,17 @@ class Gate:
         await self.aside.reload()
         await self.revisions.begin(documents)
         await self.register.reload()
+        await self.drills.reload()
+
+    async def reconcile(self) -> None:
+        """The enforcer has (re)joined and holds what is in force: find out what passes.  Raises `Unavailable`."""
+        await self.drills.bring_back()
+        await self.register.reconcile()
+
+    def passed(self, record: Record) -> None:
+        """A record of the worker's journal passes by."""
+        self.register.passed(record)
+        self.drills.passed(record)
 
     async def sweep(self) -> None:
         """Each second: leave inspection where it is too slow, end what has expired."""

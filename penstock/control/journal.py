@@ -77,7 +77,7 @@ class JournalTransfer:
     async def _take_over(self, *, is_last: bool = False) -> bool:
         found = self._journal.read(self._clock().wall_us, is_last=is_last)
         for record in found:
-            self._gate.register.passed(record)
+            self._gate.passed(record)
         records = [out for record in found for out in self._gate.sessions.passed(record)]
         if records:
             await self._keep(records)

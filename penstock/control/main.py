@@ -157,6 +157,7 @@ class Control:
                 group.create_task(self._welcome_workers())
                 group.create_task(self._transfer.follow())
                 group.create_task(self._follow_clocks())
+                group.create_task(self.gate.drills.run())
                 group.create_task(self._keep_house())
                 group.create_task(_awaited(serve_web(self.gate)))
         finally:
@@ -194,7 +195,7 @@ class Control:
 
     async def _enforcer_joined(self) -> None:
         await self.gate.revisions.synchronise(self._workers.armed)
-        await self.gate.register.reconcile()
+        await self.gate.reconcile()
 
     async def _welcome_workers(self) -> None:
         while True:

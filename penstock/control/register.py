@@ -6,14 +6,17 @@ inspection when an operator says so.  It must never reset a flow before the evid
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 from penstock.control.aside import Asides, may_stand_aside
-from penstock.control.failure_store import FailureStore
+from penstock.control.drill import Drill, DrillResult
+from penstock.control.drill_rules import window_of
+from penstock.control.failure_store import Aside, FailureStore
 from penstock.control.failures import Failures
 from penstock.control.intervals import Hold, Interval
-from penstock.control.ports import Clock, Enforcer, Recorder, Workers
+from penstock.control.ports import US_PER_S, Clock, Enforcer, Recorder, Workers
 from penstock.control.state import State
 from penstock.model import (
     Conduit,
@@ -25,9 +28,11 @@ from penstock.model import (
     Problem,
     Record,
     RecordKind,
+    Site,
     StandBack,
     Unavailable,
 )
+from penstock.policy import next_opening
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +43,21 @@ class Restored:
     at_us: int
     flows: tuple[GrantFlows, ...]
     stood_aside: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterRow:
+    """One conduit in the failure-mode register.  `opens_us`: when its window for drills is open next, or is now.
+
+    A drill is overdue where the last one is missing, did not pass, or is older than the conduit's plan allows.
+    """
+
+    conduit: Conduit
+    interval: Interval | None
+    aside: Aside | None
+    last_drill: Drill | None
+    is_drill_overdue: bool
+    opens_us: int | None
 
 
 class Register:
@@ -107,6 +127,28 @@ class Register:
         if not isinstance(answer, FlowsCounted):
             raise Unavailable("there is no kernel to ask")
         return answer
+
+    async def rows(self) -> tuple[RegisterRow, ...]:
+        """Every conduit, in the order of the document, with what is so now."""
+        await self.refresh()
+        policy, drills = self._state.now.policy, await self._store.last_drills()
+        return () if policy is None else tuple(self._row(policy.site, each, drills) for each in policy.site.conduits)
+
+    def _row(self, site: Site, conduit: Conduit, drills: Mapping[str, Drill]) -> RegisterRow:
+        now_us, drill, window = self._clock().wall_us, drills.get(conduit.name), window_of(site, conduit)
+        return RegisterRow(
+            conduit=conduit,
+            interval=self._failures.of(conduit.name),
+            aside=self._asides.of(conduit.name),
+            last_drill=drill,
+            is_drill_overdue=is_overdue(conduit, drill, now_us),
+            opens_us=None if window is None else next_opening(window, now_us),
+        )
+
+    async def drills(self, conduit: str) -> tuple[Drill, ...]:
+        """The last drills of a conduit, newest first.  Raises `Invalid` for one that is not there."""
+        self._conduit(conduit)
+        return await self._store.drills(conduit)
 
     async def intervals(self, conduit: str) -> tuple[Interval, ...]:
         """The last intervals of a conduit, newest first.  Raises `Invalid` for one that is not there."""
@@ -193,6 +235,15 @@ class Register:
         if found is None:
             raise _invalid(f"there is no conduit “{name}”", "penstock failures lists every conduit")
         return found
+
+
+def is_overdue(conduit: Conduit, last: Drill | None, now_us: int) -> bool:
+    """Whether the conduit's plan asks for a drill by now."""
+    if conduit.drill is None:
+        return False
+    if last is None or last.ended_at_us is None or last.result is not DrillResult.PASSED:
+        return True
+    return now_us - last.ended_at_us > conduit.drill.every_s * US_PER_S
 
 
 def _inspected_again(restored: Restored, record: Record) -> Record:

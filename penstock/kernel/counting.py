@@ -46,26 +46,29 @@ class Counting:
 
 
 def counted(entries: Iterable[Entry], flows: KernelFlows) -> tuple[GrantFlows, ...]:
-    """The open flows among these entries, by grant.  The worker's own leg to the asset is left out."""
-    inspected: dict[int, int] = {}
+    """The open flows among these entries, by grant.
+
+    The worker has two legs of a flow that was steered to it, and of one that came by tunnel the one to the asset.
+    """
+    legs: dict[int, list[int]] = {}
     uninspected: dict[int, list[Entry]] = {}
     for entry in entries:
-        if entry.is_closing or entry.mark & UPSTREAM_BIT:
+        if entry.is_closing:
             continue
         number = entry.mark & GRANT_MASK
-        if entry.mark & PROXIED_BIT:
+        if entry.mark & (PROXIED_BIT | UPSTREAM_BIT):
             if not entry.is_ending:  # a dead worker's flow, whose client has not noticed yet
-                inspected[number] = inspected.get(number, 0) + 1
+                legs.setdefault(number, [0, 0])[bool(entry.mark & UPSTREAM_BIT)] += 1
         elif is_on_kernel_path(entry) and flows.has_failed_open(entry):
             uninspected.setdefault(number, []).append(entry)
     return tuple(
         GrantFlows(
             grant=number,
-            inspected=inspected.get(number, 0),
+            inspected=max(legs.get(number, (0, 0))),
             uninspected=len(without := uninspected.get(number, [])),
             packets=sum(entry.packets for entry in without),
             bytes=sum(entry.bytes for entry in without),
             since_us=min((entry.opened_at_us for entry in without), default=0),
         )
-        for number in sorted(inspected.keys() | uninspected.keys())
+        for number in sorted(legs.keys() | uninspected.keys())
     )

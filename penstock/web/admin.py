@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from penstock.control import Gate, LiveGrant, StoredRevision, StoredSubject
 from penstock.model import Json
-from penstock.web import emergencies, measures, traffic
+from penstock.web import emergencies, failures, measures, traffic
 from penstock.web.asking import body_of, gate_of, grant_number_of, moment_text, source_of
 from penstock.web.errors import ON_ERROR
 from penstock.web.guard import Guard
@@ -53,6 +53,7 @@ def admin_app(gate: Gate) -> ASGIApp:
             Route("/admin/status", show_status, methods=["GET"]),
             *emergencies.routes,
             *measures.routes,
+            *failures.routes,
         ],
         exception_handlers=ON_ERROR,
     )
@@ -127,6 +128,7 @@ async def show_status(request: Request) -> JSONResponse:
         "evidence": {"is_healthy": status.evidence_is_healthy, "records": status.evidence_size},
         "enforcer": _enforcer_text(gate),
         "inspection": "alive" if status.has_inspection else "not alive",
+        "uninspected": failures.uninspected(gate),
         "processes": processes,
         "grants": status.grants,
         "sign_ins": status.sign_ins,

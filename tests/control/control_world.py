@@ -127,6 +127,7 @@ class FakeEnforcer:
         self.ruleset: Ruleset | None = None
         self.armed: list[int] = []
         self.aside: set[int] = set()
+        self.aside_ttl_ms: list[int | None] = []
         self.flows: list[GrantFlows] = []
         """What the connection table shows."""
         self.counters: dict[str, int] = {}
@@ -167,6 +168,7 @@ class FakeEnforcer:
                 self.aside = set(message.ruleset.aside)
             case StandAside():
                 self.aside |= set(message.numbers)
+                self.aside_ttl_ms.append(message.ttl_ms)
             case StandBack():
                 self.aside -= set(message.numbers)
             case _:
@@ -283,7 +285,7 @@ class World:
         )
         await self.gate.begin(documents or DOCUMENTS)
         await self.gate.revisions.synchronise(())
-        await self.gate.register.reconcile()
+        await self.gate.reconcile()
         await self.gate.revisions.inform(self.workers)
         await self.gate.revisions.arm(7)
 

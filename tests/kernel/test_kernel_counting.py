@@ -34,10 +34,12 @@ def test_flows_are_counted_by_grant_with_and_without_inspection() -> None:
         replace(ENTRY, identity=3, mark=42 | SAFETY_BIT | PROXIED_BIT),
         replace(ENTRY, identity=4, mark=42 | SAFETY_BIT | UPSTREAM_BIT),
         replace(ENTRY, identity=5, mark=43 | PROXIED_BIT),
+        replace(ENTRY, identity=6, mark=44 | UPSTREAM_BIT),
     ]
     assert counted(entries, knowing()) == (
         GrantFlows(grant=42, inspected=1, uninspected=2, packets=10, bytes=560, since_us=30),
         GrantFlows(grant=43, inspected=1, uninspected=0),
+        GrantFlows(grant=44, inspected=1, uninspected=0),
     )
 
 
