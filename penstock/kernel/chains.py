@@ -9,10 +9,10 @@ never a reason to let a packet through to an asset, because it would keep withdr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from string import Template
 
 from penstock.model import (
-    COPIED_BIT,
     ENDED_BIT,
     FIRST_WORKER_MARK,
     GRANT_MASK,
@@ -23,51 +23,76 @@ from penstock.model import (
     UPSTREAM_BIT,
 )
 
-#: Dropped because nothing admits it; hardware address forged; packet of an ended grant or dead worker; inspection
-#: not alive: let through, or reset; data of a worker that missed its heartbeat.
-COUNTERS = ("refused", "forged", "cut", "failed_open", "failed_closed", "fenced")
+#: Dropped because nothing admits it; source or hardware address forged; packet of an ended grant or dead worker;
+#: inspection not alive: let through, or reset; data of a worker that missed its heartbeat; one connection too many.
+COUNTERS = ("refused", "forged", "cut", "failed_open", "failed_closed", "fenced", "crowded")
 
 _SERVICE = "ipv4_addr . inet_proto . inet_service"
+#: The same for a range of ports: the mark is its first port, which the static map ``ranges`` knows.
+_RANGE = "ipv4_addr . inet_proto . mark"
 
 #: Filled from the ruleset, and filled anew with every ruleset.
 STATIC_SETS = {
     "assets": "map type ipv4_addr : ipv4_addr;",
+    "mapped": f"map type {_SERVICE} : ipv4_addr . inet_service;",
+    "shown": "set type ipv4_addr;",
     "underlay": "set type ipv4_addr;",
     "overlay": "set type ipv4_addr;",
     "inspect": f"set type {_SERVICE};",
     "safety": f"map type ipv4_addr . {_SERVICE} : mark;",
     "standing": "set type mark;",
     "standing_dials": f"set type {_SERVICE} . mark;",
+    "ranges": f"map type {_SERVICE} : mark; flags interval;",
+    "ranged_safety": f"map type ipv4_addr . {_RANGE} : mark;",
+    "standing_ranged_dials": f"set type {_RANGE} . mark;",
+    "safety_echoes": "map type ipv4_addr . ipv4_addr : mark;",
     "declared": "set type ipv4_addr;",
     "hardware": "set type ipv4_addr . ether_addr;",
+    "behind": "set type ipv4_addr; flags interval;",
+    "routed": "set type ipv4_addr . ether_addr; flags interval;",
+    "slots": "map type ipv4_addr : mark;",
+    "paces": "map type ipv4_addr : mark;",
 }
 
-#: Written over netlink while the gate runs (`noisy` by the kernel itself).  Never with ``flags interval``: one change
-#: would clone the whole tree.  The most elements: 262,144 grants, 16 workers, 8,192 sources that are logged apart.
+#: Written over netlink while the gate runs (`noisy`, `taken` and `paced` by the kernel itself).  Never with
+#: ``flags interval``: one change would clone the whole tree.  The most elements: 262,144 grants, 16 workers, 8,192
+#: sources that are logged apart, 65,536 assets with limits.
 DYNAMIC_SETS = {
     "grants": f"map type ipv4_addr . {_SERVICE} : mark; flags timeout; size 262144;",
     "live": "set type mark; flags timeout; size 262144;",
     "dials": f"set type {_SERVICE} . mark; flags timeout; size 262144;",
+    "ranged": f"map type ipv4_addr . {_RANGE} : mark; flags timeout; size 262144;",
+    "ranged_dials": f"set type {_RANGE} . mark; flags timeout; size 262144;",
+    "echoes": "map type ipv4_addr . ipv4_addr : mark; flags timeout; size 262144;",
     "alive": "set type mark; flags dynamic,timeout; size 16;",
     "unattended": "set type mark; flags timeout; size 262144;",
     "noisy": "set type ipv4_addr; flags dynamic,timeout; timeout 1m; size 8192;",
+    "taken": "set type ipv4_addr . mark; flags dynamic; size 65536;",
+    "paced": "set type ipv4_addr . mark; flags dynamic,timeout; size 65536;",
 }
 
 #: Every chain, in the order of the file; a hook where the kernel starts it, nothing where another chain does.
 CHAINS = {
     "steer": "type filter hook prerouting priority mangle; policy accept;",
+    "elsewhere": "",
+    "origin": "",
     "admit": "",
+    "admit_echo": "",
     "inspected": "",
     "uninspected": "",
     "proxied": "",
     "to_asset": "type nat hook prerouting priority dstnat; policy accept;",
     "forward": "type filter hook forward priority filter; policy drop;",
     "copy": "",
+    "room": "",
+    "crowd": "",
     "from_gate": "type nat hook postrouting priority srcnat; policy accept;",
     "in": "type filter hook input priority filter; policy drop;",
     "from_leg": "",
+    "from_leg6": "",
     "raw_out": "type filter hook output priority raw; policy accept;",
     "out": "type filter hook output priority filter; policy accept;",
+    "to_leg6": "",
     "to_client": "",
     "upstream": "",
     "current": "",
@@ -98,19 +123,45 @@ _MARKS = {
 _BODY = Template("""\
   chain steer {                        # after conntrack (-200), before DNAT (-100)
     iifname $leg ip saddr @declared ip saddr . ether saddr != @hardware counter name forged goto refuse
-    ip daddr != $overlay return
+    $segments
+    ip daddr != $overlay goto elsewhere
+    meta nfproto != ipv4 goto elsewhere
     iifname != $leg goto refuse        # overlay addresses are reached over the leg and nowhere else
     ct mark & $proxied != 0 goto proxied
-    ct state established,related return    # kernel path: judged packet by packet in `forward`
+    ct state established return        # kernel path: judged packet by packet in `forward`
+    jump origin
+    ct state related return            # an error of a flow: judged in `forward` as that flow is
     ct state != new counter name cut drop
     jump admit
     ip daddr . meta l4proto . th dport @inspect goto inspected
   }
+  chain elsewhere {                    # not for an overlay address: the gate's own, or what nobody may
+    iifname != $leg return
+    ct state established return
+    meta l4proto ipv6-icmp return
+    jump origin
+  }
+  chain origin {                       # who opens a flow must be able to have this address on this side of the gate
+    ip saddr $overlay counter name forged goto refuse
+    ip saddr != 0.0.0.0 fib saddr type { local, broadcast, multicast } counter name forged goto refuse
+    fib saddr . iif oif missing counter name forged goto refuse
+  }
   chain admit {                        # leaves the grant's number in ct mark, or drops
+    meta l4proto icmp goto admit_echo
     ct mark set ip saddr . ip daddr . meta l4proto . th dport map @safety return
+    $find_range
+    $safety_range
     # everybody else opens with a SYN: no flow is picked up half-way into a later grant
     tcp flags & (fin | syn | rst | ack) != syn counter name cut drop
     ct mark set ip saddr . ip daddr . meta l4proto . th dport map @grants
+    $grant_range
+    $range_done
+    ct mark & $grant == 0 goto refuse
+  }
+  chain admit_echo {                   # nothing of ICMP opens a flow but a request for an echo
+    icmp type != echo-request goto refuse
+    ct mark set ip saddr . ip daddr map @safety_echoes return
+    ct mark set ip saddr . ip daddr map @echoes
     ct mark & $grant == 0 goto refuse
   }
   chain inspected {                    # first packet of a flow whose payload is inspected
@@ -135,12 +186,18 @@ tproxy ip to 127.0.0.1:$proxy_port ct mark set ct mark | $proxied accept
 tproxy ip to 127.0.0.1:$proxy_port accept
     meta mark set 0
     counter name cut reject with tcp reset    # worker dead or hung: make the client dial anew
+    # an error of a live flow, for the worker's socket: path MTU
+    meta l4proto icmp ct mark & $grant @live meta mark set $tproxy accept
+    meta l4proto icmp ct mark & $grant @standing meta mark set $tproxy accept
+    counter name cut drop
   }
   chain to_asset {
     meta mark & $tproxy != 0 return    # the worker's listener must see the overlay address
+    $to_port
     iifname $leg ip daddr $overlay ct mark & $grant != 0 dnat ip to ip daddr map @assets
   }
   chain forward {                      # every packet of every kernel path flow, both directions
+    $room
     $copies
     ct mark & $judged @live ct status dnat accept    # a flow that is ended by itself has no number in there
     ct mark & $judged @standing ct status dnat accept
@@ -155,7 +212,17 @@ tproxy ip to 127.0.0.1:$proxy_port accept
     ct status dnat log group $copy_group queue-threshold 64
     meta mark set 0
   }
+  chain room {                         # first packets to an asset's own address, of clients and of the worker alike
+    $rooms
+  }
+  chain crowd {                        # one connection too many for this asset: told with its reason
+    counter name crowded
+    update @noisy { ip saddr limit rate over 50/second burst 200 packets } reject with tcp reset
+    limit rate 1000/second burst 2000 packets log group 1 prefix "asset_full" snaplen 96
+    reject with tcp reset
+  }
   chain from_gate {
+    $show
     oifname $leg ct mark & $grant != 0 ct status dnat snat ip to $address
   }
   chain in {
@@ -168,16 +235,22 @@ tproxy ip to 127.0.0.1:$proxy_port accept
   chain from_leg {
     ip saddr @underlay ct mark & $upstream != 0 ct mark & $grant @live accept
     ip saddr @underlay ct mark & $upstream != 0 ct mark & $grant @standing accept
-    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
-    meta nfproto ipv6 counter name refused drop
+    meta nfproto ipv6 goto from_leg6
+    ip daddr $overlay goto refuse                   # an asset's overlay address is no way to the gate's own ports
     meta l4proto { tcp, udp } th dport { $proxy_port, $beat_port } goto refuse
     $answer
+    $answer_datagrams
     icmp type echo-request limit rate 20/second accept
     ip saddr @underlay meta l4proto tcp ct mark & $upstream != 0 counter name cut reject with tcp reset
     ct state established,related ip saddr != @underlay accept
     meta l4proto tcp tcp flags & (syn | ack) != syn counter name cut drop  # never reset an asset by accident
-    meta pkttype host goto refuse
-    counter name refused drop                       # broadcasts of the plant: counted, not logged
+    goto refuse
+  }
+  chain from_leg6 {                    # the portal and the tunnel, and what it takes to be found; nothing is forwarded
+    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
+    $answer
+    ct state related icmpv6 type { destination-unreachable, packet-too-big, time-exceeded } accept
+    counter name refused drop
   }
   chain raw_out {                      # probes that close ended flows are not tracked
     meta mark $probe notrack
@@ -190,10 +263,14 @@ tproxy ip to 127.0.0.1:$proxy_port accept
     # there.  A worker that missed its second stays out until it is armed anew, like a tripped safety relay.
     oifname lo udp dport $beat_port meta mark @alive update @alive { meta mark timeout 1s } drop
     oifname lo udp dport $beat_port drop
-    oifname $leg icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
-    oifname $leg meta nfproto ipv6 counter name refused drop
+    oifname $leg meta nfproto ipv6 goto to_leg6
     ct direction reply accept
     ip daddr @underlay goto upstream
+  }
+  chain to_leg6 {
+    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, mld-listener-report, mld2-listener-report } accept
+    meta l4proto tcp ct direction reply accept
+    counter name refused drop
   }
   chain to_client {                    # what the worker answers ends with the grant as well
     ct mark & $grant @live accept
@@ -209,6 +286,7 @@ tproxy ip to 127.0.0.1:$proxy_port accept
     ct state established tcp flags & fin != 0 ip length 40 tcp doff 5 accept
     ct state established tcp flags & fin != 0 ip length 52 tcp doff 8 accept
     ct state new jump dial
+    $own_room
     ct mark & $upstream != 0 jump fence
     ct mark & $grant @live accept
     ct mark & $grant @standing accept
@@ -228,6 +306,9 @@ tproxy ip to 127.0.0.1:$proxy_port accept
     meta mark @unattended goto refuse_own
     ip daddr . meta l4proto . th dport . meta mark @dials return
     ip daddr . meta l4proto . th dport . meta mark @standing_dials return
+    $find_range
+    $range_dials
+    $standing_range_dials
     goto refuse_own
   }
   chain fence {                        # a worker that hung must not deliver stale commands when it wakes up
@@ -236,6 +317,7 @@ tproxy ip to 127.0.0.1:$proxy_port accept
     counter name fenced reject with tcp reset
   }
   chain refuse {
+    meta pkttype != host counter name refused drop  # broadcasts of the plant: counted, not told
     jump tell
     drop
   }
@@ -260,20 +342,27 @@ def body(
     proxy_port: int,
     beat_port: int,
     open_ports: tuple[int, ...],
-    has_copies: bool,
+    open_udp_ports: tuple[int, ...],
+    optional: Mapping[str, str],
 ) -> str:
     """Every chain with its statements, for values that are checked already.
 
-    What a ruleset does not need is left out, so that no packet pays for it.
+    `optional` are statements by their place (`penstock.kernel.optional`); empty ones leave no trace.
     """
-    ports = ", ".join(str(port) for port in sorted(set(open_ports)))
-    return _BODY.substitute(
+    chosen = Template(_BODY.safe_substitute(optional))  # its statements name marks and the leg as the others do
+    text = chosen.substitute(
+        _MARKS,
         leg=f'"{leg}"',
         address=address,
         overlay=overlay,
         proxy_port=proxy_port,
         beat_port=beat_port,
-        answer=f"tcp dport {{ {ports} }} accept" if ports else "# the gate itself answers on no port",
-        copies=f"ct mark & {COPIED_BIT:#010x} != 0 jump copy" if has_copies else "# no conduit asks for copies",
-        **_MARKS,
+        answer=_answer("tcp", open_ports),
+        answer_datagrams=_answer("udp", open_udp_ports),
     )
+    return "".join(line + "\n" for line in text.splitlines() if line.strip())
+
+
+def _answer(transport: str, ports: tuple[int, ...]) -> str:
+    listed = ", ".join(str(port) for port in sorted(set(ports)))
+    return f"{transport} dport {{ {listed} }} accept" if ports else ""

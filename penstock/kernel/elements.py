@@ -14,7 +14,7 @@ import struct
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from socket import IPPROTO_TCP, IPPROTO_UDP, inet_aton, inet_ntoa
+from socket import IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, inet_aton, inet_ntoa
 from typing import TypeVar
 
 from penstock.kernel.netlink import (
@@ -30,15 +30,22 @@ from penstock.kernel.netlink import (
     payload,
 )
 from penstock.kernel.told import Element, Step, Told, Verb
-from penstock.model import GRANT_MASK, Grant
+from penstock.model import COPIED_BIT, GRANT_MASK, UPSTREAM_BIT, Grant
 
 T = TypeVar("T")
 
-TRANSPORT_NUMBERS = {"tcp": IPPROTO_TCP, "udp": IPPROTO_UDP}
+TRANSPORT_NUMBERS = {"tcp": IPPROTO_TCP, "udp": IPPROTO_UDP, "icmp": IPPROTO_ICMP}
 TRANSPORT_NAMES = {number: name for name, number in TRANSPORT_NUMBERS.items()}
 
 #: How long a worker may be silent, from being armed and from every heartbeat on (the latter is in the table itself).
 DEAD_MAN_MS = 1000
+
+#: The transport of a grant for echoes (ping).
+ECHO = "icmp"
+#: The maps that say whom a grant admits, and the sets that say where the worker may dial under it.
+ADMITTING, LEADING = ("grants", "ranged", "echoes"), ("dials", "ranged_dials")
+#: The maps that admit standing flows; a ruleset fills them.
+STANDING = ("safety", "ranged_safety", "safety_echoes")
 
 #: Elements in one transaction: a few milliseconds, during which no other command is carried out, and less than the
 #: 65,535 bytes of one attribute at 60 bytes each.
@@ -52,6 +59,7 @@ _INET = 1  # NFPROTO_INET
 _KEY, _DATA, _TIMEOUT, _EXPIRATION = 1, 2, 4, 5  # NFTA_SET_ELEM_*
 _MARK = struct.Struct("=I")
 _MILLISECONDS = struct.Struct("!Q")
+_RANGE_KEY = struct.Struct("!4sBxxx")
 _SERVICE_KEY = struct.Struct("!4sBxxxHxx")  # ipv4_addr . inet_proto . inet_service
 
 
@@ -63,6 +71,11 @@ def mark_bytes(mark: int) -> bytes:
 def service_key(address: str, transport: str, port: int) -> bytes:
     """``ipv4_addr . inet_proto . inet_service``."""
     return _SERVICE_KEY.pack(inet_aton(address), TRANSPORT_NUMBERS[transport], port)
+
+
+def range_key(address: str, transport: str, first: int) -> bytes:
+    """``ipv4_addr . inet_proto . mark``: a range of ports by its first one, as the map ``ranges`` gives it."""
+    return _RANGE_KEY.pack(inet_aton(address), TRANSPORT_NUMBERS[transport]) + mark_bytes(first)
 
 
 def service_of(key: bytes) -> tuple[str, str, int]:
@@ -98,15 +111,15 @@ class Elements:
             if error.errno not in (errno.EEXIST, errno.EBUSY):
                 raise
             # the service is open to this source under another number, which this one replaces
-            replaced = [Step(Verb.DELETE, name, _bare(element)) for name, element in elements if name == "grants"]
-            steps = [step for name, element in elements if name != "grants" for step in _renewals(name, [element])]
-            added = [Step(Verb.ADD, name, element) for name, element in elements if name == "grants"]
+            replaced = [Step(Verb.DELETE, name, _bare(element)) for name, element in elements if name in ADMITTING]
+            steps = [step for name, element in elements if name not in ADMITTING for step in _renewals(name, [element])]
+            added = [Step(Verb.ADD, name, element) for name, element in elements if name in ADMITTING]
             self._commit(replaced + steps + added)
 
     def close_grant(self, number: int, keys: dict[str, list[bytes]] | None = None) -> bool:
         """Cut: from the return on no packet of the grant passes.  Whether it was open.
 
-        `keys` are its elements in ``grants`` and ``dials`` where they are known; else they are looked for.
+        `keys` are its elements beside the one in ``live`` where they are known; else they are looked for.
         """
         live = Element(key=mark_bytes(number))
         if keys is None:
@@ -157,11 +170,8 @@ class Elements:
                         self._has_deleted(step.name, step.element)
 
     def keys_of(self, number: int) -> dict[str, list[bytes]]:
-        """The keys of a grant's elements in ``grants`` and ``dials``."""
-        return {
-            "grants": [e.key for e in self.dump("grants") if number_in(e.data) == number],
-            "dials": [e.key for e in self.dump("dials") if number_in(e.key[-4:]) == number],
-        }
+        """The keys of a grant's elements, by the set that they are in."""
+        return {name: [e.key for e in self.dump(name) if owner_of(e) == number] for name in (*ADMITTING, *LEADING)}
 
     def arm(self, mark: int, ttl_ms: int = DEAD_MAN_MS) -> None:
         """Arm the dead-man switch of the worker with this mark; its heartbeat keeps it armed from now on."""
@@ -256,9 +266,24 @@ def _parts(whole: list[T], size: int) -> Iterator[list[T]]:
 
 def grant_keys(grant: Grant) -> dict[str, list[bytes]]:
     """The keys of the elements that `Elements.open_grant` writes for this grant, beside the one in ``live``."""
-    dials = service_key(grant.underlay, grant.transport, grant.port) + mark_bytes(grant.number)
-    admits = [] if grant.source is None else [_source_key(grant.source, grant)]
-    return {"grants": admits, "dials": [dials]}
+    source = None if grant.source is None else inet_aton(grant.source)
+    if grant.transport == ECHO:
+        return {"echoes": [] if source is None else [source + inet_aton(grant.overlay)]}
+    if grant.last_port is not None:
+        dialled = mark_bytes(grant.mark & ~COPIED_BIT | UPSTREAM_BIT)
+        return {
+            "ranged": [] if source is None else [source + range_key(grant.overlay, grant.transport, grant.reached_at)],
+            "ranged_dials": [range_key(grant.underlay, grant.transport, grant.port) + dialled],
+        }
+    return {
+        "grants": [] if source is None else [source + service_key(grant.overlay, grant.transport, grant.reached_at)],
+        "dials": [service_key(grant.underlay, grant.transport, grant.port) + mark_bytes(grant.number)],
+    }
+
+
+def owner_of(element: Element) -> int:
+    """Whose element it is: the number stands in the data of the maps, and at the end of the sets' keys."""
+    return number_in(element.data or element.key[-_MARK.size :])
 
 
 def number_in(data: bytes) -> int:
@@ -267,16 +292,12 @@ def number_in(data: bytes) -> int:
     return mark & GRANT_MASK
 
 
-def _source_key(source: str, grant: Grant) -> bytes:
-    return inet_aton(source) + service_key(grant.overlay, grant.transport, grant.port)
-
-
 def _elements_of(grant: Grant, ttl_ms: int) -> list[tuple[str, Element]]:
     """``live`` first: then the first packet that is admitted finds its number good."""
     elements = [("live", Element(key=mark_bytes(grant.number), left_ms=ttl_ms))]
-    keys = grant_keys(grant)
-    elements += [("dials", Element(key=key, left_ms=ttl_ms)) for key in keys["dials"]]
-    elements += [("grants", Element(key=key, data=mark_bytes(grant.mark), left_ms=ttl_ms)) for key in keys["grants"]]
+    for name, keys in sorted(grant_keys(grant).items(), key=lambda item: item[0] in ADMITTING):
+        data = mark_bytes(grant.mark) if name in ADMITTING else b""
+        elements += [(name, Element(key=key, data=data, left_ms=ttl_ms)) for key in keys]
     return elements
 
 

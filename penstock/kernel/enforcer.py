@@ -22,7 +22,7 @@ from penstock.kernel.aliases import Aliases
 from penstock.kernel.apply import load, prepare
 from penstock.kernel.conntrack import Connections
 from penstock.kernel.counting import Counting
-from penstock.kernel.elements import Elements, grant_keys, number_in, service_of
+from penstock.kernel.elements import ADMITTING, LEADING, STANDING, Elements, grant_keys, owner_of, service_of
 from penstock.kernel.ending import Ending
 from penstock.kernel.flow_watch import FlowWatch
 from penstock.kernel.held import HeldKeys
@@ -94,7 +94,7 @@ class Enforcer:
         self._counting = Counting(self._connections, self._flows)
         self._held = HeldKeys()
         self._expiries: dict[int, asyncio.TimerHandle] = {}
-        self._standing: dict[bytes, int] = {}
+        self._standing: dict[tuple[str, bytes], int] = {}
         self._switches = Switches()
         self._aliases = Aliases(self._tell_occupied)
         self._look: asyncio.TimerHandle | None = None
@@ -299,9 +299,9 @@ class Enforcer:
         """Learn what an earlier enforcer left in the kernel; on an empty kernel there is nothing to learn."""
         try:
             self._remember_static()
-            for name, part in (("grants", slice(None)), ("dials", slice(-4, None))):
+            for name in (*ADMITTING, *LEADING):
                 for element in self._elements.dump(name):
-                    self._held.add(number_in(element.data or element.key[part]), name, element.key)
+                    self._held.add(owner_of(element), name, element.key)
             for number, left_ms in self._elements.live().items():
                 self._expire_in(number, left_ms / 1000)
         except OSError as error:
@@ -314,7 +314,7 @@ class Enforcer:
 
     def _remember_static(self) -> None:
         self._flows.inspected = frozenset(service_of(element.key) for element in self._elements.dump("inspect"))
-        self._standing = {element.key: number_in(element.data) for element in self._elements.dump("safety")}
+        self._standing = {(name, each.key): owner_of(each) for name in STANDING for each in self._elements.dump(name)}
 
     # --- events
 

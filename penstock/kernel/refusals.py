@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from socket import AF_INET, inet_ntoa
+from socket import AF_INET, IPPROTO_TCP, IPPROTO_UDP, inet_ntoa
 
 from penstock.kernel.attempts import Refusal
 from penstock.kernel.elements import TRANSPORT_NAMES
@@ -82,7 +82,7 @@ def refusal_of(packet: memoryview, reason: Reason = Reason.GRANT_UNKNOWN) -> Ref
     if len(packet) < _IPV4_LEAST_BYTES or packet[0] >> 4 != _IPV4:
         return None
     transport, header_bytes = packet[9], (packet[0] & 0x0F) * 4
-    has_ports = transport in TRANSPORT_NAMES and len(packet) >= header_bytes + _ports.size
+    has_ports = transport in (IPPROTO_TCP, IPPROTO_UDP) and len(packet) >= header_bytes + _ports.size
     return Refusal(
         source=inet_ntoa(packet[12:16]),
         destination=inet_ntoa(packet[16:20]),

@@ -67,7 +67,7 @@ def test_a_refusal_names_addresses_transport_and_port() -> None:
     ports = struct.pack("!HH", 40000, 502)
     assert refusal_of(memoryview(packet(6, ports))) == Refusal("10.0.0.1", "10.0.0.2", "tcp", 502)
     assert refusal_of(memoryview(packet(17, ports, b"\1" * 8))) == Refusal("10.0.0.1", "10.0.0.2", "udp", 502)
-    assert refusal_of(memoryview(packet(1, b"\x08\0\0\0"))) == Refusal("10.0.0.1", "10.0.0.2", "1", 0)
+    assert refusal_of(memoryview(packet(1, b"\x08\0\0\0"))) == Refusal("10.0.0.1", "10.0.0.2", "icmp", 0)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x60" + b"\0" * 39, packet(6, b"")[:19]])
