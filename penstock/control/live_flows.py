@@ -1,20 +1,20 @@
 """How many flows are open under each conduit, on each path.
 
-Pure.  A worker says which it carries each second; the enforcer tells when one on the kernel path begins and ends.
+Pure.  A worker says each second which it carries.  The enforcer tells when one on the kernel path begins and ends, in
+bulk where there are many, and now and then what there is: that puts right what was missed.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Final
+from typing import TypeAlias
 
 from penstock.control.latency import Path
 from penstock.control.state import State
-from penstock.model import KernelFlowClosed, KernelFlowOpened
+from penstock.model import KernelFlowClosed, KernelFlowOpened, KernelFlowsFolded, TrafficCounted
 
-#: More flows on the kernel path than this are not told apart any more.
-MAX_FLOWS: Final = 200_000
+FlowEvent: TypeAlias = KernelFlowOpened | KernelFlowClosed | KernelFlowsFolded | TrafficCounted
 
 
 class LiveFlows:
@@ -24,15 +24,22 @@ class LiveFlows:
         self._state = state
         self.inspected: dict[int, int] = {}
         """Of the workers, by grant."""
-        self._kernel: dict[int, int] = {}
+        self._kernel: Counter[int] = Counter()
 
-    def hear(self, event: KernelFlowOpened | KernelFlowClosed) -> None:
-        """A flow on the kernel path began, or ended."""
-        key = hash((event.transport, event.source, event.source_port, event.overlay, event.port))
-        if isinstance(event, KernelFlowClosed):
-            self._kernel.pop(key, None)
-        elif len(self._kernel) < MAX_FLOWS:
-            self._kernel[key] = event.grant
+    def hear(self, event: FlowEvent) -> None:
+        """Flows on the kernel path began, ended, or were counted."""
+        match event:
+            case KernelFlowOpened():
+                self._kernel[event.grant] += 1
+            case KernelFlowClosed():
+                self._kernel[event.grant] -= 1
+            case KernelFlowsFolded():
+                self._kernel[event.grant] += event.opened - event.closed
+            case TrafficCounted():
+                if event.is_all:
+                    self._kernel.clear()
+                for number, traffic in event.open.items():
+                    self._kernel[number] = traffic.flows
 
     def of_workers(self) -> Counter[str]:
         """How many flows of each conduit are inspected; one under a grant of two conduits counts for both."""
@@ -41,13 +48,13 @@ class LiveFlows:
     def by_conduit(self) -> dict[Path, Counter[str]]:
         """The same on each path."""
         live = self._state.now.grants
-        self._kernel = {key: number for key, number in self._kernel.items() if number in live}
-        kernel = self._by_conduit(Counter(self._kernel.values()))
-        return {Path.INSPECTED: self.of_workers(), Path.KERNEL: kernel}
+        for number in [number for number in self._kernel if number not in live]:
+            del self._kernel[number]
+        return {Path.INSPECTED: self.of_workers(), Path.KERNEL: self._by_conduit(self._kernel)}
 
     def _by_conduit(self, counts: Mapping[int, int]) -> Counter[str]:
         live, found = self._state.now.grants, Counter[str]()
         for number, count in counts.items():
-            if (holder := live.get(number)) is not None:
+            if count > 0 and (holder := live.get(number)) is not None:
                 found.update(dict.fromkeys(holder.grant.conduits, count))
         return found

@@ -24,9 +24,11 @@ from penstock.model import (
     Json,
     KernelFlowClosed,
     KernelFlowOpened,
+    KernelFlowsFolded,
     LatencyMeasured,
     Record,
     RecordKind,
+    TrafficCounted,
     Unavailable,
     WorkerMeasured,
 )
@@ -64,7 +66,7 @@ class Overload:
                 self._measured(event)
             case WorkerMeasured():
                 self._worker(event)
-            case KernelFlowOpened() | KernelFlowClosed():
+            case KernelFlowOpened() | KernelFlowClosed() | KernelFlowsFolded() | TrafficCounted():
                 self.flows.hear(event)
             case _:
                 pass

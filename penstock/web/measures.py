@@ -10,6 +10,7 @@ from starlette.routing import Route
 from penstock.control import METRICS_TYPE, ConduitNow, Figures, Measured, metrics_page
 from penstock.model import Invalid, Json, Problem
 from penstock.web.asking import body_of, gate_of, moment_text, source_of
+from penstock.web.traffic import count
 
 
 class Named(msgspec.Struct):
@@ -20,6 +21,7 @@ class Named(msgspec.Struct):
 
 async def show_conduits(request: Request) -> JSONResponse:
     """GET: every conduit: mode, path, flows, latency, budget."""
+    await count(gate_of(request))
     return JSONResponse({"conduits": [_conduit(each) for each in gate_of(request).conduits.now()]})
 
 

@@ -11,10 +11,13 @@ from penstock.control.latency import Path, Window
 from penstock.model import (
     KernelFlowClosed,
     KernelFlowOpened,
+    KernelFlowsFolded,
     LatencyMeasured,
     RecordKind,
     StandAside,
     StandBack,
+    Traffic,
+    TrafficCounted,
 )
 
 
@@ -202,15 +205,22 @@ def test_open_flows_are_counted_under_every_conduit_of_their_grant_and_on_their_
     async def scenario(world: World) -> None:
         number = world.machine("historian").number
         ends = {"grant": number, "source": "10.20.0.13", "overlay": "100.64.10.12", "port": 502, "at_us": 0}
-        for port in (40_000, 40_001, 40_001):
+        for port in (40_000, 40_001, 40_002):
             opened = KernelFlowOpened(**ends, source_port=port, has_failed_open=False)  # type: ignore[arg-type]
             world.gate.events.records_of(opened)
         await second(world)
         assert now(world).flows == {Path.INSPECTED: 2, Path.KERNEL: 0}
-        assert now(world, "The historian reads the dosing rate").flows == {Path.INSPECTED: 0, Path.KERNEL: 2}
+        assert now(world, "The historian reads the dosing rate").flows == {Path.INSPECTED: 0, Path.KERNEL: 3}
         closed = KernelFlowClosed(**ends, source_port=40_000, packets=1, bytes=1, has_failed_open=False)  # type: ignore[arg-type]
         world.gate.events.records_of(closed)
+        assert now(world, "The historian reads the dosing rate").flows[Path.KERNEL] == 2
+        folded = KernelFlowsFolded(grant=number, opened=5, closed=6, traffic=Traffic(), since_us=0, at_us=0)
+        world.gate.events.records_of(folded)
         assert now(world, "The historian reads the dosing rate").flows[Path.KERNEL] == 1
+        world.gate.events.records_of(TrafficCounted(open={number: Traffic(flows=9)}, is_all=True, at_us=0))
+        assert now(world, "The historian reads the dosing rate").flows[Path.KERNEL] == 9
+        world.gate.events.records_of(TrafficCounted(open={}, is_all=True, at_us=0))
+        assert now(world, "The historian reads the dosing rate").flows[Path.KERNEL] == 0
 
     play(budgeted, scenario)
 
