@@ -50,6 +50,7 @@ from penstock.policy import (
     read_range,
     request_of,
     service_at,
+    site_schema,
     window_text,
 )
 
@@ -71,7 +72,15 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     check_parser.set_defaults(run=check)
     explain_parser = verbs.add_parser("explain", help="is this allowed, and why not", allow_abbrev=False)
     _add_question(explain_parser)
+    schema_parser = verbs.add_parser("schema", help="print the JSON Schema of site documents, for editors")
+    schema_parser.set_defaults(run=print_schema)
     explain_parser.set_defaults(run=explain)
+
+
+def print_schema(arguments: argparse.Namespace) -> int:  # noqa: ARG001 - every verb takes its arguments
+    """Print what an editor needs to complete and check a document while it is written."""
+    output.data_json(site_schema())
+    return _ALLOWED
 
 
 def _add_question(parser: argparse.ArgumentParser) -> None:

@@ -17,6 +17,7 @@ from penstock.policy.numbers import duration_text, latency_text, read_range
 from penstock.policy.overlay import moved_services
 from penstock.policy.reach import Reach, reach, reach_service
 from penstock.policy.ruleset import compile_ruleset
+from penstock.policy.schema import site_schema
 from penstock.policy.sections import Assertion
 from penstock.policy.selection import is_port_of, service_at
 from penstock.policy.timezones import timezone_names
@@ -53,6 +54,7 @@ __all__ = [
     "read_range",
     "request_of",
     "service_at",
+    "site_schema",
     "timezone_names",
     "window_text",
 ]

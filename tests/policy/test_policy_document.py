@@ -11,6 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_cases import INVENTORY
+from test_policy_kernel_keys import PLANT
 
 from penstock.model import (
     Conduit,
@@ -212,7 +213,30 @@ VALUES = st.recursive(
     | st.integers(-(10**20), 10**20)
     | st.floats(allow_nan=True)
     | st.sampled_from(
-        ["modbus", "plc-1", "10-12", "6/min", "any", "open", "read", "10.0.0.0/8", "tcp/502", "-", "8h", "é"]
+        [
+            "modbus",
+            "plc-1",
+            "10-12",
+            "6/min",
+            "any",
+            "open",
+            "read",
+            "10.0.0.0/8",
+            "tcp/502",
+            "-",
+            "8h",
+            "é",
+            "5000-5010",
+            "65535-1",
+            "06:00",
+            "24:00",
+            "Europe/Berlin",
+            "sat",
+            "5ms",
+            "payload",
+            "step-aside",
+            "1d",
+        ]
     )
     | st.text(max_size=12),
     lambda inner: (
@@ -262,6 +286,27 @@ VALUES = st.recursive(
                     "value",
                     "windows",
                     "hold",
+                    "names",
+                    "askers",
+                    "routers",
+                    "keep_client_address",
+                    "limits",
+                    "connections",
+                    "opens",
+                    "queue",
+                    "overlay_port",
+                    "transport",
+                    "icmp",
+                    "tcp/5000-5010",
+                    "latency_budget",
+                    "on_overload",
+                    "failure_reason",
+                    "drill",
+                    "window",
+                    "every",
+                    "record",
+                    "days",
+                    "timezone",
                 ]
             )
             | st.text(max_size=6),
@@ -319,8 +364,20 @@ def test_however_a_document_is_damaged_only_a_document_or_problems_come_out(
     only_document_or_invalid(text)
 
 
-def test_the_document_that_is_damaged_is_itself_accepted() -> None:
+@settings(max_examples=250, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, len(PLANT)), st.integers(0, 12), st.text(max_size=5)), min_size=1, max_size=4))
+def test_however_a_document_with_every_kernel_key_is_damaged_only_a_document_or_problems_come_out(
+    damages: list[tuple[int, int, str]],
+) -> None:
+    text = PLANT
+    for place, length, fresh in damages:
+        text = text[:place] + fresh + text[place + length :]
+    only_document_or_invalid(text)
+
+
+def test_the_documents_that_are_damaged_are_themselves_accepted() -> None:
     accept(parse({"site.yaml": SEED}), 1)
+    accept(parse({"site.yaml": PLANT}), 1)
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,7 @@ CONDUITS = [
     (PEOPLE + "allow: »{tcp/444: any}", "asset 'plc-1' offers no service at tcp/444", "port: 444"),
     (PEOPLE + "allow: »{}", "'allow' names nothing", "allow: {modbus: [read]}"),
     (PEOPLE + "allow: {modbus: »[]}", "'modbus' names no operation class", "[read]"),
+    (PEOPLE + "allow: {modbus: [»{}]}", "'modbus' names no operation class here", "[read]"),
     (PEOPLE + "allow: {modbus: »any}", "'modbus' needs a list of operation classes", "`tcp/502: any`"),
     (PEOPLE + "allow: {modbus: [»any]}", "'any' is no operation class", "by name only"),
     (PEOPLE + "allow: {modbus: [»raed]}", "unknown operation class 'raed'", "did you mean 'read'?"),

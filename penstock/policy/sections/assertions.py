@@ -14,8 +14,8 @@ from penstock.policy.numbers import MAX_ADDRESS, MAX_VALUE, MIN_VALUE, read_rang
 from penstock.policy.selection import service_at
 from penstock.policy.source import Listing, Scalar, Value
 
-_KEYS = ("may", "may_not", "on", "over", "as", "value", *OBJECTS)
-_WHO = ("group", "user", "role", "zone", "asset", "factors", "tls")
+KEYS = ("may", "may_not", "on", "over", "as", "value", *OBJECTS)
+WHO = ("group", "user", "role", "zone", "asset", "factors", "tls")
 _CLASSES = tuple(item.value for item in OperationClass)
 
 
@@ -35,7 +35,7 @@ def read_assertion(
     table = table_of(value, faults, "a test")
     if table is None:
         return None
-    fields = Fields(table, faults, "the test", _KEYS)
+    fields = Fields(table, faults, "the test", KEYS)
     is_complete = fields.need("on", "over", "as")
     if fields.has("may") == fields.has("may_not"):
         faults.add(table.place, "a test needs 'may' or 'may_not', and not both")
@@ -69,8 +69,8 @@ def _who(fields: Fields, verb: str, assets: Mapping[str, Asset | None], zones: f
     if table is None:
         return None
     before = len(fields.faults)
-    inner = Fields(table, fields.faults, "'as'", _WHO)
-    people, machines = [[key for key in keys if inner.has(key)] for keys in (_WHO[:2], _WHO[2:5])]
+    inner = Fields(table, fields.faults, "'as'", WHO)
+    people, machines = [[key for key in keys if inner.has(key)] for keys in (WHO[:2], WHO[2:5])]
     if bool(people) == bool(machines):
         why = "'as' must name a person (group, user) or a machine (asset, role, zone), and not both"
         fields.faults.add(table.place, why)

@@ -20,6 +20,8 @@ from penstock.policy.numbers import (
 )
 from penstock.policy.source import Entry, Listing, Scalar, Table, Value
 
+#: What narrows a permission beside the tables of its protocol.
+LIMITS = ("values", "at_most")
 _CLASSES = tuple(item.value for item in OperationClass)
 Allowed = tuple[tuple[Permission, ...], tuple[PortPermission, ...]]
 
@@ -103,6 +105,8 @@ def _operations(entry: Entry, faults: Faults) -> list[Permission]:
     permissions: list[Permission] = []
     for item in entry.value.items:
         if isinstance(item, Table):
+            if not item.entries:
+                faults.add(item.place, f"{protocol!r} names no operation class here", f"write `{protocol}: [read]`")
             for narrowed in item.entries:
                 permissions += _narrowed(protocol, narrowed, faults)
         else:
@@ -132,9 +136,7 @@ def _narrowed(protocol: str, entry: Entry, faults: Faults) -> list[Permission]:
             entry.value.place, f"{entry.key.text!r} has no limits", f"write `{entry.key.text}` alone, or name a limit"
         )
     inspection = INSPECTED[protocol]
-    fields = Fields(
-        table, faults, f"limits of {found.value!r}", (*inspection.tables, "values", "at_most"), ("hold", "approval")
-    )
+    fields = Fields(table, faults, f"limits of {found.value!r}", (*inspection.tables, *LIMITS), ("hold", "approval"))
     before = len(faults)
     spans, values, rate = _spans(fields, found, inspection), _values(fields, found), _rate(fields)
     # A limit that could not be read must not leave a permission without it, not even in a draft.

@@ -1,0 +1,209 @@
+"""The JSON Schema for editors against the parser itself: it refuses no document that the parser accepts."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from policy_cases import INVENTORY
+from test_policy_document import REFERENCE, SEED
+from test_policy_kernel_keys import PLANT
+
+from penstock.model import Invalid
+from penstock.policy import parse, site_schema
+
+PUBLISHED = Path(__file__).parents[2] / "docs" / "reference" / "site.schema.json"
+LAB = Path(__file__).parents[2] / "penstock" / "lab" / "site.yaml"
+VALIDATOR = Draft202012Validator(site_schema())
+EXAMPLE = re.search(r"```yaml\n(site: .*?)```", REFERENCE.read_text(encoding="utf-8"), re.DOTALL)
+assert EXAMPLE is not None
+CLAIMS = (
+    "conduits: {X: {from: {user: eve}, to: {asset: plc-1}, "
+    "allow: {modbus: [{read: {discrete_inputs: 1, input_registers: [2, 3-4]}}]}}}\n"
+    "tests:\n"
+    "  - {may: read, on: plc-1, over: modbus, as: {user: eve}, input_register: 2}\n"
+    "  - {may_not: write, on: plc-1, over: tcp/502, as: {user: eve, factors: two, tls: false}, coil: 1-3, value: [1]}\n"
+    "  - {may_not: session, on: plc-1, over: modbus, as: {asset: hmi-1}}\n"
+    "  - {may_not: read, on: plc-1, over: modbus, as: {role: hmi, zone: control}, discrete_input: 7}\n"
+)
+
+
+class Core(yaml.SafeLoader):
+    """YAML 1.2 core schema, as editors read it: ``on`` is a word, and so is ``12:30``."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+
+
+Core.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(true|false)$"), list("tf"))
+Core.add_implicit_resolver("tag:yaml.org,2002:int", re.compile("^[-+]?[0-9]+$"), list("-+0123456789"))
+
+#: Documents that the parser accepts, and that have every key of the language between them.
+SEEDS: dict[str, Any] = {
+    name: yaml.load(text, Core)
+    for name, text in {
+        "inventory": INVENTORY,
+        "seed": SEED,
+        "plant": PLANT,
+        "claims": INVENTORY + CLAIMS,
+        "reference": EXAMPLE[1],
+        "lab": LAB.read_text(encoding="utf-8"),
+    }.items()
+}
+
+
+def is_accepted(document: object) -> bool:
+    try:
+        parse({"site.yaml": yaml.safe_dump(document, allow_unicode=True)})
+    except Invalid:
+        return False
+    return True
+
+
+def places(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of every table and list, and of everything in them."""
+    if path:
+        yield path
+    if isinstance(value, dict):
+        for key in value:
+            yield from places(value[key], (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from places(item, (*path, index))
+
+
+def at(document: Any, path: tuple[Any, ...]) -> Any:
+    for step in path:
+        document = document[step]
+    return document
+
+
+PLACES = [(name, path) for name in sorted(SEEDS) for path in places(SEEDS[name])]
+
+
+def test_the_published_schema_is_the_parsers_own() -> None:
+    assert json.loads(PUBLISHED.read_text(encoding="utf-8")) == site_schema()
+
+
+def test_the_schema_is_itself_a_schema() -> None:
+    Draft202012Validator.check_schema(site_schema())
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_documents_that_the_parser_accepts_are_valid(name: str) -> None:
+    assert is_accepted(SEEDS[name])
+    assert list(VALIDATOR.iter_errors(SEEDS[name])) == []
+
+
+def test_the_seeds_have_every_key_that_the_schema_knows() -> None:
+    """Or the comparison below would not reach it."""
+
+    def known(schema: Any) -> Iterator[str]:
+        if isinstance(schema, dict):
+            yield from schema.get("properties", {})
+            for value in schema.values():
+                yield from known(value)
+        elif isinstance(schema, list):
+            for value in schema:
+                yield from known(value)
+
+    used = {str(step) for seed in SEEDS.values() for path in places(seed) for step in path}
+    classes = {"session", "file_read", "file_write", "program_from_device", "auth", "vendor", "firmware", "config"}
+    classes |= {"execute", "program_to_device", "unknown", "diagnostics", "discovery", "read", "write"}
+    assert set(known(site_schema())) - used - classes == set()
+
+
+NAMED = {"zones", "assets", "services", "conduits", "windows"}
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        (name, path)
+        for name, seed in SEEDS.items()
+        for path in ((), *places(seed))
+        if isinstance(at(seed, path), dict) and (not path or path[-1] not in NAMED)
+    ],
+)
+def test_a_key_that_the_parser_does_not_know_is_refused_by_both_in_every_table(
+    name: str, path: tuple[Any, ...]
+) -> None:
+    document = copy.deepcopy(SEEDS[name])
+    at(document, path)["zzz"] = "read"
+    assert not is_accepted(document)
+    assert list(VALIDATOR.iter_errors(document)) != []
+
+
+WORDS = [
+    *("read", "write", "discovery", "any", "open", "closed", "two", "tcp", "udp", "icmp", "plc-1", "plc", "cell"),
+    *("10.20.0.0/24", "10.20.10.0/255.255.255.0", "10.20.10.7", "100.64.7.7", "00-1D-9C-00-00-99", "5", "1e3"),
+    *("6/min", "1 / s", "8h", "1h30m", "2d", "5ms", "1s", "06:00", "23:59", "24:00", "mon", "Europe/Berlin", "UTC"),
+    *("5000-5010", "1-3", "-5..10", "3 - 4", "step-aside", "payload", "operations", "a b", "é", "", "x" * 121),
+]
+RENAMED = ("a1", "open", "write", "read", "tcp/443", "udp/5000-5010", "icmp")
+ATOMS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-70_000, 70_000)
+    | st.floats(allow_nan=False, allow_infinity=False, width=32)
+    | st.sampled_from(WORDS)
+    | st.text(max_size=6)
+)
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> Any:
+    """A seed with a few places of it taken out, replaced or renamed."""
+    document = copy.deepcopy(SEEDS[draw(st.sampled_from(sorted(SEEDS)))])
+    for _ in range(draw(st.sampled_from([1, 1, 1, 2, 3]))):
+        path = draw(st.sampled_from(list(places(document))))
+        parent, step = at(document, path[:-1]), path[-1]
+        act = draw(st.sampled_from(["remove", "replace", "listed", "rename", "borrow", "alike", "alike"]))
+        if act == "remove":
+            del parent[step]
+        elif act == "replace":
+            parent[step] = draw(ATOMS)
+        elif act == "listed":
+            parent[step] = [parent[step]]
+        elif act == "rename" and isinstance(parent, dict):
+            parent[draw(st.sampled_from(["a1", "open", "write", "read", "tcp/443", "udp/5000-5010", "icmp"]))] = (
+                parent.pop(step)
+            )
+        elif act in {"borrow", "alike"}:
+            # what stands in another place, or in a place of the same name: that is often accepted
+            found = [item for item in PLACES if act == "borrow" or item[1][-1] == step]
+            if found:
+                name, lent = draw(st.sampled_from(found))
+                parent[step] = copy.deepcopy(at(SEEDS[name], lent))
+        if not list(places(document)):
+            break
+    return document
+
+
+@settings(max_examples=600, deadline=None)
+@given(documents())
+def test_the_schema_refuses_nothing_that_the_parser_accepts(document: object) -> None:
+    if is_accepted(document):
+        assert [error.message for error in VALIDATOR.iter_errors(document)] == []
+
+
+def test_the_documents_that_are_compared_are_accepted_and_refused_often_enough_to_say_something() -> None:
+    seen: Counter[tuple[bool, bool]] = Counter()
+
+    @settings(max_examples=300, deadline=None, database=None, derandomize=True)
+    @given(documents())
+    def count(document: object) -> None:
+        seen[is_accepted(document), VALIDATOR.is_valid(document)] += 1
+
+    count()
+    assert seen[True, True] > 20, seen
+    assert seen[False, False] > 60, seen
