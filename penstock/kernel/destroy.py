@@ -52,6 +52,13 @@ class Sockets:
         found = self._socket.dump(self._socket.plain(_BY_FAMILY, DUMP, body))
         return self._destroy([bytes(each[_SOCKET_IDENTITY]) for each in found if _mark_of(each) & mask in values])
 
+    def destroy_all(self, mask: int = GRANT_MASK) -> int:
+        """The same for every socket that has any mark under `mask`: whatever a worker holds."""
+        anything = bytes(_SOCKET_IDENTITY.stop - _SOCKET_IDENTITY.start)
+        body = _request.pack(AF_INET, IPPROTO_TCP, 0, _STATES) + anything
+        found = self._socket.dump(self._socket.plain(_BY_FAMILY, DUMP, body))
+        return self._destroy([bytes(each[_SOCKET_IDENTITY]) for each in found if _mark_of(each) & mask])
+
     def _destroy(self, identities: list[bytes]) -> int:
         destroyed = 0
         for identity in identities:

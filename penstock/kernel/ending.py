@@ -53,6 +53,13 @@ class Ending:
         for number in numbers:
             self._sockets.destroy_marked(number)
 
+    def abandoned(self) -> None:
+        """No worker is alive: reset both legs of every flow that one held, so that nobody waits for an answer.
+
+        A hung worker's kernel has taken the request, so a client would wait for as long as its own time-out lasts.
+        """
+        self._sockets.destroy_all()
+
     def attended(self, numbers: Iterable[int]) -> None:
         """End the flows of these grants that go uninspected though their service is inspected; the grants live on."""
         open_flows = [entry for entry in self._carried(set(numbers)) if self._flows.has_failed_open(entry)]

@@ -58,7 +58,7 @@ SOCKET_NAME = "enforcer.sock"
 #: An element's timeout is counted in jiffies; by then it has passed.
 EXPIRED_AFTER_S = 0.05
 #: How often the armed dead-man switches are looked at: one dump of at most 16 elements.
-LOOK_AT_SWITCHES_S = 0.25
+LOOK_AT_SWITCHES_S = 0.1
 #: How long the safety-critical flows of a gate that has just been switched on wait for inspection to be alive.
 FIRST_WORKER_WITHIN_S = 3.0
 #: Events that wait for control while it is away, and bytes that wait for it while it is slow.
@@ -269,7 +269,11 @@ class Enforcer:
     def _look_at_switches(self) -> None:
         self._look = None
         try:
-            self._tell_tripped(self._switches.trip(self._elements.alive()))
+            alive = self._elements.alive()
+            tripped = self._switches.trip(alive)
+            if tripped and not alive:
+                self._ending.abandoned()
+            self._tell_tripped(tripped)
         finally:
             self._look_later()
 

@@ -19,6 +19,8 @@ from penstock.lab.modbus import Conversation, Refused
 from penstock.lab.netns import Node
 
 SET_POINT = 11
+#: What an inspected safety-critical flow may miss: a second of the dead-man switch, the next look at it, dialling anew.
+LONGEST_INTERRUPTION_S = 1.5
 PROCESSES = ("enforcer", "control", "worker-1")
 
 
@@ -90,18 +92,35 @@ def test_safety_critical_flows_are_inspected_from_the_gate_s_start(works: Works)
     assert [one for one in opened if one["detail"].get("path") == "kernel"] == []
 
 
-def test_a_stopped_proxy_lets_the_safety_critical_flow_go_on_within_two_seconds_and_is_killed(works: Works) -> None:
+def test_a_stopped_proxy_lets_the_safety_critical_flow_go_on_in_time_and_is_killed(
+    works: Works,
+) -> None:
     before = time.time()
     worker = works.gate.pid("worker-1")
     assert worker is not None
     os.kill(worker, signal.SIGSTOP)
     works.gate.wait(lambda: works.gate.pid("worker-1") not in (None, worker), "a new worker", 10)
     works.gate.wait(works.gate.is_ready, "inspection to be back", 20)
-    assert longest_gap_s(works, before, "plc-filter-1") < 2.0
+    assert longest_gap_s(works, before, "plc-filter-1") < LONGEST_INTERRUPTION_S
     assert "heartbeat" in wait_for_record(works, "--kind", "process.ended")[0]["reason"]
     opened = wait_for_record(works, "--kind", "failed_open")
     assert opened[0]["detail"]["conduits"] == ["SCADA polls the filters"]
     assert wait_for_record(works, "--kind", "inspection.restored")[0]["detail"]["length_us"] > 0
+
+
+def test_a_client_that_would_wait_for_ever_is_reset_when_the_proxy_stops_and_goes_on(works: Works) -> None:
+    """Nobody's own time-out is needed: the worker's kernel has taken the request, so nothing is sent again."""
+    scada, overlay = works.plant.nodes["scada-1"], works.plant.overlay("plc-filter-1")
+    worker = works.gate.pid("worker-1")
+    assert worker is not None
+    with Conversation(scada, overlay, 502, timeout_s=20) as talk:
+        talk.read(0)
+        os.kill(worker, signal.SIGSTOP)
+        began = time.monotonic()
+        assert talk.poll_until_cut(0, within_s=20) is not None
+    with Conversation(scada, overlay, 502, timeout_s=20) as talk:
+        talk.read(0)
+        assert time.monotonic() - began < LONGEST_INTERRUPTION_S
 
 
 @pytest.mark.parametrize("name", ["control", "enforcer"])
@@ -126,7 +145,7 @@ def test_when_everything_is_killed_only_the_safety_critical_flow_goes_on(works: 
     while historian.lines()[-1]["ok"] and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not historian.lines()[-1]["ok"]
-    assert longest_gap_s(works, before, "plc-filter-1") < 2.0
+    assert longest_gap_s(works, before, "plc-filter-1") < LONGEST_INTERRUPTION_S
     assert works.plant.polls("scada-1").lines()[-1]["ok"]
     works.gate.start()
     works.gate.wait(lambda: historian.lines()[-1]["ok"], "the closed conduit to be back", 20)
@@ -233,7 +252,7 @@ class TestFullDisk:
         filler.unlink()
         works.gate.wait(works.gate.is_ready, "evidence to be written again", 30)
         works.gate.wait(lambda: historian.lines()[-1]["ok"], "the closed conduit to be back", 20)
-        assert longest_gap_s(works, before, "plc-filter-1") < 2.0
+        assert longest_gap_s(works, before, "plc-filter-1") < LONGEST_INTERRUPTION_S
         refusals = wait_for_record(works, "--kind", "operation.refused", "--subject", "historian-1")
         assert {one["reason"] for one in refusals} == {"evidence_unavailable"}
         works.gate.stop()
