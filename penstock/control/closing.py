@@ -1,8 +1,8 @@
 """I/O: the end of grants, one or ten thousand in the same steps, and none of them waits for another's disk.
 
-Stands behind `Grants`.  Out of the snapshot → kernel, one transaction (cut) → workers → record; the state is kept
-beside that.  What could not be done is done again until it is, and said plainly until then.  It must never let a cut
-wait for the disk, nor let an enforcer that hangs keep the workers from ending flows.
+Stands behind `Grants`.  Out of the snapshot → kernel, one transaction (cut) → workers → record → state.  What could not
+be done is done again until it is, and said plainly until then.  It must never let a cut wait for the disk, nor let an
+enforcer that hangs keep the workers from ending flows.
 """
 
 from __future__ import annotations
@@ -70,11 +70,13 @@ class Closing:
         lives = self._state.drop_grants(numbers)
         if not lives:
             return Ended()
-        cut_and_recorded, _ = await asyncio.gather(
-            self._cut_and_record(lives, reason, by),
-            self.keep(tuple(live.grant.number for live in lives), self._clock().wall_us),
-        )
-        return Ended(grants=tuple(live.grant for live in lives), troubles=cut_and_recorded)
+        # the store's thread would only keep this one from the interpreter while the kernel's answer waits
+        grants = tuple(live.grant for live in lives)
+        troubles = await self.cut(grants, reason)
+        moment, detail = self._clock(), dict[str, Json]({"by": by} if by else {})
+        self._recorder.put(self._records(lives, reason, detail | troubles, moment))
+        await self.keep(tuple(grant.number for grant in grants), moment.wall_us)
+        return Ended(grants=grants, troubles=troubles)
 
     async def cut(self, grants: tuple[Grant, ...], reason: Reason) -> dict[str, Json]:
         """Kernel, then workers; answers what could not be done.  The kernel is told again until it confirms."""
@@ -121,12 +123,6 @@ class Closing:
                     self._uncut.pop(number, None)
         if self._unkept:
             await self.keep(tuple(self._unkept), max(self._unkept.values()))
-
-    async def _cut_and_record(self, lives: tuple[LiveGrant, ...], reason: Reason, by: str) -> dict[str, Json]:
-        troubles = await self.cut(tuple(live.grant for live in lives), reason)
-        detail: dict[str, Json] = {"by": by} if by else {}
-        self._recorder.put(self._records(lives, reason, detail | troubles, self._clock()))
-        return troubles
 
     def _records(
         self, lives: tuple[LiveGrant, ...], reason: Reason, detail: dict[str, Json], moment: Moment

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import secrets
+import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -47,6 +48,9 @@ KEEP_HOUSE_S = 3600.0
 #: A wall clock that moved against the steady one by more than this was set.
 CLOCK_STEP_US = 2 * US_PER_S
 TOKEN_BYTES = 32
+#: How long the threads of the store and of the evidence may keep the event loop from the interpreter (5 ms else): the
+#: answer of the enforcer to a cut waits for it.
+SWITCH_S = 0.0005
 #: How long until the enforcer is asked again to count a worker's heartbeat.
 RETRY_S = 0.2
 
@@ -65,6 +69,7 @@ async def run_control(settings: GateSettings, serve_web: Callable[[Gate], Awaita
     """Run control until cancelled.  Raises `Unavailable`, `Invalid` and `Tampered` where it cannot start."""
     keep_only()
     _raise_descriptor_limit()
+    sys.setswitchinterval(SWITCH_S)
     state_dir, keys, now_us = Path(settings.state_dir), Path(settings.state_dir) / "keys", read_clock().wall_us
     authority = Authority(keys, settings.names[0], settings.names, now_us)
     seal = Seal(read_or_make_secret(keys / "totp.key"), secrets.token_bytes)

@@ -48,6 +48,12 @@ GRANT_REST_US = 6 * 86_400 * 1_000_000
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "mmap_size=0", "cache_size=-2048")
 
+_CLOSE = (
+    update(schema.grants)
+    .where(schema.grants.c.number == bindparam("ended"))
+    .values(closed_at_us=bindparam("at_us", type_=schema.Number))
+)
+
 
 class Store:
     """The state of one gate, in one file."""
@@ -339,10 +345,9 @@ class Store:
 
     async def close_grants(self, numbers: tuple[int, ...], now_us: int) -> None:
         """These grants ended, in one transaction; their numbers start to rest."""
-        table = schema.grants
-        change = update(table).where(table.c.number == bindparam("ended")).values(closed_at_us=now_us)
         if numbers:
-            await self._run(lambda c: c.execute(change, [{"ended": number} for number in numbers]))
+            ended = [{"ended": number, "at_us": now_us} for number in numbers]
+            await self._run(lambda c: c.execute(_CLOSE, ended))
 
     async def live_grants(self) -> tuple[LiveGrant, ...]:
         """Every grant that was not closed, by number."""

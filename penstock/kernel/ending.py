@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from socket import IPPROTO_TCP
 
 from penstock.kernel.conntrack import Connections, Entry
 from penstock.kernel.destroy import Sockets
 from penstock.kernel.flow_watch import FlowWatch
 from penstock.kernel.flows import KernelFlows, is_on_kernel_path
 from penstock.kernel.kick import Prober
-from penstock.model import GRANT_MASK
+from penstock.model import GRANT_MASK, PROXIED_BIT, UPSTREAM_BIT
 
+#: How soon the table is looked at for flows whose ends are not closed yet.
+LOOK_AGAIN_AFTER_S = 0.01
 #: Both ends of a withdrawn flow have answered the probe by then (13 ms measured on a quiet network).
 FORGET_AFTER_S = 0.3
 
@@ -38,6 +41,7 @@ class Ending:
         self._sockets.destroy_marked(number)
         self._prober.kick(self._carried({number}))
         self._watch.count_ended(number)
+        self._loop.call_later(LOOK_AGAIN_AFTER_S, self._close_left, frozenset({number}))
         self._loop.call_later(FORGET_AFTER_S, self._connections.delete_marked, number)
 
     def all_withdrawn(self, numbers: frozenset[int]) -> None:
@@ -46,6 +50,9 @@ class Ending:
             return
         self._sockets.destroy_any(numbers)
         self._prober.kick(self._carried(set(numbers)))
+        for number in numbers:
+            self._watch.count_ended(number)
+        self._loop.call_later(LOOK_AGAIN_AFTER_S, self._close_left, numbers)
         self._loop.call_later(FORGET_AFTER_S, self._forget_all, numbers)
 
     def unattended(self, numbers: Iterable[int]) -> None:
@@ -67,8 +74,26 @@ class Ending:
         self._prober.kick(ended)
         self._loop.call_later(FORGET_AFTER_S, self._forget, ended)
 
+    def _close_left(self, numbers: frozenset[int]) -> None:
+        """Inspected flows whose end nobody was told: the table reset the worker's own socket as it was being used.
+
+        Such a socket is gone without a word to the other end, which would hold its place for as long as it is silent.
+        """
+        for entry in self._marked_any(numbers):
+            if entry.original.transport != IPPROTO_TCP:
+                continue
+            if entry.mark & UPSTREAM_BIT:
+                self._prober.probe(entry.reply)
+            elif entry.mark & PROXIED_BIT:
+                self._prober.probe(entry.original)
+
+    def _marked_any(self, numbers: frozenset[int]) -> list[Entry]:
+        if len(numbers) == 1:
+            return self._connections.marked(*numbers)
+        return [entry for entry in self._connections.marked(0, 0) if entry.mark & GRANT_MASK in numbers]
+
     def _forget_all(self, numbers: frozenset[int]) -> None:
-        self._forget([entry for entry in self._connections.marked(0, 0) if entry.mark & GRANT_MASK in numbers])
+        self._forget(self._marked_any(numbers))
 
     def _forget(self, entries: list[Entry]) -> None:
         self._connections.delete_all(entries)

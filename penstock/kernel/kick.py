@@ -41,9 +41,13 @@ class Prober:
         flows = [entry for entry in entries if entry.original.transport == IPPROTO_TCP]
         for entry in flows:
             for far in (entry.original, entry.reply):
-                with suppress(OSError):  # an end that cannot be reached cannot be closed
-                    self._socket.sendto(probe(far), (far.source, 0))
+                self.probe(far)
         return len(flows)
+
+    def probe(self, far: Direction) -> None:
+        """Make one end answer: the one that packets of this direction come from."""
+        with suppress(OSError):  # an end that cannot be reached cannot be closed
+            self._socket.sendto(probe(far), (far.source, 0))
 
 
 def probe(far: Direction) -> bytes:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import time
+
 import pytest
 from gate_plant import INSPECTED, MODBUS, PLAIN, Plant, eventually, exchange, grant, is_cut, is_reset
 
@@ -80,3 +83,25 @@ def test_after_a_restart_of_both_what_is_not_named_is_cut_together(plant: Plant)
     assert is_reset(user)
     assert is_reset(rogue)
     assert [listed(plant, name) for name in ("live", "grants", "dials")] == [0, 0, 0]
+
+
+def test_a_controller_is_told_also_when_the_table_has_reset_the_worker_s_own_socket(plant: Plant) -> None:
+    """What the worker writes after the cut resets its socket, without a word to the controller.
+
+    The controller had nothing more to say, and would hold its place for ever.
+    """
+    proxy = plant.proxy()
+    opened = plant.open(11, overlay=INSPECTED)
+    flow = plant.user.connect(INSPECTED, MODBUS)
+    assert exchange(flow, b"read") == b"read"
+    time.sleep(0.1)  # the controller's last answer is acknowledged
+    proxy.signal(signal.SIGSTOP)
+    flow.sendall(b"write")
+    eventually(lambda: plant.gate.run(["ss", "-Htn", "state", "established"]).count(f"{INSPECTED}:502"))
+    plant.gate.run(["nft", "delete", "element", "inet", "penstock", "live", "{ 0xb }"])
+    proxy.signal(signal.SIGCONT)
+    eventually(lambda: plant.gate.run(["ss", "-Htn", "state", "established"]).count("192.168.10.51:502") == 0)
+    assert plant.inspected.open == 1, "nobody has told the controller"
+    plant.cut(opened)
+    eventually(lambda: plant.inspected.open == 0)
+    assert b"write" not in plant.inspected.received
