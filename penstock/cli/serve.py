@@ -43,6 +43,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     serve.add_argument("--name", action="append", default=[], help="a name of the gate in its certificate (repeatable)")
     serve.add_argument("--portal", type=listener, action="append", metavar="HOST:PORT[@FD]", default=[])
     serve.add_argument("--tunnel", type=listener, action="append", metavar="HOST:PORT[@FD]", default=[])
+    serve.add_argument(
+        "--names", type=listener, action="append", metavar="HOST:PORT", default=[],
+        help="answer for the site's domain there (DNS, UDP and TCP); nowhere when left out",
+    )  # fmt: skip
     serve.set_defaults(run=run_gate)
 
     process = subparsers.add_parser("process")
@@ -106,6 +110,7 @@ def run_gate(arguments: argparse.Namespace) -> int:
             *enforcer,
             program("control", SLOW_SILENCE_S, settings.portal),
             program("worker-1", WORKER_SILENCE_S, settings.tunnel),
+            *((program("names", SLOW_SILENCE_S),) if settings.responders else ()),
         ),
         run_dir=arguments.run_dir,
         say=_say,
@@ -131,15 +136,25 @@ def _require_place(arguments: argparse.Namespace) -> None:
 def _settings(arguments: argparse.Namespace) -> GateSettings:
     portal = tuple(arguments.portal) or (Listener(host=arguments.address, port=8443),)
     tunnel = tuple(arguments.tunnel) or (Listener(host=arguments.address, port=8444),)
-    ports = {each.port for each in portal + tunnel if each.host == arguments.address or ":" in each.host}
+    responders = tuple(arguments.names)
+
+    def on_leg(listeners: tuple[Listener, ...]) -> tuple[int, ...]:
+        return tuple(sorted({each.port for each in listeners if each.host == arguments.address or ":" in each.host}))
+
     return GateSettings(
         state_dir=str(arguments.state.resolve()),
         run_dir=str(arguments.run_dir.resolve()),
         site_path=str(arguments.site.resolve()),
         names=tuple(arguments.name) or (arguments.address,),
-        place=GatePlace(interface=arguments.interface, address=arguments.address, open_ports=tuple(sorted(ports))),
+        place=GatePlace(
+            interface=arguments.interface,
+            address=arguments.address,
+            open_ports=on_leg(portal + tunnel + responders),
+            open_udp_ports=on_leg(responders),
+        ),
         portal=portal,
         tunnel=tunnel,
+        responders=responders,
         has_kernel=not arguments.no_kernel,
     )
 
@@ -187,6 +202,12 @@ def _fit(settings: GateSettings) -> int:
         return os.EX_OK
 
     return _event_loop(check())
+
+
+def _names(settings: GateSettings) -> int:
+    from penstock.names import run_names  # noqa: PLC0415  each process loads only its own packages
+
+    return _event_loop(_beating("names", settings, run_names))
 
 
 def _worker(settings: GateSettings) -> int:
@@ -248,5 +269,6 @@ _PROCESSES: dict[str, Callable[[GateSettings], int]] = {
     "enforcer": _enforcer,
     "fit": _fit,
     "migrate": _migrate,
+    "names": _names,
     "worker-1": _worker,
 }

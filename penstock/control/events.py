@@ -23,8 +23,10 @@ from penstock.model import (
     KernelFlowOpened,
     KernelFlowsFolded,
     LatencyMeasured,
+    NamesRefused,
     ProcessEnded,
     ProcessStarted,
+    Reason,
     Record,
     RecordKind,
     SourceScanned,
@@ -53,10 +55,8 @@ class Events:
         self._measured(event)
         found: list[Record]
         match event:
-            case FlowsRefused():
-                found = [_flows_refused(event)]
-            case SourceScanned():
-                found = [_scanned(event)]
+            case FlowsRefused() | SourceScanned() | NamesRefused():
+                found = [_refused(event)]
             case KernelDrifted():
                 found = _drifted(event)
             case LatencyMeasured() | WorkerMeasured():
@@ -93,6 +93,16 @@ class Events:
         return [*found, *self.traffic.records_of(event)]
 
 
+def _refused(event: FlowsRefused | SourceScanned | NamesRefused) -> Record:
+    match event:
+        case FlowsRefused():
+            return _flows_refused(event)
+        case SourceScanned():
+            return _scanned(event)
+        case NamesRefused():
+            return _names_refused(event)
+
+
 def _flows_refused(event: FlowsRefused) -> Record:
     detail: dict[str, Json] = {
         "source": event.source,
@@ -101,6 +111,12 @@ def _flows_refused(event: FlowsRefused) -> Record:
         "count": event.count,
     }
     return Record(kind=RecordKind.FLOW_REFUSED, at_us=event.at_us, reason=event.reason, detail=detail)
+
+
+def _names_refused(event: NamesRefused) -> Record:
+    detail: dict[str, Json] = {"source": event.source, "count": event.count}
+    reason = Reason.SUBJECT_NOT_NAMED.value
+    return Record(kind=RecordKind.NAMES_REFUSED, at_us=event.at_us, reason=reason, detail=detail)
 
 
 def _scanned(event: SourceScanned) -> Record:

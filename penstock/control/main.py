@@ -23,6 +23,7 @@ from penstock.control.gate import Gate, Given
 from penstock.control.intervals import Cause
 from penstock.control.journal import JournalTransfer
 from penstock.control.links import EnforcerLink, WorkerLinks, tell
+from penstock.control.names_link import NamesLinks
 from penstock.control.ports import US_PER_S, Moment, Recorder
 from penstock.control.store import Store
 from penstock.control.tally import Tally
@@ -148,6 +149,7 @@ class Control:
                 turn=asyncio.Lock(),
             )
         )
+        self._names = NamesLinks(self.gate.state, settings.place)
         self._transfer = JournalTransfer(journal, self.gate, store, recorder, read_clock)
 
     async def run(self, serve_web: Callable[[Gate], Awaitable[None]]) -> None:
@@ -164,6 +166,7 @@ class Control:
                 group.create_task(self._follow_clocks())
                 group.create_task(self.gate.drills.run())
                 group.create_task(self._keep_house())
+                group.create_task(self._names.follow())
                 group.create_task(_awaited(serve_web(self.gate)))
         finally:
             server.close()
@@ -177,6 +180,8 @@ class Control:
     async def _heard(self, link: Link, message: Message) -> Done | Failed | None:
         """A message of the enforcer, a worker or the supervisor."""
         match message:
+            case Hello(role="names"):
+                self._names.add(link)
             case Hello(role="worker"):
                 self._workers.add(link, message)
                 self._joining.put_nowait((link, message))
@@ -193,7 +198,8 @@ class Control:
         return None
 
     def _left(self, link: Link) -> None:
-        """A link of a worker or of the supervisor closed."""
+        """A link of a worker, of the responder or of the supervisor closed."""
+        self._names.remove(link)
         if self._workers.remove(link):
             why, at_us = "the last worker left", read_clock().wall_us
             self._recorder.put(self.gate.failures.lost(Cause.WORKER_ENDED, why, at_us))

@@ -46,6 +46,7 @@ class LabGate:
     portal: Sequence[str] = ()
     tunnel: Sequence[str] = ()
     descriptors: Sequence[int] = ()
+    responders: Sequence[str] = ()
     portal_port: int = 8443
     has_kernel: bool = True
     process: subprocess.Popen[bytes] | None = None
@@ -79,7 +80,7 @@ class LabGate:
         words += ["--interface", self.interface] if self.has_kernel else ["--no-kernel"]
         words += ["--address", self.address]
         words += ["--name", self.address, "--name", "localhost", "--name", "127.0.0.1"]
-        for option, addresses in (("--portal", self.portal), ("--tunnel", self.tunnel)):
+        for option, addresses in (("--portal", self.portal), ("--tunnel", self.tunnel), ("--names", self.responders)):
             words += [word for address in addresses for word in (option, address)]
         self.process = self.node.popen(
             [sys.executable, "-m", "penstock", "serve", *words],

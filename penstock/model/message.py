@@ -397,6 +397,30 @@ class ReplaceGrants:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PublishNames:
+    """The names of the domain from now on: pairs of label and overlay address, and who may know which.
+
+    `askers` are pairs of an address and the labels that it may know; machines of the `networks` may know all.
+    """
+
+    revision: int
+    domain: str
+    gate_address: str
+    names: tuple[tuple[str, str], ...]
+    askers: tuple[tuple[str, tuple[str, ...]], ...]
+    networks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamesRefused:
+    """Somebody who may not know any name asked for some: `count` times since the last such message."""
+
+    source: str
+    count: int
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndWorker:
     """End at once and send nothing on: a fresh worker takes over."""
 
@@ -453,7 +477,8 @@ Event = (
     | TrafficCounted
     | EventsLost
     | WorkerTripped
+    | NamesRefused
     | ProcessEnded
     | ProcessStarted
 )
-Publication = PublishRevision | PublishGrant | WithdrawGrant | WithdrawGrants | ReplaceGrants | EndWorker
+Publication = PublishRevision | PublishGrant | WithdrawGrant | WithdrawGrants | ReplaceGrants | PublishNames | EndWorker

@@ -31,6 +31,7 @@ class GateSettings:
 
     `state_dir` outlives the gate (database, keys, evidence), `run_dir` does not (local sockets, journals of workers).
     `names` are the host names and addresses that the portal's certificate is made out to; the first is shown to people.
+    `responders` answer for the site's domain (DNS, over UDP and TCP).
     Without `has_kernel` there is no enforcer and no packet filter: only the tunnel and the proxy stand in the way.
     """
 
@@ -42,6 +43,7 @@ class GateSettings:
     portal: tuple[Listener, ...]
     tunnel: tuple[Listener, ...]
     has_kernel: bool = True
+    responders: tuple[Listener, ...] = ()
 
     @property
     def not_enforced(self) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ TABLE: dict[str, set[str]] = {
     "evidence": {"model"},
     "kernel": {"model", "bus"},
     "proxy": {"model", "bus", "wire"},
+    "names": {"model", "bus"},
     "control": {"model", "bus", "policy", "identity", "evidence"},
     "web": {"model", "control", "identity", "policy"},
     "supervisor": {"model", "bus"},

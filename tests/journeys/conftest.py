@@ -20,12 +20,20 @@ def site_text() -> str:
 
 
 @pytest.fixture
-def works(tmp_path: Path, site_text: str) -> Iterator[Works]:
+def responders() -> tuple[str, ...]:
+    """Where the gate answers for names; a journey may override it."""
+    return ()
+
+
+@pytest.fixture
+def works(tmp_path: Path, site_text: str, responders: tuple[str, ...]) -> Iterator[Works]:
     """The plant is up, the gate is ready, both pollers are answered."""
     site = tmp_path / "site.yaml"
     site.write_text(site_text)
     with Plant(tmp_path) as plant:
-        gate = LabGate(node=plant.nodes["gate"], folder=tmp_path, site=site, address=plant.address("gate"))
+        gate = LabGate(
+            node=plant.nodes["gate"], folder=tmp_path, site=site, address=plant.address("gate"), responders=responders
+        )
         try:
             gate.start()
             for poller in ("scada-1", "historian-1"):
