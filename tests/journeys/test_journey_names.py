@@ -96,7 +96,8 @@ def test_the_system_s_own_resolver_and_a_native_tool_use_the_name(works: Works, 
     knows(works, "scada-1", DOSING, ("NOERROR", ["100.64.10.12"]))
     resolver = tmp_path / "resolv.conf"
     resolver.write_text(f"nameserver {GATE_ADDRESS}\nsearch riverside.ot\n")
-    script = f"mount --bind {resolver} /etc/resolv.conf && getent ahostsv4 plc-dosing && mbpoll -m tcp -0 -1 -r 11 plc-dosing"
+    script = f"mount --bind {resolver} /etc/resolv.conf && getent ahostsv4 plc-dosing"
+    script += " && mbpoll -m tcp -0 -1 -r 11 plc-dosing"
     said = works.plant.nodes["scada-1"].run(["unshare", "--mount", "sh", "-c", script])
     assert said.startswith("100.64.10.12 ")
     assert re.search(r"^\[11\]:\s+\d+$", said, re.MULTILINE), said
@@ -108,7 +109,7 @@ def test_the_plant_s_own_resolver_can_delegate_the_domain(works: Works) -> None:
     resolver = works.plant.nodes["historian-1"]
     resolver.popen(
         [
-            "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root",
+            "dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root",
             "--pid-file=", "--interface=eth0", "--bind-interfaces", f"--server=/riverside.ot/{GATE_ADDRESS}",
         ],
         stderr=subprocess.DEVNULL,
