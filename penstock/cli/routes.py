@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address
 
 from penstock.cli import host_routes, output, profile
-from penstock.cli.answers import ReachAnswer
+from penstock.cli.answers import Reachable, ReachAnswer
 from penstock.cli.client import Gate
 from penstock.model import Invalid, Problem, Unavailable
 
@@ -67,10 +67,15 @@ def ways_of(answer: ReachAnswer) -> tuple[IPv4Address, frozenset[IPv4Address]]:
         silent.add_note("use penstock connect")
         raise silent
     try:
-        targets = frozenset(IPv4Address(row.overlay) for row in answer.reach if row.is_allowed and row.overlay)
+        targets = frozenset(IPv4Address(row.overlay) for row in answer.reach if _leads(row) and row.overlay)
         return IPv4Address(answer.gateway), targets
     except ValueError as error:
         raise Unavailable(f"the gate names something that is no IPv4 address: {error}") from error
+
+
+def _leads(row: Reachable) -> bool:
+    """Whether it may be reached, be it only past the client: its tunnel does not carry datagrams, ranges and echo."""
+    return row.is_allowed or [miss.criterion for miss in row.misses] == ["binding"]
 
 
 def commands(targets: Iterable[IPv4Address], gateway: IPv4Address, system: str) -> Sequence[str]:

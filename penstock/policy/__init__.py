@@ -6,7 +6,7 @@ document (parse) → assertions (its own tests) → compile (→ `Policy`, `Rule
 from penstock.policy.asking import OBJECTS, What, Who, request_of
 from penstock.policy.assertions import accept
 from penstock.policy.compile import MachinePath, Policy, compile_policy, machine_paths
-from penstock.policy.criteria import CRITERIA
+from penstock.policy.criteria import CRITERIA, can_carry
 from penstock.policy.decide import decide, misses_text
 from penstock.policy.describe import window_text
 from penstock.policy.document import Document, parse
@@ -35,6 +35,7 @@ __all__ = [
     "What",
     "Who",
     "accept",
+    "can_carry",
     "compile_policy",
     "compile_ruleset",
     "decide",

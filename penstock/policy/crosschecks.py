@@ -44,7 +44,9 @@ def check_conduits(
         _machines(item, faults)
         if not unknown and "is_complete" in names:
             _reach(item, inventory, faults)
-        checked.append(_cui(item, inventory, faults))
+        conduit = _cui(item, inventory, faults)
+        _encrypted(item, conduit, faults)
+        checked.append(conduit)
     _ports([item for item in conduits if item.is_whole], inventory, faults)
     return checked
 
@@ -177,6 +179,17 @@ def _cui(item: PlacedConduit, inventory: Inventory, faults: Faults) -> Conduit:
         why = f"`tls: false` contradicts `handles_cui: true` of asset {asset.name!r}"
         faults.add(item.at("require"), why, "remove `tls: false`: people reach such an asset over TLS only")
     return replace(conduit, require=replace(conduit.require, tls=True))
+
+
+def _encrypted(item: PlacedConduit, conduit: Conduit, faults: Faults) -> None:
+    """Where TLS is required, people come through the client's tunnel: what that cannot carry nobody could ever use."""
+    if not (conduit.is_for_people and conduit.require.tls):
+        return
+    because = "requires TLS" if item.conduit.require.tls else "leads to an asset with `handles_cui: true`"
+    for port in conduit.ports:
+        if port.transport != "tcp" or port.last_port is not None:
+            why = f"nobody could use `{port.at}`: the conduit {because}, and the client's tunnel carries one TCP port"
+            faults.add(item.at("allow"), why, "name single TCP ports, or make a conduit without TLS for it")
 
 
 def _ports(conduits: Sequence[PlacedConduit], inventory: Inventory, faults: Faults) -> None:

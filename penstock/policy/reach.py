@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from penstock.model import Asset, Binding, Conduit, Decision, Request, Service, SessionLimits, Subject
 from penstock.policy.compile import Policy
-from penstock.policy.criteria import is_carried
+from penstock.policy.criteria import can_carry
 from penstock.policy.decide import decide
 from penstock.policy.describe import allowance_lines
 from penstock.policy.selection import fits_subject, is_inspected_by, is_port_of
@@ -64,7 +64,7 @@ def reach_service(
     request = Request(subject=subject, asset=asset, protocol=way.service.name, binding=binding, has_tls=has_tls)
     is_secure = has_tls or binding is Binding.CERTIFICATE
     met = [conduit for conduit in named if _is_met(conduit, subject, is_secure=is_secure)]
-    met = met if is_carried(way.service, binding) else []
+    met = met if can_carry(way.service, binding) else []
     lines = dict.fromkeys(line for conduit in met or named for line in allowance_lines(conduit, way.service))
     return Reach(
         asset=way.asset,

@@ -66,8 +66,11 @@ def is_port_of(conduit: Conduit, service: Service) -> bool:
 def admits_echo(conduit: Conduit) -> bool:
     """Whether its subjects may ask its targets whether they are there.
 
-    A conduit that allows `discovery` of any protocol does.  Not where that has a rate: nobody counts echoes.
+    A conduit that allows `discovery` of any protocol does.  Not where that has a rate: nobody counts echoes.  Nor where
+    it requires TLS: echo has none.
     """
+    if conduit.require.tls:
+        return False
     return any(item.transport == ECHO for item in conduit.ports) or any(
         item.operation_class is OperationClass.DISCOVERY and item.rate is None for item in conduit.permissions
     )

@@ -60,3 +60,14 @@ def test_on_another_system_routes_are_printed_and_not_set(
     monkeypatch.setattr("sys.platform", "win32")
     assert cli("routes", option) == 2
     assert "run as administrator what penstock routes prints" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("criterion", "leads"), [("binding", True), ("factors", False)])
+def test_what_only_the_clients_tunnel_cannot_carry_has_a_route(
+    signed_in: FakeGate, cli: Any, capsys: Any, *, criterion: str, leads: bool
+) -> None:
+    miss = {"criterion": criterion, "wanted": "x", "found": "y", "remedy": ""}
+    row = REACH[0] | {"overlay": "100.64.10.99", "is_allowed": False, "misses": [miss]}
+    signed_in.answers.routes["GET", "/api/reach"] = (200, {"reach": [row], "gateway": "10.20.0.2"})
+    assert cli("routes", "--for", "linux") == 0
+    assert ("100.64.10.99" in capsys.readouterr().out) is leads

@@ -183,6 +183,13 @@ def test_echo_is_a_service_exactly_where_a_conduit_leads_with_discovery_and_nobo
     assert [asset.name for asset in found.assets if echo in asset.services] == ["drive-1"]
 
 
+def test_discovery_over_tls_admits_no_echo_for_that_has_none() -> None:
+    text = PLANT.replace("overlay: 100.64.1.1\n    services:\n", "services:\n")
+    text = text.replace("record: operations", "require: {tls: true}")
+    found = parse({"site.yaml": text}).site
+    assert [asset.name for asset in found.assets if asset.service(ECHO) is not None] == ["drive-1"]
+
+
 def test_echo_is_judged_as_discovery_and_as_nothing_else(policy: Policy) -> None:
     for operation_class in OperationClass:
         asked = asking(machine(), operation(classes=(operation_class,), protocol=ECHO), "drive-1", ECHO)

@@ -200,6 +200,19 @@ def test_a_problem_of_a_conduit_says_where_why_and_what_to_do(body: str, why: st
     assert_problem(f"{INVENTORY}conduits:\n  X:\n{lines}", why, hint)
 
 
+@pytest.mark.parametrize(
+    ("to", "allow", "require", "because"),
+    [
+        ("plc-1", "icmp: [discovery]", "tls: true", "nobody could use `icmp`: the conduit requires TLS"),
+        ("plc-1", "tcp/440-450: any", "tls: true", "nobody could use `tcp/440-450`: the conduit requires TLS"),
+        ("plc-2", "icmp: [discovery]", "factors: two", "the conduit leads to an asset with `handles_cui: true`"),
+    ],
+)
+def test_what_the_tunnel_cannot_carry_contradicts_tls(to: str, allow: str, require: str, because: str) -> None:
+    head = f"conduits:\n  X: {{from: {{group: a}}, to: {{asset: {to}}}, require: {{{require}}}, "
+    assert_problem(f"{INVENTORY}{head}allow: »{{{allow}}}}}\n", because, "without TLS")
+
+
 def test_a_range_that_permits_a_part_of_a_service_is_told_to_permit_the_whole() -> None:
     text = INVENTORY.replace("web: {protocol: https, port: 443}", "media: 5000-5020")
     conduits = "conduits:\n  X: {from: {group: a}, to: {asset: plc-1}, allow: »{tcp/5010-5030: any}}\n"

@@ -189,6 +189,7 @@ def test_a_grant_by_certificate_is_bound_to_the_certificate_of_the_sign_in(world
             "tunnel_port",
             "overlay",
             "port",
+            "overlay_port",
         }
         grant = world.workers.grants[body["grant"]]
         (sign_in,) = world.gate.state.now.sign_ins.values()

@@ -1,7 +1,7 @@
 """The criteria that a conduit is judged by, one file each, in the order in which a denial names them."""
 
 from penstock.policy.criteria.asset import ASSET
-from penstock.policy.criteria.binding import BINDING, is_carried
+from penstock.policy.criteria.binding import BINDING, can_carry
 from penstock.policy.criteria.contract import Criterion
 from penstock.policy.criteria.factors import FACTORS
 from penstock.policy.criteria.objects import OBJECTS
@@ -14,4 +14,4 @@ from penstock.policy.criteria.values import VALUES
 #: All of them must hold on one conduit for it to allow a request.
 CRITERIA: tuple[Criterion, ...] = (SUBJECT, ASSET, OPERATION, OBJECTS, VALUES, RATE, FACTORS, TLS, BINDING)
 
-__all__ = ["CRITERIA", "Criterion", "charges", "is_carried"]
+__all__ = ["CRITERIA", "Criterion", "can_carry", "charges"]

@@ -11,7 +11,7 @@ from penstock.policy.criteria.contract import Criterion
 from penstock.policy.lanes import Lane, Question
 
 
-def is_carried(service: Service, binding: Binding) -> bool:
+def can_carry(service: Service, binding: Binding) -> bool:
     """Whether flows with this binding can reach this service at all, whoever asks."""
     return binding is Binding.ADDRESS or (service.transport == "tcp" and service.last_port is None)
 
@@ -20,7 +20,7 @@ def is_met(lane: Lane, question: Question) -> bool:  # noqa: ARG001 - the contra
     """Whether the binding can carry it; what is no service is for other criteria."""
     service = question.service
     return (
-        service is None or question.request.binding is Binding.ADDRESS or is_carried(service, question.request.binding)
+        service is None or question.request.binding is Binding.ADDRESS or can_carry(service, question.request.binding)
     )
 
 

@@ -78,4 +78,5 @@ def grant_row(grant: Grant, gate: Gate) -> dict[str, Json]:
         "tunnel_port": gate.tunnel_port,
         "overlay": grant.overlay,
         "port": grant.port,
+        "overlay_port": grant.reached_at,
     }

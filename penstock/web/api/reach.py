@@ -31,6 +31,8 @@ def _row(way: Reach) -> dict[str, Json]:
         "protocol": way.service.protocol,
         "zone": way.asset.zone,
         "port": way.service.port,
+        "at": way.service.at,
+        "overlay_at": way.service.overlay_at,
         "overlay": way.asset.overlay,
         "is_allowed": way.decision.is_allowed,
         "conduit": way.decision.conduit,

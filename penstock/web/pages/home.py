@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.control import ActiveSignIn, Asking, Gate
-from penstock.model import Asset, Binding, Decision, Invalid, Miss, Reason, Service, Unavailable
+from penstock.model import ECHO, Asset, Binding, Decision, Invalid, Miss, Reason, Service, Unavailable
+from penstock.policy import can_carry
 from penstock.web.api.grants import check_recorded
 from penstock.web.asking import gate_of, grant_number_of, source_of
 from penstock.web.pages.forms import form_of, portal_sign_in
@@ -18,12 +19,16 @@ from penstock.web.pages.render import page, see
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One service of one asset.  `is_open_here`: this station's address is enough for it."""
+    """One service of one asset.
+
+    `is_open_here`: this station's address is enough for it.  `has_client_way`: the client's tunnel can carry it.
+    """
 
     asset: Asset
     service: Service
     is_allowed: bool
     is_open_here: bool
+    has_client_way: bool
     has_grant_here: bool
     summary: tuple[str, ...]
     misses: tuple[Miss, ...]
@@ -35,6 +40,15 @@ class Row:
         """What to type on a station that has the client."""
         is_first = self.asset.service() == self.service
         return f"penstock connect {self.asset.name}{'' if is_first else f' --service {self.service.name}'}"
+
+    @property
+    def pointed_at(self) -> str:
+        """Where a tool on this station finds it: ``100.64.10.11:502``, or what has no single port in words."""
+        if self.service.transport == ECHO:
+            return self.asset.overlay
+        if self.service.transport == "tcp" and self.service.last_port is None:
+            return f"{self.asset.overlay}:{self.service.reached_at}"
+        return f"{self.asset.overlay} {self.service.overlay_at}"
 
 
 async def show(request: Request) -> Response:
@@ -100,24 +114,32 @@ def _home(request: Request, sign_in: ActiveSignIn, *, status: int = 200, trouble
 
 
 def _rows(gate: Gate, sign_in: ActiveSignIn, station: str) -> list[Row]:
-    """With the client everything counts as protected; from this station only its address speaks."""
-    ways = gate.reach(sign_in, Binding.ADDRESS, station)
-    here = {(way.asset.name, way.service.name): way.decision.is_allowed for way in ways}
+    """With the client everything counts as protected; from this station only its address speaks.
+
+    What the client's tunnel cannot carry is judged by the way from this station alone.
+    """
+    here = {(way.asset.name, way.service.name): way for way in gate.reach(sign_in, Binding.ADDRESS, station)}
     held = {(live.grant.asset, live.grant.service) for live in gate.grants_of(sign_in) if live.grant.source == station}
-    return [
-        Row(
-            asset=way.asset,
-            service=way.service,
-            is_allowed=way.decision.is_allowed,
-            is_open_here=here.get((way.asset.name, way.service.name), False),
-            has_grant_here=(way.asset.name, way.service.name) in held,
-            summary=way.summary,
-            misses=way.decision.misses,
-            conduit=way.decision.conduit,
-            is_isolated=way.decision.reason is Reason.ISOLATED,
+    rows = []
+    for by_client in gate.reach(sign_in, Binding.CERTIFICATE):
+        key = (by_client.asset.name, by_client.service.name)
+        from_here, is_carried = here.get(key, by_client), can_carry(by_client.service, Binding.CERTIFICATE)
+        way = by_client if is_carried else from_here
+        rows.append(
+            Row(
+                asset=way.asset,
+                service=way.service,
+                is_allowed=way.decision.is_allowed,
+                is_open_here=from_here.decision.is_allowed,
+                has_client_way=is_carried,
+                has_grant_here=key in held,
+                summary=way.summary,
+                misses=way.decision.misses,
+                conduit=way.decision.conduit,
+                is_isolated=way.decision.reason is Reason.ISOLATED,
+            )
         )
-        for way in gate.reach(sign_in, Binding.CERTIFICATE)
-    ]
+    return rows
 
 
 def _refusal(asset: str, decision: Decision) -> str:
