@@ -193,14 +193,3 @@ def test_a_flow_that_failed_open_is_always_told_by_itself() -> None:
         assert event is not None
         assert folds.add(event, 5) is event
     assert folds.is_empty
-
-
-def test_a_flow_that_failed_open_is_always_told_by_itself() -> None:
-    """The register of failures lives on these events."""
-    folds, flows = Folds(), KernelFlows()
-    flows.inspected = frozenset({("100.64.0.50", "tcp", 502)})
-    for number in range(200):
-        event = flows.event(Change.OPENED, replace(ENTRY, identity=number), 5)
-        assert event is not None
-        assert folds.add(event, 5) is event
-    assert folds.is_empty
