@@ -211,6 +211,10 @@ class Admin(_Http):
         self._expect_done(response)
         return response.text
 
+    def verify_kernel(self) -> dict[str, Json]:
+        """Have the kernel read back and compared."""
+        return self._answer(dict[str, Any], "POST", "/admin/kernel/verify")
+
     def look(self, noun: str) -> dict[str, Json]:
         """``GET /admin/NOUN``: subjects, grants, revisions or status."""
         return self._answer(dict[str, Any], "GET", f"/admin/{noun}")

@@ -33,6 +33,7 @@ NOUNS = (
     "failures",
     "drill",
     "revision",
+    "kernel",
     "policy",
     "evidence",
     "serve",

@@ -22,6 +22,7 @@ from penstock.model import (
     KernelFlowClosed,
     KernelFlowOpened,
     KernelFlowsFolded,
+    KernelVerified,
     LatencyMeasured,
     NamesRefused,
     ProcessEnded,
@@ -47,11 +48,12 @@ class Events:
         """The last that was heard of each process, by its name."""
         self.on_flow_opened: Callable[[KernelFlowOpened], None] = lambda _: None
         """A drill that runs watches the flows on the kernel path."""
+        self.verified: KernelVerified | None = None
+        """When the kernel was last read back, and with what result."""
 
     def records_of(self, event: Event) -> list[Record]:
         """What the evidence must say about this event."""
-        if isinstance(event, ProcessStarted | ProcessEnded):
-            self.processes[event.name] = event
+        self._keep(event)
         self._measured(event)
         found: list[Record]
         match event:
@@ -59,8 +61,8 @@ class Events:
                 found = [_refused(event)]
             case KernelDrifted():
                 found = _drifted(event)
-            case LatencyMeasured() | WorkerMeasured():
-                found = []  # counted, not recorded: what is over budget has a record of its own
+            case LatencyMeasured() | WorkerMeasured() | KernelVerified():
+                found = []  # kept, not recorded: what is over budget, and what differs, has a record of its own
             case KernelFlowOpened() | KernelFlowClosed() | KernelFlowsFolded() | TrafficCounted() | EventsLost():
                 found = self._traffic(event)
             case WorkerTripped():
@@ -73,6 +75,15 @@ class Events:
             case _:
                 assert_never(event)
         return found
+
+    def _keep(self, event: Event) -> None:
+        match event:
+            case ProcessStarted() | ProcessEnded():
+                self.processes[event.name] = event
+            case KernelVerified():
+                self.verified = event
+            case _:
+                pass
 
     def _ended(self, event: ProcessEnded) -> list[Record]:
         detail: dict[str, Json] = {"name": event.name, "pid": event.pid, "status": event.status}

@@ -3,8 +3,8 @@
 Pure: `render`.  I/O: everything that talks to the kernel.  It must never mint a grant: it is told.
 """
 
-from penstock.kernel.apply import load, prepare, probe
+from penstock.kernel.apply import prepare, probe
 from penstock.kernel.enforcer import run as run_enforcer
 from penstock.kernel.render import render
 
-__all__ = ["load", "prepare", "probe", "render", "run_enforcer"]
+__all__ = ["prepare", "probe", "render", "run_enforcer"]

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from penstock.kernel.elements import Elements
 from penstock.kernel.refusals import RefusalLog
-from penstock.kernel.render import TABLE, render
-from penstock.model import FIRST_WORKER_MARK, TPROXY_BIT, GatePlace, Ruleset, Unavailable
+from penstock.kernel.render import TABLE
+from penstock.model import FIRST_WORKER_MARK, TPROXY_BIT, GatePlace, Unavailable
 
 #: The routing table and the priority of the rule that bring packets of inspected flows to the worker.
 ROUTE_TABLE = 100
@@ -46,24 +46,24 @@ PARAMETERS = {
 }
 
 
-def load(ruleset: Ruleset) -> None:
-    """Make the kernel's rules equal to the ruleset, in one transaction; grants, workers and flows stay.
+def load_script(script: str) -> None:
+    """Load one transaction, all of it or nothing.  Raises `Unavailable` with nft's words."""
+    run_tool(["nft", "-f", "-"], script)
 
-    Raises `Invalid` for a ruleset that cannot be written down, `Unavailable` with nft's words for one it refuses.
-    """
-    script = render(ruleset)
-    _run(["nft", "-c", "-f", "-"], script)
-    _run(["nft", "-f", "-"], script)
+
+def listing() -> str:
+    """The table's rules as text, without counters and elements.  Raises `Unavailable`."""
+    return run_tool(["nft", "-s", "-t", "list", "table", "inet", TABLE])
 
 
 def prepare(place: GatePlace) -> None:
     """Set up policy routing and kernel parameters; twice is the same as once.  Raises `Unavailable`."""
     bit = f"{TPROXY_BIT:#x}/{TPROXY_BIT:#x}"
     rule = ["iif", place.interface, "fwmark", bit, "lookup", str(ROUTE_TABLE), "priority", str(RULE_PRIORITY)]
-    present = _run(["ip", "-4", "rule", "show", "priority", str(RULE_PRIORITY)])
+    present = run_tool(["ip", "-4", "rule", "show", "priority", str(RULE_PRIORITY)])
     if f"iif {place.interface} " not in present or f"fwmark {bit}" not in present:
-        _run(["ip", "-4", "rule", "add", *rule])
-    _run(["ip", "-4", "route", "replace", "local", "default", "dev", "lo", "table", str(ROUTE_TABLE)])
+        run_tool(["ip", "-4", "rule", "add", *rule])
+    run_tool(["ip", "-4", "route", "replace", "local", "default", "dev", "lo", "table", str(ROUTE_TABLE)])
     for name, (value, why) in PARAMETERS.items():
         _set(Path("/proc/sys", name.format(leg=place.interface)), value, why)
 
@@ -90,7 +90,8 @@ def _set(path: Path, value: str, why: str) -> None:
         raise Unavailable(f"cannot set {path} to {value}, needed because {why}: {error.strerror}") from error
 
 
-def _run(arguments: list[str], text: str = "") -> str:
+def run_tool(arguments: list[str], text: str = "") -> str:
+    """What a program of the system prints when it is given `text`.  Raises `Unavailable` with its complaint."""
     try:
         done = subprocess.run(arguments, input=text, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     except FileNotFoundError:
@@ -108,7 +109,7 @@ def _nft(statement: str, chain: str = "type filter hook prerouting priority mang
     script += f"chain c {{ {chain}\n{statement}\n}}\n}}\n"
 
     def ask() -> None:
-        _run(["nft", "-c", "-f", "-"], script)
+        run_tool(["nft", "-c", "-f", "-"], script)
 
     return ask
 

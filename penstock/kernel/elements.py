@@ -178,13 +178,10 @@ class Elements:
         self._commit(_renewals("alive", [Element(key=mark_bytes(mark), left_ms=ttl_ms)]))
 
     def alive(self) -> frozenset[int]:
-        """The marks of the workers whose dead-man switch is armed; none where there is no table."""
-        try:
-            return frozenset(_MARK.unpack(element.key)[0] for element in self.dump("alive"))
-        except OSError as error:
-            if error.errno != errno.ENOENT:
-                raise
-            return frozenset()
+        """The marks of the workers whose dead-man switch is armed.  Raises ENOENT as `OSError` without a table."""
+        beating = list(self.dump("alive"))
+        self.told.adopt("alive", beating, time.monotonic())  # the heartbeats refresh them, and nobody tells
+        return frozenset(_MARK.unpack(element.key)[0] for element in beating)
 
     def live(self) -> dict[int, int]:
         """The numbers of the grants that let packets pass, with the milliseconds that they have left."""
@@ -205,20 +202,27 @@ class Elements:
         """The grants that stand aside, with the milliseconds that they have left; ``None``: until told."""
         return {number_in(element.key): element.left_ms for element in self.dump("unattended")}
 
+    def adopt(self, names: Iterable[str]) -> None:
+        """Remember what an earlier process wrote into these sets.  Raises ENOENT as `OSError` without a table."""
+        for name in names:
+            self.told.adopt(name, list(self.dump(name)), time.monotonic())
+
     def dump(self, name: str) -> Iterator[Element]:
         """Every element of a set or map."""
         request = self._table + attribute(2, name.encode() + b"\0")
         for body in list(self._socket.dump(self._socket.message(NFT_SUBSYSTEM, _GET, DUMP, _INET, request))):
             listed = payload(body).get(3)
             if listed is not None:
-                yield from (_element(item) for _, item in each_attribute(listed))
+                yield from (element_in(item) for _, item in each_attribute(listed))
 
     def _has_deleted(self, name: str, element: Element) -> bool:
+        step = Step(Verb.DELETE, name, element)
         try:
-            self._commit([Step(Verb.DELETE, name, element)])
+            self._commit([step])
         except OSError as error:
             if error.errno != errno.ENOENT:
                 raise
+            self.told.note([step], time.monotonic())  # also where the whole table is gone: it must not come back
             return False
         return True
 
@@ -292,6 +296,15 @@ def number_in(data: bytes) -> int:
     return mark & GRANT_MASK
 
 
+def element_in(item: memoryview) -> Element:
+    """One element of a dump (NFTA_SET_ELEM_*)."""
+    found = attributes(item)
+    key = bytes(attributes(found[_KEY])[1])
+    data = bytes(attributes(found[_DATA])[1]) if _DATA in found else b""
+    left = _MILLISECONDS.unpack(found[_EXPIRATION])[0] if _EXPIRATION in found else None
+    return Element(key=key, data=data, left_ms=left)
+
+
 def _elements_of(grant: Grant, ttl_ms: int) -> list[tuple[str, Element]]:
     """``live`` first: then the first packet that is admitted finds its number good."""
     elements = [("live", Element(key=mark_bytes(grant.number), left_ms=ttl_ms))]
@@ -303,11 +316,3 @@ def _elements_of(grant: Grant, ttl_ms: int) -> list[tuple[str, Element]]:
 
 def _bare(element: Element) -> Element:
     return Element(key=element.key)
-
-
-def _element(item: memoryview) -> Element:
-    found = attributes(item)
-    key = bytes(attributes(found[_KEY])[1])
-    data = bytes(attributes(found[_DATA])[1]) if _DATA in found else b""
-    left = _MILLISECONDS.unpack(found[_EXPIRATION])[0] if _EXPIRATION in found else None
-    return Element(key=key, data=data, left_ms=left)

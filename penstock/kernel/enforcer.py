@@ -19,13 +19,15 @@ from typing import assert_never
 
 from penstock.bus import Capability, Link, Message, keep_only, listen
 from penstock.kernel.aliases import Aliases
-from penstock.kernel.apply import load, prepare
+from penstock.kernel.apply import prepare
 from penstock.kernel.conntrack import Connections
 from penstock.kernel.counting import Counting
 from penstock.kernel.elements import ADMITTING, LEADING, STANDING, Elements, grant_keys, owner_of, service_of
 from penstock.kernel.ending import Ending
 from penstock.kernel.flow_watch import FlowWatch
 from penstock.kernel.held import HeldKeys
+from penstock.kernel.loading import RESTORED, Loading
+from penstock.kernel.oversight import Oversight
 from penstock.kernel.refusal_watch import RefusalWatch
 from penstock.kernel.switches import Switches
 from penstock.model import (
@@ -39,6 +41,7 @@ from penstock.model import (
     Event,
     EventsLost,
     Failed,
+    GatePlace,
     GateSettings,
     KeepGrants,
     KernelDrifted,
@@ -51,6 +54,7 @@ from penstock.model import (
     StandAside,
     StandBack,
     Unavailable,
+    VerifyKernel,
     WorkerTripped,
 )
 
@@ -70,7 +74,7 @@ async def run(settings: GateSettings) -> None:
     """Be the enforcer until cancelled.  Raises `Unavailable` where this machine cannot be a gate."""
     keep_only(Capability.NET_ADMIN, Capability.NET_RAW)
     prepare(settings.place)
-    enforcer = Enforcer()
+    enforcer = Enforcer(settings.place)
     try:
         server = await listen(Path(settings.run_dir) / SOCKET_NAME, enforcer.receive, enforcer.forget_link)
         async with server:
@@ -82,7 +86,7 @@ async def run(settings: GateSettings) -> None:
 class Enforcer:
     """The enforcer's state: what it knows of the kernel, and whom it tells.  Lives in one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: GatePlace) -> None:
         self._loop = asyncio.get_running_loop()
         self._elements, self._connections = Elements(), Connections()
         self._control: Link | None = None
@@ -97,6 +101,8 @@ class Enforcer:
         self._standing: dict[tuple[str, bytes], int] = {}
         self._switches = Switches()
         self._aliases = Aliases(self._tell_occupied)
+        self._loading = Loading(self._elements, lambda: self._switches.armed_marks)
+        self._oversight = Oversight(self._loading, place, self._tell)
         self._look: asyncio.TimerHandle | None = None
         #: On a kernel without a table: the first ruleset, until its standing flows may begin.
         self._is_fresh = False
@@ -111,7 +117,8 @@ class Enforcer:
             if due is not None:
                 due.cancel()
         self._counting.close()
-        for opened in (self._elements, self._connections, self._ending, self._watch, self._refusals):
+        self._oversight.close()
+        for opened in (self._loading, self._elements, self._connections, self._ending, self._watch, self._refusals):
             opened.close()
 
     # --- control
@@ -126,6 +133,8 @@ class Enforcer:
             self._control = link
             self._tell_waiting()
         try:
+            if isinstance(message, VerifyKernel):
+                return await self._oversight.verify()
             return self._carry_out(message)
         except (PenstockError, OSError) as error:
             return Failed(why=str(error))
@@ -136,6 +145,14 @@ class Enforcer:
             self._control = None
 
     def _carry_out(self, message: Message) -> Reply | None:
+        try:
+            return self._carried_out(message)
+        except OSError as error:
+            if error.errno != errno.ENOENT or not self._oversight.put_back():
+                raise
+            return self._carried_out(message)  # somebody had removed the table under it
+
+    def _carried_out(self, message: Message) -> Reply | None:
         match message:
             case CountFlows():
                 self._watch.read()
@@ -210,7 +227,7 @@ class Enforcer:
 
     def _load(self, ruleset: Ruleset) -> None:
         self._aliases.take(ruleset)
-        load(ruleset)
+        self._loading.load(ruleset)
         self._set_aside(frozenset(ruleset.aside))
         self._aliases.release(ruleset)
         before = self._standing
@@ -274,6 +291,10 @@ class Enforcer:
             if tripped and not alive:
                 self._ending.abandoned()
             self._tell_tripped(tripped)
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            self._oversight.suspect()  # the table is gone, which says nothing about the workers
         finally:
             self._look_later()
 
@@ -302,6 +323,7 @@ class Enforcer:
     def _adopt(self) -> None:
         """Learn what an earlier enforcer left in the kernel; on an empty kernel there is nothing to learn."""
         try:
+            self._elements.adopt(RESTORED)
             self._remember_static()
             for name in (*ADMITTING, *LEADING):
                 for element in self._elements.dump(name):

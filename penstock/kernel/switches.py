@@ -23,6 +23,11 @@ class Switches:
         """Whether there is anything to look at."""
         return bool(self._armed)
 
+    @property
+    def armed_marks(self) -> frozenset[int]:
+        """The marks that may count as alive."""
+        return frozenset(self._armed)
+
     def armed(self, command: ArmWorker) -> None:
         """The kernel counts this worker from now on."""
         self._armed[command.mark] = command.pid

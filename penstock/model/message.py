@@ -230,6 +230,15 @@ class KernelDrifted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KernelVerified:
+    """The kernel was read back and compared: how much of it, and how many differences there were."""
+
+    differences: int
+    checked: int
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyMeasured:
     """Transactions of one conduit since the last such message, as counts in the buckets of `penstock.bus.histogram`.
 
@@ -469,6 +478,7 @@ Event = (
     FlowsRefused
     | SourceScanned
     | KernelDrifted
+    | KernelVerified
     | LatencyMeasured
     | WorkerMeasured
     | KernelFlowOpened

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from penstock.control import Gate, LiveGrant, StoredRevision, StoredSubject
 from penstock.model import Json
-from penstock.web import emergencies, failures, measures, traffic
+from penstock.web import emergencies, failures, kernel, measures, traffic
 from penstock.web.asking import body_of, gate_of, grant_number_of, moment_text, source_of
 from penstock.web.errors import ON_ERROR
 from penstock.web.guard import Guard
@@ -50,6 +50,7 @@ def admin_app(gate: Gate) -> ASGIApp:
             Route("/admin/grants/{number}", close_grant, methods=["DELETE"]),
             Route("/admin/revisions", apply_revision, methods=["POST"]),
             Route("/admin/revisions", show_revisions, methods=["GET"]),
+            Route("/admin/kernel/verify", kernel.verify, methods=["POST"]),
             Route("/admin/status", show_status, methods=["GET"]),
             *emergencies.routes,
             *measures.routes,
@@ -127,6 +128,7 @@ async def show_status(request: Request) -> JSONResponse:
         "revision": status.revision,
         "evidence": {"is_healthy": status.evidence_is_healthy, "records": status.evidence_size},
         "enforcer": _enforcer_text(gate),
+        "kernel": kernel.last_text(gate),
         "inspection": "alive" if status.has_inspection else "not alive",
         "uninspected": failures.uninspected(gate),
         "processes": processes,

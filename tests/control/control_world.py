@@ -46,6 +46,8 @@ from penstock.model import (
     StandAside,
     StandBack,
     Unavailable,
+    Verified,
+    VerifyKernel,
     WithdrawGrant,
     WithdrawGrants,
 )
@@ -135,10 +137,13 @@ class FakeEnforcer:
         self.occupied: tuple[tuple[str, str], ...] = ()
         self.failing: set[str] = set()
         self.is_synchronised = True
+        self.differences: tuple[str, ...] = ()
 
     async def command(self, command: Command) -> Reply:
         if isinstance(command, ProbeOverlay):  # a question: no step
             return Occupied(holders=self.occupied) if self.occupied else Done()
+        if isinstance(command, VerifyKernel):
+            return Verified(differences=self.differences, checked=120)
         message = decode(encode(command)[4:])
         name = type(message).__name__
         await asyncio.sleep(0)

@@ -319,8 +319,10 @@ def test_a_ruleset_that_nft_refuses_changes_nothing(plant: Plant) -> None:
 
 
 def test_a_grant_before_the_first_ruleset_fails_with_a_reason(plant: Plant) -> None:
-    """Without a table there is nothing to open."""
+    """Without a table there is nothing to open, and an enforcer that was told no ruleset has none to put back."""
+    plant.kill_enforcer()
     plant.gate.run(["nft", "delete", "table", "inet", "penstock"])
+    plant.start_enforcer()
     answer = plant.control.ask(OpenGrant(grant=grant(42), ttl_ms=1000))
     assert isinstance(answer, Failed)
     assert "No such file" in answer.why
