@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import socket
 import struct
+import subprocess
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from gate_plant import GATE, MODBUS, PLAIN, RULESET, Echo, Plant, eventually, exchange, is_cut
 
-from penstock.lab.netns import Node
+from penstock.lab.netns import Lan, Node
 from penstock.model import (
     ApplyRuleset,
     Done,
@@ -149,6 +151,136 @@ class TestSameSubnet:
         asking.join(10)
         assert answers == [Done()]
         aside.close()
+
+
+#: A stateful firewall between clients and gate, which knows no flow that it saw half of.
+FIREWALL = """
+table ip firewall {
+  chain forward {
+    type filter hook forward priority filter; policy drop;
+    ct state invalid drop
+    ct state established,related accept
+    ip daddr 100.64.0.0/16 tcp flags & (syn | ack) == syn accept
+  }
+}
+"""
+
+
+class TestRouter:
+    """A static route on the plant's router."""
+
+    @staticmethod
+    def router(plant: Plant, *further: str) -> Node:
+        """A router that is on the plant's switch with .1, forwards, and knows the way to the overlay."""
+        made = plant.lan.add("router", "192.168.10.1/24", *further)
+        made.sysctl("net.ipv4.ip_forward", 1)
+        for each in ("all", "default", "eth0"):
+            made.sysctl(f"net.ipv4.conf.{each}.send_redirects", 0)
+        made.route("100.64.0.0/16", GATE)
+        return made
+
+    def test_clients_behind_the_router_need_nothing(self, plant: Plant, tmp_path: Path) -> None:
+        router, office = self.router(plant), Lan("office")
+        office.plug(router, "192.168.20.1/24", interface="eth1")
+        client = office.add("client", "192.168.20.11/24")
+        client.route("default", "192.168.20.1")
+        plant.gate.route("192.168.20.0/24", "192.168.10.1")
+        (tmp_path / "firewall.nft").write_text(FIREWALL)
+        router.run(["nft", "-f", str(tmp_path / "firewall.nft")])
+        plant.open(21, source="192.168.20.11")
+        with client.connect(PLAIN, MODBUS) as flow:
+            assert exchange(flow, b"read") == b"read"
+        assert plant.plain.peers == [GATE]
+        office.close()
+
+    def test_a_firewall_that_sees_one_direction_passes_nothing_until_the_gate_answers_through_it(
+        self, plant: Plant, tmp_path: Path
+    ) -> None:
+        router = self.router(plant)
+        plant.user.route("100.64.0.0/16", "192.168.10.1")
+        plant.open(22)
+        with plant.user.connect(PLAIN, MODBUS) as flow:
+            assert exchange(flow, b"read") == b"read", "a plain router does not mind"
+        (tmp_path / "firewall.nft").write_text(FIREWALL)
+        router.run(["nft", "-f", str(tmp_path / "firewall.nft")])
+        with plant.user.connect(PLAIN, MODBUS) as flow, pytest.raises(TimeoutError):
+            exchange(flow, b"read")
+        plant.gate.route("192.168.10.11/32", "192.168.10.1")
+        with plant.user.connect(PLAIN, MODBUS) as flow:
+            assert exchange(flow, b"read") == b"read"
+
+
+#: The client's script is the one that the guide prints.
+GUIDE = (Path(__file__).parents[2] / "docs/guides/reach-the-overlay.md").read_text()
+SCRIPT = GUIDE.split("```sh\n", 1)[1].split("```", 1)[0]
+OPTION_121 = "option:classless-static-route,100.64.0.0/16,192.168.10.2"
+
+
+class TestDhcp:
+    """DHCP option 121, with dnsmasq as the server and udhcpc as the client."""
+
+    @staticmethod
+    def lease(plant: Plant, folder: Path, *options: str) -> Node:
+        """A laptop that has asked a server with these options for everything that it has."""
+        server = plant.lan.add("dhcp", "192.168.10.5/24")
+        server.popen(
+            [
+                "dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--port=0", "--user=root", "--group=root",
+                "--no-ping",
+                "--pid-file=", f"--dhcp-leasefile={folder}/leases", "--interface=eth0", "--bind-interfaces",
+                "--dhcp-authoritative", "--dhcp-range=192.168.10.33,192.168.10.33,1h",
+                *(f"--dhcp-option={option}" for option in options),
+            ],
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        laptop = plant.lan.add("laptop")
+        script = folder / "udhcpc.sh"
+        script.write_text(SCRIPT)
+        script.chmod(0o755)
+        words = [
+            "udhcpc",
+            "-f",
+            "-q",
+            "-n",
+            "-t",
+            "20",
+            "-T",
+            "1",
+            "-i",
+            "eth0",
+            "-O",
+            "staticroutes",
+            "-s",
+            str(script),
+        ]
+        laptop.run(words)
+        return laptop
+
+    @staticmethod
+    def routes(node: Node) -> dict[str, str]:
+        """Where each route by way of a neighbour leads."""
+        found = json.loads(node.run(["ip", "-4", "-j", "route"]))
+        return {each["dst"]: each["gateway"] for each in found if "gateway" in each}
+
+    def test_a_client_gets_the_way_with_its_lease_and_keeps_its_default_route(
+        self, plant: Plant, tmp_path: Path
+    ) -> None:
+        options = ("option:router,192.168.10.1", f"{OPTION_121},0.0.0.0/0,192.168.10.1")
+        laptop = self.lease(plant, tmp_path, *options)
+        assert self.routes(laptop) == {"100.64.0.0/16": GATE, "default": "192.168.10.1"}
+        plant.open(31, source="192.168.10.33")
+        with laptop.connect(PLAIN, MODBUS) as flow:
+            assert exchange(flow, b"read") == b"read"
+
+    def test_the_trap_without_the_default_route_repeated_the_client_has_none(
+        self, plant: Plant, tmp_path: Path
+    ) -> None:
+        laptop = self.lease(plant, tmp_path, "option:router,192.168.10.1", OPTION_121)
+        assert self.routes(laptop) == {"100.64.0.0/16": GATE}
+
+    def test_without_the_option_the_router_option_counts(self, plant: Plant, tmp_path: Path) -> None:
+        laptop = self.lease(plant, tmp_path, "option:router,192.168.10.1")
+        assert self.routes(laptop) == {"default": "192.168.10.1"}
 
 
 def arp_listener(node: Node) -> socket.socket:
