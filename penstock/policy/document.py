@@ -19,6 +19,7 @@ from penstock.policy.faults import Faults, Place
 from penstock.policy.fields import Fields, table_of
 from penstock.policy.inventory import check_zones, place_assets
 from penstock.policy.overlay import check_sharing
+from penstock.policy.returning import check_answers
 from penstock.policy.sections import (
     Assertion,
     PlacedAsset,
@@ -126,6 +127,7 @@ def _document(table: Table, faults: Faults) -> Document | None:
     ports = _ports(assets)
     conduits = [item for entry in raw["conduits"] if (item := read_conduit(entry, faults, ports)) is not None]
     checked = check_conduits(conduits, assets, names, faults)
+    check_answers(conduits, zones, [item.asset for item in assets], faults)
     whole = with_echo([item.asset for item in assets], checked)
     by_name: dict[str, Asset | None] = dict.fromkeys(names["asset"])
     by_name |= {asset.name: asset for asset in whole}

@@ -9,7 +9,7 @@ import pytest
 from policy_cases import INVENTORY
 from test_policy_problems import HEAD, assert_problem, problems_of
 
-from penstock.policy import timezones
+from penstock.policy import accept, parse, timezones
 
 SATURDAY = "days: [sat], from: '06:00', to: '14:00', timezone: Europe/Berlin"
 ROUTED = "networks: [10.1.0.0/24], routers"
@@ -211,6 +211,27 @@ def test_a_problem_of_a_conduit_says_where_why_and_what_to_do(body: str, why: st
 def test_what_the_tunnel_cannot_carry_contradicts_tls(to: str, allow: str, require: str, because: str) -> None:
     head = f"conduits:\n  X: {{from: {{group: a}}, to: {{asset: {to}}}, require: {{{require}}}, "
     assert_problem(f"{INVENTORY}{head}allow: »{{{allow}}}}}\n", because, "without TLS")
+
+
+@pytest.mark.parametrize(
+    ("source", "to", "rest", "is_refused"),
+    [
+        ("{role: plc}", "{asset: plc-1}", "allow: {tcp/443: any}", True),
+        ("{zone: cell}", "{zone: cell}", "allow: {modbus: [read]}, on_failure: open, approved_by: eve", True),
+        ("{zone: cell}", "{zone: cell}", "allow: {modbus: [read]}", False),
+        ("{role: scada}", "{asset: plc-1}", "allow: {tcp/443: any}", False),
+        ("{group: a}", "{asset: plc-1}", "allow: {tcp/443: any}", False),
+    ],
+)
+def test_neighbours_in_a_zone_that_keeps_client_addresses_would_answer_past_the_gate(
+    *, source: str, to: str, rest: str, is_refused: bool
+) -> None:
+    text = INVENTORY.replace("[10.20.10.0/24]}", "[10.20.10.0/24], keep_client_address: true}")
+    marked = f"{text}conduits:\n  X: {{from: {source}, to: »{to}, {rest}}}\n"
+    if is_refused:
+        assert_problem(marked, "zone 'cell' keeps the client's address, and 'plc-2' and 'plc-1'", "another network")
+    else:
+        accept(parse({"site.yaml": marked.replace("»", "")}), 1)
 
 
 def test_a_range_that_permits_a_part_of_a_service_is_told_to_permit_the_whole() -> None:
