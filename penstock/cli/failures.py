@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 
 from penstock.cli import admin, output
+from penstock.cli.answers import moment
 from penstock.model import Invalid, Json, Problem
 
 _DAY_S, _US = 86_400, 1_000_000
@@ -78,8 +79,8 @@ def _show_conduit(arguments: argparse.Namespace, conduit: str) -> int:
         ("BEGAN", "ENDED", "CAUSE", "FLOWS", "PACKETS", "BYTES", "WHY", "ENDED BY"),
         [
             (
-                ("" if row.get("is_certain") else "before ") + admin.time_cell(row.get("began_at")),
-                admin.time_cell(row.get("ended_at")) or _open_still(row),
+                ("" if row.get("is_certain") else "before ") + _second(row.get("began_at")),
+                _second(row.get("ended_at")) or _open_still(row),
                 spoken(row.get("cause")),
                 admin.cell(row.get("flows")),
                 admin.cell(row.get("packets")),
@@ -111,7 +112,8 @@ def _restore(arguments: argparse.Namespace, conduit: str) -> int:
     if answer.get("stood_aside"):
         output.say(f"“{conduit}” stands aside no more")
     for row in admin.rows_of(answer, "reset"):
-        output.say(f"reset {counted(row.get('flows'))} of {admin.cell(row.get('machine'))}: they dial anew")
+        way = f"{admin.cell(row.get('machine'))} to {admin.cell(row.get('asset'))}"
+        output.say(f"reset {counted(row.get('flows'))} of {way}, to be dialled anew")
     output.hint("penstock evidence search --kind conduit.inspected_again tells when the first was inspected")
     return 0
 
@@ -120,7 +122,7 @@ def drill_cells(row: dict[str, Json]) -> tuple[str, ...]:
     """One drill as a row."""
     return (
         admin.cell(row.get("number")),
-        admin.time_cell(row.get("began_at")),
+        _second(row.get("began_at")),
         admin.cell(row.get("by")),
         admin.cell(row.get("result")) or "running",
         span(row.get("failover_us")),
@@ -143,6 +145,11 @@ def counted(value: Json) -> str:
 def spoken(value: Json) -> str:
     """A member of a closed set as people say it."""
     return admin.cell(value).replace("_", " ")
+
+
+def _second(value: Json) -> str:
+    """An ISO 8601 text in this computer's time, to the second."""
+    return moment(value).astimezone().strftime("%Y-%m-%d %H:%M:%S") if isinstance(value, str) else ""
 
 
 def _plan(row: dict[str, Json]) -> str:

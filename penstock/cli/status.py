@@ -24,7 +24,11 @@ def status(arguments: argparse.Namespace) -> int:
         return 0
     output.show_table(
         ("WHAT", "STATE"),
-        [(key.replace("_", " "), admin.cell(value)) for key, value in answer.items() if key != "not_enforced"],
+        [
+            (key.replace("_", " "), admin.cell(value) or "none")
+            for key, value in answer.items()
+            if key != "not_enforced"
+        ],
         nothing="the gate says nothing of itself",
     )
     missing = answer.get("not_enforced")

@@ -191,10 +191,10 @@ class Failures:
         """What the kernel itself carries now.  What it carries and nobody told of is found here."""
         cause, records = self._absent, list[Record]()
         self._counted_at_us, self._has_news = counted.at_us, False
-        found = {each.grant: each for each in counted.flows if each.uninspected}
+        found = {each.grant: each for each in counted.flows if each.uninspected or each.closing}
         for each in found.values():
             for conduit in self._conduits_of(each.grant):
-                if conduit.name not in self._open:
+                if each.uninspected and conduit.name not in self._open:
                     records += self._found_open(conduit, cause, each.since_us or counted.at_us, counted.at_us)
         for name, interval in list(self._open.items()):
             if interval.is_open_path:
@@ -295,6 +295,8 @@ class Failures:
         }
         mine = [found[number] for number in sorted(numbers) if number in found]
         live = sum(each.uninspected for each in mine)
+        is_told = not any(each.closing for each in mine)
+        self._has_news = self._has_news or not is_told
         interval = replace(
             interval,
             seen_at_us=at_us,
@@ -304,7 +306,13 @@ class Failures:
             live_bytes=sum(each.bytes for each in mine),
             grants=tuple(sorted(numbers)),
         )
-        if live or interval.holds or interval.back_at_us is None or at_us < interval.back_at_us:
+        if (
+            live
+            or any(each.closing for each in mine)
+            or interval.holds
+            or interval.back_at_us is None
+            or at_us < interval.back_at_us
+        ):
             self._put(name, interval)
             return []
         ended_at_us = max(interval.back_at_us, self._last_closed_us.get(name, 0))

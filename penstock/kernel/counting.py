@@ -11,7 +11,16 @@ from collections.abc import Iterable
 from penstock.kernel.conntrack import Connections, Entry
 from penstock.kernel.counters import Counters
 from penstock.kernel.flows import KernelFlows, is_on_kernel_path
-from penstock.model import GRANT_MASK, PROXIED_BIT, SAFETY_BIT, UPSTREAM_BIT, CountFlows, FlowsCounted, GrantFlows
+from penstock.model import (
+    ENDED_BIT,
+    GRANT_MASK,
+    PROXIED_BIT,
+    SAFETY_BIT,
+    UPSTREAM_BIT,
+    CountFlows,
+    FlowsCounted,
+    GrantFlows,
+)
 
 #: Beyond so many grants the table is walked once and sorted here, instead of once for each of them by the kernel.
 _ASKED_ONE_BY_ONE = 16
@@ -53,8 +62,6 @@ def counted(entries: Iterable[Entry], flows: KernelFlows) -> tuple[GrantFlows, .
     legs: dict[int, list[int]] = {}
     uninspected: dict[int, list[Entry]] = {}
     for entry in entries:
-        if entry.is_closing:
-            continue
         number = entry.mark & GRANT_MASK
         if entry.mark & (PROXIED_BIT | UPSTREAM_BIT):
             if not entry.is_ending:  # a dead worker's flow, whose client has not noticed yet
@@ -62,13 +69,20 @@ def counted(entries: Iterable[Entry], flows: KernelFlows) -> tuple[GrantFlows, .
         elif is_on_kernel_path(entry) and flows.has_failed_open(entry):
             uninspected.setdefault(number, []).append(entry)
     return tuple(
-        GrantFlows(
-            grant=number,
-            inspected=max(legs.get(number, (0, 0))),
-            uninspected=len(without := uninspected.get(number, [])),
-            packets=sum(entry.packets for entry in without),
-            bytes=sum(entry.bytes for entry in without),
-            since_us=min((entry.opened_at_us for entry in without), default=0),
-        )
+        _of_grant(number, max(legs.get(number, (0, 0))), uninspected.get(number, []))
         for number in sorted(legs.keys() | uninspected.keys())
+        if number in uninspected or any(legs[number])
+    )
+
+
+def _of_grant(number: int, inspected: int, without: list[Entry]) -> GrantFlows:
+    closing = sum(entry.is_closing or bool(entry.mark & ENDED_BIT) for entry in without)
+    return GrantFlows(
+        grant=number,
+        inspected=inspected,
+        uninspected=len(without) - closing,
+        closing=closing,
+        packets=sum(entry.packets for entry in without),
+        bytes=sum(entry.bytes for entry in without),
+        since_us=min((entry.opened_at_us for entry in without), default=0),
     )

@@ -133,13 +133,14 @@ class CountFlows:
 class GrantFlows:
     """The open flows of one grant to an inspected service: how many the worker has, and how many go on without it.
 
-    Packets and bytes (both directions) are those of the latter, `since_us` is when the oldest of them began (0: not
-    known).
+    `closing` are flows without it that are over, but whose end has not been told yet.  Packets and bytes (both
+    directions) are those of the latter two, `since_us` is when the oldest of them began (0: not known).
     """
 
     grant: int
     inspected: int
     uninspected: int
+    closing: int = 0
     packets: int = 0
     bytes: int = 0
     since_us: int = 0

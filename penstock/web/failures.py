@@ -45,7 +45,7 @@ async def restore(request: Request) -> JSONResponse:
     gate, name = gate_of(request), request.path_params["conduit"]
     done = await gate.register.restore(name, source_of(request))
     flows: list[Json] = [
-        {"machine": _subject(gate, each.grant), "grant": each.grant, "flows": each.uninspected} for each in done.flows
+        _ends(gate, each.grant) | {"grant": each.grant, "flows": each.uninspected} for each in done.flows
     ]
     return JSONResponse({"conduit": name, "stood_aside": done.stood_aside, "reset": flows, "at_us": done.at_us})
 
@@ -163,9 +163,9 @@ def spoken(word: str) -> str:
     return word.replace("_", " ")
 
 
-def _subject(gate: Gate, number: int) -> str | None:
+def _ends(gate: Gate, number: int) -> dict[str, Json]:
     live = gate.state.now.grants.get(number)
-    return None if live is None else live.grant.subject.name
+    return {} if live is None else {"machine": live.grant.subject.name, "asset": live.grant.asset}
 
 
 routes = [

@@ -113,10 +113,10 @@ def test_the_intervals_and_drills_of_one_conduit_are_shown(admin: Answers, cli: 
 
 
 def test_restoring_says_what_was_reset(admin: Answers, cli: Any, capsys: Any) -> None:
-    reset = [{"machine": "scada-1", "grant": 3, "flows": 2}]
+    reset = [{"machine": "scada-1", "asset": "plc", "grant": 3, "flows": 2}]
     admin.routes["POST", "/admin/failures/a%2Fb/restore"] = (200, {"stood_aside": False, "reset": reset})
     assert cli("failures", "restore", "a/b") == 0
-    assert "reset 2 flows of scada-1: they dial anew" in capsys.readouterr().err
+    assert "reset 2 flows of scada-1 to plc, to be dialled anew" in capsys.readouterr().err
 
 
 def test_a_name_without_quotes_is_an_error_that_says_so(admin: Answers, cli: Any, capsys: Any) -> None:

@@ -170,6 +170,26 @@ def test_a_closed_conduit_s_interval_ends_as_soon_as_it_is_inspected_again_and_n
     play(world, scenario)
 
 
+def test_an_interval_waits_for_the_counters_of_flows_whose_end_has_not_been_told_yet(world: World) -> None:
+    async def scenario(world: World) -> None:
+        come_back(world)
+        lose(world)
+        happen(world, opened(world))
+        come_back(world)
+        number = world.machine("scada-1").number
+        world.enforcer.flows = [
+            GrantFlows(grant=number, inspected=1, uninspected=0, closing=1, packets=40, bytes=2000, since_us=1)
+        ]
+        await pass_s(world, 1)
+        assert (only(world).live_flows, only(world).passed["packets"]) == (0, 40)
+        happen(world, closed(world, packets=41, bytes=2040))
+        passing(world, 0)
+        await pass_s(world, 1)
+        assert (await kept(world)).packets == 41
+
+    play(world, scenario)
+
+
 def test_an_open_interval_without_a_flow_ends_when_inspection_is_back(world: World) -> None:
     async def scenario(world: World) -> None:
         come_back(world)

@@ -17,7 +17,7 @@ from penstock.lab.gate import Done
 from penstock.lab.modbus import Conversation
 
 SAFETY, CLOSED, PEOPLE = "SCADA polls the filters", "The historian archives the dosing", "Operators set the dosing rate"
-PLAN = "    drill: {window: always, every: 90d}\n    failure_reason: it is drilled here\n"
+PLAN = "    drill: {window: always, every: 90d}\n"
 WEEK = "mon, tue, wed, thu, fri, sat, sun"
 WINDOWS = f'windows:\n  always: {{days: [{WEEK}], from: "00:00", to: "00:00", timezone: UTC}}\ntests:\n'
 
@@ -50,7 +50,20 @@ def polls(works: Works, poller: str, since: float, until: float) -> list[bool]:
     return [line["ok"] for line in works.plant.polls(poller).lines() if since <= line["at"] < until]
 
 
+def wait_for_both(works: Works) -> None:
+    """Both of SCADA's connections are up: what does not flow is not drilled."""
+
+    def are_up() -> bool:
+        lines = works.plant.polls("scada-1").lines()
+        last = {line["target"]: line["ok"] for line in lines}
+        inspected = [one["asset"] for one in records(works, "flow.opened") if one.get("subject") == "scada-1"]
+        return last == {"plc-filter-1": True, "plc-dosing": True} and set(inspected) == set(last)
+
+    works.gate.wait(are_up, "both of SCADA's connections")
+
+
 def test_a_drill_of_the_open_conduit_passes_and_the_plant_hardly_notices(works: Works) -> None:
+    wait_for_both(works)
     before = time.time()
     done = penstock(works, "drill", SAFETY, "--for", "4s")
     after = time.time()
@@ -73,7 +86,7 @@ def test_a_drill_of_the_open_conduit_passes_and_the_plant_hardly_notices(works: 
     assert interval["packets"] > polled, "what passed uninspected is counted"
     assert shown(works, SAFETY)["drills"][0]["result"] == "passed"
     (row,) = [one for one in works.gate.admin("GET", "/admin/failures")["conduits"] if one["conduit"] == SAFETY]
-    assert (row["is_drill_overdue"], row["interval"], row["reason"]) == (False, None, "it is drilled here")
+    assert (row["is_drill_overdue"], row["interval"], row["approved_by"]) == (False, None, "safety.officer@riverside")
 
 
 def test_a_drill_of_the_closed_conduit_lets_nothing_pass_and_inspection_is_back_after_it(works: Works) -> None:
@@ -163,6 +176,7 @@ def test_the_kernel_ends_a_drill_by_itself_when_control_dies_and_control_says_so
 
 
 def test_what_failed_open_goes_on_until_it_is_restored_and_the_register_says_so(works: Works) -> None:
+    wait_for_both(works)
     worker = works.gate.pid("worker-1")
     assert worker is not None
     os.kill(worker, signal.SIGKILL)
@@ -176,7 +190,7 @@ def test_what_failed_open_goes_on_until_it_is_restored_and_the_register_says_so(
     before = time.time()
     done = penstock(works, "failures", "restore", SAFETY)
     assert done.status == 0, done.said
-    assert done.said.count("reset 1 flow of scada-1") == 2
+    assert done.said.count("reset 1 flow of scada-1 to plc-") == 2
     works.gate.wait(lambda: bool(records(works, "conduit.inspected_again")), "the first inspected flow")
     assert 0 < records(works, "conduit.inspected_again")[0]["detail"]["after_us"] < 1_500_000
     (back,) = records(works, "conduit.stood_back")
@@ -193,6 +207,7 @@ def test_what_failed_open_goes_on_until_it_is_restored_and_the_register_says_so(
 
 
 def test_an_open_interval_is_told_truly_though_everything_was_killed_while_it_lasted(works: Works) -> None:
+    wait_for_both(works)
     before = time.time()
     assert works.gate.process is not None
     works.gate.process.kill()

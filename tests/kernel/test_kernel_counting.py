@@ -46,7 +46,12 @@ def test_flows_are_counted_by_grant_with_and_without_inspection() -> None:
 def test_flows_that_are_over_and_those_of_services_that_nobody_inspects_are_not_counted() -> None:
     other = replace(ENTRY, original=replace(ENTRY.original, port=4840))
     dead = replace(ENTRY, mark=42 | SAFETY_BIT | PROXIED_BIT, is_ending=True)
-    assert counted([replace(ENTRY, is_closing=True), other, dead], knowing()) == ()
+    over = replace(ENTRY, is_closing=True, is_ending=True)
+    (flows,) = counted([over, other, dead], knowing())
+    assert (flows.inspected, flows.uninspected, flows.closing, flows.packets) == (0, 0, 1, 9), (
+        "its end is to be told yet"
+    )
+    assert counted([other, dead, replace(dead, is_closing=True)], knowing()) == ()
 
 
 def test_an_enforcer_that_starts_tells_what_failed_open_before_it_came_with_its_true_beginning() -> None:
