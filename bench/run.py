@@ -25,6 +25,7 @@ from pathlib import Path
 
 import gate
 import processes
+import revocation
 from plant import HERE, WARM_UP_S, Plant, Way, build, far_core, gate_core
 from report import Load, Row, Run, judged, rows_of, text
 
@@ -32,6 +33,8 @@ from penstock.lab.netns import enter
 from penstock.model import PenstockError
 
 VARIANTS = ("direct", "kernel", "inspected", "haproxy", "nginx", "inspected-tls", "haproxy-tls", "stunnel")
+#: What can be asked for: the paths, and what is measured by itself.
+PARTS = (*VARIANTS, revocation.NAME)
 OUT = HERE / "out"
 PACE_US = 1000
 SETTLE_S = 3.0
@@ -49,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     OUT.mkdir(exist_ok=True)
     (OUT / "latest.json").write_text(json.dumps(rows, indent=1) + "\n")
-    print(json.dumps(rows, indent=1) if options.json else text(rows))
+    parts = (text(rows), revocation.text(rows))
+    print(json.dumps(rows, indent=1) if options.json else "\n\n".join(part for part in parts if part))
     return 0
 
 
@@ -57,7 +61,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="the side-by-side benchmark")
     parser.add_argument("--quick", action="store_true", help="short runs, two rounds: to see that everything works")
     parser.add_argument("--rounds", type=int, help="how often each path is measured (5)")
-    parser.add_argument("--variants", type=_variants, default=VARIANTS, help="only these, separated by commas")
+    parser.add_argument("--variants", type=_variants, default=PARTS, help="only these, separated by commas")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON instead of the table")
     options = parser.parse_args(argv)
     options.rounds = options.rounds or (2 if options.quick else 5)
@@ -66,10 +70,10 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _variants(words: str) -> tuple[str, ...]:
     chosen = words.split(",")
-    unknown = sorted(set(chosen) - set(VARIANTS))
+    unknown = sorted(set(chosen) - set(PARTS))
     if unknown:
-        raise argparse.ArgumentTypeError(f"no such variant: {', '.join(unknown)}; there are {', '.join(VARIANTS)}")
-    return tuple(name for name in VARIANTS if name in chosen)
+        raise argparse.ArgumentTypeError(f"no such variant: {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    return tuple(name for name in PARTS if name in chosen)
 
 
 def loads(*, is_quick: bool) -> tuple[Load, ...]:
@@ -83,16 +87,26 @@ def loads(*, is_quick: bool) -> tuple[Load, ...]:
 
 
 def _measured(options: argparse.Namespace) -> list[Row]:
+    rows = [machine()]
+    if set(options.variants) & set(VARIANTS):
+        rows += _paths(options)
+    if revocation.NAME in options.variants:
+        rows += revocation.measured(is_quick=options.quick)
+    return rows
+
+
+def _paths(options: argparse.Namespace) -> list[Row]:
+    """The paths side by side, and what the targets say of them."""
     build()
+    rows = []
     with _plant() as plant:
-        rows = [machine()]
         if set(options.variants) & set(gate.VARIANTS):
             started = gate.start_gate(plant)
             plant.ways.update(started.ways)
             time.sleep(SETTLE_S)
             rows.append(memory(started.pid))
         plant.start_relays()
-        ways = [plant.ways[name] for name in options.variants]
+        ways = [plant.ways[name] for name in options.variants if name in VARIANTS]
         for way in ways:
             plant.wait_for(way)
         rows += rows_of(rounds(plant, ways, loads(is_quick=options.quick), options.rounds))
