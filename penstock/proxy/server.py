@@ -14,11 +14,15 @@ from contextlib import suppress
 from typing import Final, cast
 
 from penstock.bus import FlowJournal
-from penstock.model import GRANT_MASK, Grant, Json, Reason, Record, RecordKind
+from penstock.model import GRANT_MASK, Grant, Json, Limits, Reason, Record, RecordKind
 from penstock.proxy.office import Office, port_behind
 from penstock.proxy.relay import ALL_BYTES, Effect, End, Ending, Relay
 
 CONNECT_TIMEOUT_S: Final = 3.0
+#: A connection that was closed may hold its asset's place a little longer; and how often a place is asked for again.
+ENDING_S: Final = 0.5
+FIRST_PAUSE_S: Final = 0.02
+LONGEST_PAUSE_S: Final = 0.5
 #: What a client may send before the asset is connected; then it is not read from until it is.
 MAX_EARLY_BYTES: Final = 64 << 10
 #: How long an end that does not read may keep the gate from closing; then what is left for it is thrown away.
@@ -29,6 +33,7 @@ _RESET: Final = struct.pack("ii", 1, 0)
 _CUT: Final = frozenset({Reason.GRANT_REVOKED, Reason.GRANT_EXPIRED, Reason.NOT_SIGNED_IN, Reason.ISOLATED})
 _US_PER_S: Final = 1_000_000
 _NS_PER_US: Final = 1000
+_NS_PER_S: Final = 1_000_000_000
 
 
 class _AssetSide(asyncio.Protocol):
@@ -75,6 +80,7 @@ class ClientSide(asyncio.Protocol):
         self._from_client = self._from_asset = 0
         self._seen_bytes = -1
         self._active_us = self._opened_us = self._now()
+        self._opened_ns = self._steady_ns()
         self.source = ""
         self.grant: Grant
         self.relay: Relay
@@ -255,10 +261,9 @@ class ClientSide(asyncio.Protocol):
 
     async def _connect(self) -> None:
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                dialled = await self._dial(self.grant, self._port)
-                loop = asyncio.get_running_loop()
-                transport, _ = await loop.create_connection(lambda: _AssetSide(self), sock=dialled)
+            dialled = await self._dialled()
+            loop = asyncio.get_running_loop()
+            transport, _ = await loop.create_connection(lambda: _AssetSide(self), sock=dialled)
         except (OSError, TimeoutError) as error:
             self.end(Ending(End.UNREACHABLE, why=f"{str(error) or 'no answer within 3 s'}{self._crowd()}"))
             self._leave()
@@ -269,6 +274,26 @@ class ClientSide(asyncio.Protocol):
         write_at_once(transport)
         self._asset, self._portion, self._early_ns = transport, self.relay.portion_bytes, self._steady_ns()
         self._take_early()
+
+    async def _dialled(self) -> socket.socket:
+        """Dial.  Where the asset has limits, a flow that ends, or one on the kernel path, may be why it is refused.
+
+        So it is tried again until the time to wait is over.  Raises `OSError` or `TimeoutError`.
+        """
+        limits = self._hall.slots.limits(self.grant.asset)
+        patience_s = 0.0 if limits == Limits() else max(limits.queue_s, ENDING_S)
+        until_ns, pause_s = self._opened_ns + int(patience_s * _NS_PER_S), FIRST_PAUSE_S
+        while True:
+            try:
+                async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                    return await self._dial(self.grant, self._port)
+            except ConnectionRefusedError:
+                if self._steady_ns() >= until_ns:
+                    raise
+            await asyncio.sleep(pause_s)
+            if self._is_over:
+                raise ConnectionAbortedError("the client gave up")
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _crowd(self) -> str:
         """What may be the reason why an asset does not take a call: the kernel counts flows that no worker sees."""

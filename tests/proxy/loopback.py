@@ -59,6 +59,7 @@ class Doors:
     direct_port: int
     tunnel_port: int
     mark: int = 12
+    refusals: int = 0
     may_dial: asyncio.Event = field(default_factory=asyncio.Event)
     dialled: list[int] = field(default_factory=list)
     ports: list[int] = field(default_factory=list)
@@ -145,6 +146,9 @@ async def doors(folder: Path, talk: Talk = answer, dial_error: OSError | None = 
         site.dialled.append(grant.number)
         site.ports.append(port)
         await site.may_dial.wait()
+        if site.refusals:
+            site.refusals -= 1
+            raise ConnectionRefusedError(111, "Connection refused")
         if dial_error is not None:
             raise dial_error
         dialled = socket.socket()

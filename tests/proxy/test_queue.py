@@ -169,6 +169,47 @@ def test_a_call_that_the_asset_does_not_take_gives_its_place_back_and_says_how_f
     asyncio.run(main())
 
 
+def test_a_call_that_is_refused_while_another_flow_ends_is_made_again(tmp_path: Path) -> None:
+    """The kernel counts every path, and a connection until both of its ends have closed it."""
+
+    async def scene(site: Doors) -> None:
+        limit(site, connections=2)
+        site.grant()
+        site.refusals = 3
+        await ask(*await site.connect(), 1)
+        assert site.dialled == [12] * 4
+        assert site.hall.slots.held("plc-filter-1") == 1
+
+    play(tmp_path, scene)
+
+
+def test_a_client_that_is_gone_is_not_dialled_for_again(tmp_path: Path) -> None:
+    async def scene(site: Doors) -> None:
+        limit(site, connections=2, queue_s=60)
+        site.grant()
+        site.refusals = 1 << 30
+        _, writer = await site.connect()
+        async with asyncio.timeout(10):
+            while len(site.dialled) < 2:  # noqa: ASYNC110 - there is no event to wait for
+                await asyncio.sleep(0.001)
+        writer.close()
+        await until_held(site, 0)
+        assert (await site.until_record("flow.closed")).detail["ending"] == "client"
+
+    play(tmp_path, scene)
+
+
+def test_an_asset_without_limits_is_called_once(tmp_path: Path) -> None:
+    async def scene(site: Doors) -> None:
+        site.grant()
+        site.refusals = 1
+        await site.connect()
+        assert (await site.until_record("flow.closed")).detail["ending"] == "asset_unreachable"
+        assert site.dialled == [12]
+
+    play(tmp_path, scene)
+
+
 def test_a_tunnel_s_client_is_told_to_wait_and_then_that_it_is_its_turn(tmp_path: Path) -> None:
     async def scene(site: Doors) -> None:
         limit(site, connections=1, queue_s=60)
