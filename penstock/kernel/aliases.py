@@ -150,6 +150,14 @@ class Aliases:
             return  # an announcement is a courtesy: who asks gets the answer from the kernel
 
 
+def standing_addresses(ruleset: Ruleset) -> tuple[str, ...]:
+    """The overlay addresses of safety-critical flows that the gate must own on its leg.  Raises `Unavailable`."""
+    standing = {flow.overlay for flow in ruleset.standing}
+    return tuple(
+        sorted(str(each) for each in _wanted(ruleset, _look(ruleset.place.interface)) if str(each) in standing)
+    )
+
+
 def _wanted(ruleset: Ruleset, leg: _Leg) -> frozenset[IPv4Address]:
     overlay = (IPv4Address(asset.overlay) for asset in ruleset.assets if asset.overlay)
     return frozenset(address for address in overlay if any(address in network for network in leg.networks))

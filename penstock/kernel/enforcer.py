@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import assert_never
 
 from penstock.bus import Capability, Link, Message, keep_only, listen
-from penstock.kernel.aliases import Aliases
+from penstock.kernel.aliases import Aliases, standing_addresses
 from penstock.kernel.apply import prepare
+from penstock.kernel.boot import FOLDER, BootFiles
 from penstock.kernel.conntrack import Connections
 from penstock.kernel.counting import Counting
 from penstock.kernel.elements import ADMITTING, LEADING, STANDING, Elements, grant_keys, owner_of, service_of
@@ -74,7 +75,7 @@ async def run(settings: GateSettings) -> None:
     """Be the enforcer until cancelled.  Raises `Unavailable` where this machine cannot be a gate."""
     keep_only(Capability.NET_ADMIN, Capability.NET_RAW)
     prepare(settings.place)
-    enforcer = Enforcer(settings.place)
+    enforcer = Enforcer(settings.place, Path(settings.state_dir) / FOLDER)
     try:
         server = await listen(Path(settings.run_dir) / SOCKET_NAME, enforcer.receive, enforcer.forget_link)
         async with server:
@@ -86,8 +87,9 @@ async def run(settings: GateSettings) -> None:
 class Enforcer:
     """The enforcer's state: what it knows of the kernel, and whom it tells.  Lives in one event loop."""
 
-    def __init__(self, place: GatePlace) -> None:
+    def __init__(self, place: GatePlace, boot: Path) -> None:
         self._loop = asyncio.get_running_loop()
+        self._boot = BootFiles(boot, self._tell_not_kept)
         self._elements, self._connections = Elements(), Connections()
         self._control: Link | None = None
         self._waiting: deque[Event] = deque()
@@ -118,6 +120,7 @@ class Enforcer:
                 due.cancel()
         self._counting.close()
         self._oversight.close()
+        self._boot.close()
         for opened in (self._loading, self._elements, self._connections, self._ending, self._watch, self._refusals):
             opened.close()
 
@@ -161,6 +164,7 @@ class Enforcer:
                 self._watch.count()
             case ApplyRuleset():
                 self._apply(message.ruleset)
+                self._boot.keep(message.ruleset, standing_addresses(message.ruleset))
             case OpenGrant() | CloseGrant() | CloseGrants() | KeepGrants():
                 self._change_grants(message)
             case StandAside():
@@ -220,6 +224,11 @@ class Enforcer:
             return Failed(why=str(error))
         holders = tuple((str(address), holder) for address, holder in sorted(held.items()))
         return Occupied(holders=holders) if holders else Done()
+
+    def _tell_not_kept(self, why: str) -> None:
+        """Out of the thread that writes."""
+        event = KernelDrifted(differences=(why,), by="the disk", is_corrected=False, at_us=_now_us())
+        self._loop.call_soon_threadsafe(self._tell, event)
 
     def _tell_occupied(self, address: str, holder: str) -> None:
         why = f"{address} is not taken as an overlay address: {holder} has it"
@@ -328,6 +337,7 @@ class Enforcer:
             for name in (*ADMITTING, *LEADING):
                 for element in self._elements.dump(name):
                     self._held.add(owner_of(element), name, element.key)
+            self._is_fresh = not self._standing and not self._elements.live()  # nothing passes that could be disturbed
             for number, left_ms in self._elements.live().items():
                 self._expire_in(number, left_ms / 1000)
         except OSError as error:
