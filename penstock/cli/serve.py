@@ -133,6 +133,11 @@ def _require_place(arguments: argparse.Namespace) -> None:
         raise Invalid(*(Problem(where=f"--{option}", why="it is missing", hint=hint) for option in missing))
 
 
+def _ipv6_hosts(listeners: tuple[Listener, ...]) -> list[str]:
+    """The addresses that clients find the gate at by IPv6: its certificate names them as well."""
+    return [each.host for each in listeners if ":" in each.host and not IPv6Address(each.host).is_unspecified]
+
+
 def _settings(arguments: argparse.Namespace) -> GateSettings:
     portal = tuple(arguments.portal) or (Listener(host=arguments.address, port=8443),)
     tunnel = tuple(arguments.tunnel) or (Listener(host=arguments.address, port=8444),)
@@ -145,7 +150,7 @@ def _settings(arguments: argparse.Namespace) -> GateSettings:
         state_dir=str(arguments.state.resolve()),
         run_dir=str(arguments.run_dir.resolve()),
         site_path=str(arguments.site.resolve()),
-        names=tuple(arguments.name) or (arguments.address,),
+        names=tuple(dict.fromkeys([*(arguments.name or [arguments.address]), *_ipv6_hosts(portal + tunnel)])),
         place=GatePlace(
             interface=arguments.interface,
             address=arguments.address,

@@ -17,7 +17,7 @@ from penstock.identity.local import (
     Preparation,
     subject_of,
 )
-from penstock.identity.lockout import Attempts
+from penstock.identity.lockout import Attempts, counted_as
 from penstock.identity.password import Passwords
 from penstock.identity.sealing import Seal
 from penstock.identity.source import Credentials, SignIn, Source
@@ -39,6 +39,7 @@ __all__ = [
     "Seal",
     "SignIn",
     "Source",
+    "counted_as",
     "read_or_make_secret",
     "subject_of",
 ]

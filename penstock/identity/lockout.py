@@ -8,6 +8,7 @@ exactly like those that do: a lock-out must never tell which is which.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from ipaddress import IPv6Network
 
 _US_PER_S = 1_000_000
 
@@ -78,4 +79,16 @@ def account_key(name: str) -> str:
 
 def source_key(address: str) -> str:
     """The counter of a source address."""
-    return f"source:{address}"
+    return f"source:{counted_as(address)}"
+
+
+def counted_as(address: str) -> str:
+    """What a limit for each source counts: an address, or the /64 of an IPv6 one.
+
+    Every station on a link may take any address of its /64 (RFC 4291 section 2.5.4), so counting addresses counts
+    nothing.
+    """
+    try:
+        return str(IPv6Network((address, 64), strict=False)) if ":" in address else address
+    except ValueError:
+        return address

@@ -10,12 +10,13 @@ import asyncio
 import socket
 import ssl
 from collections import Counter
+from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Final
 
 from penstock.model import GatePlace, Listener, Reason
 from penstock.proxy.office import Office
-from penstock.proxy.server import ClientSide
+from penstock.proxy.server import ClientSide, address_of
 from penstock.proxy.tunnel import ALPN
 from penstock.proxy.tunnelled import TunnelSide
 
@@ -27,6 +28,11 @@ MAX_HANDSHAKES_PER_SOURCE: Final = 16
 HANDSHAKE_TIMEOUT_S: Final = 5.0
 #: After running out of file descriptors, or the like.
 _PAUSE_S: Final = 0.1
+
+
+def counted_as(address: str) -> str:
+    """What a limit for each source counts: an IPv4 address, or the /64 of an IPv6 one, which is one link (RFC 4291)."""
+    return str(IPv6Network((address, 64), strict=False)) if ":" in address else address
 
 
 def open_transparent(place: GatePlace) -> socket.socket:
@@ -98,15 +104,15 @@ class TunnelDoor:
                 except OSError:
                     await asyncio.sleep(_PAUSE_S)
                     continue
-                source = str(peer[0])
+                source = counted_as(str(peer[0]))
                 if self._shaking.total() >= MAX_HANDSHAKES or self._shaking[source] >= MAX_HANDSHAKES_PER_SOURCE:
                     accepted.close()
-                    self._refuse(f"{source}:{peer[1]}", "too many handshakes in progress")
+                    self._refuse(address_of(peer), "too many handshakes in progress")
                     continue
                 self._shaking[source] += 1
-                self._office.group.create_task(self._shake(accepted, source, peer[1]))
+                self._office.group.create_task(self._shake(accepted, source, address_of(peer)))
 
-    async def _shake(self, accepted: socket.socket, source: str, port: int) -> None:
+    async def _shake(self, accepted: socket.socket, source: str, address: str) -> None:
         loop = asyncio.get_running_loop()
         try:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -118,7 +124,7 @@ class TunnelDoor:
             )
         except (OSError, TimeoutError) as error:
             accepted.close()
-            self._refuse(f"{source}:{port}", type(error).__name__)
+            self._refuse(address, type(error).__name__)
         finally:
             self._shaking[source] -= 1
             if not self._shaking[source]:

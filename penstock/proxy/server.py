@@ -372,7 +372,10 @@ class ClientSide(asyncio.Protocol):
 
 def address_of(name: tuple[str, int] | None) -> str:
     """The other end as a record names it."""
-    return f"{name[0]}:{name[1]}" if name else "unknown:0"
+    if not name:
+        return "unknown:0"
+    host = f"[{name[0]}]" if ":" in name[0] else name[0]
+    return f"{host}:{name[1]}"
 
 
 def _reset(transport: asyncio.Transport) -> None:

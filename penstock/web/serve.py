@@ -22,6 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from penstock.control import Gate
+from penstock.identity import counted_as
 from penstock.model import Listener
 from penstock.web.admin import admin_app
 from penstock.web.app import portal_app
@@ -51,7 +52,7 @@ class Protocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to listen for silence."""
         super().connection_made(transport)
-        self.source = self.client[0] if self.client else ""
+        self.source = counted_as(self.client[0]) if self.client else ""
         same = sum(getattr(each, "source", "") == self.source for each in self.connections)
         if self.source and same > MAX_CONNECTIONS_OF_A_SOURCE:
             transport.abort()

@@ -71,3 +71,13 @@ def test_after_a_clock_was_set_back_the_longest_wait_ends_the_lock_out() -> None
     attempts = lockout.counted(attempts, 0, ACCOUNT_LIMIT)
     assert lockout.wait_s(attempts, ACCOUNT_LIMIT.longest_wait_s * S - 1) == 1
     assert lockout.wait_s(attempts, ACCOUNT_LIMIT.longest_wait_s * S) == 0
+
+
+def test_addresses_of_one_ipv6_link_share_a_counter_and_ipv4_addresses_do_not() -> None:
+    assert (
+        lockout.source_key("2001:db8::1")
+        == lockout.source_key("2001:db8:0:0:ffff::2")
+        != lockout.source_key("2001:db8:0:1::1")
+    )
+    assert lockout.source_key("10.20.0.1") != lockout.source_key("10.20.0.2")
+    assert lockout.source_key("unknown") != lockout.source_key("fe80::1%eth0") == lockout.source_key("fe80::2%eth0")
