@@ -143,6 +143,10 @@ def _offered(
         if shared is not None:
             why = f"asset {shared.name!r} shares its overlay address, and echo has no port that tells who is meant"
             faults.add(item.at("allow"), why, "give it an overlay address of its own, or name another target")
+        bare = next((asset for asset in targets if not asset.overlay), None)
+        if bare is not None:
+            why = f"asset {bare.name!r} has no overlay address, so nothing leads to it"
+            faults.add(item.at("allow"), why, "set its `overlay: …`, or name another target")
         return
     first, last = port.port, port.last_port or port.port
     meeting = [

@@ -1,7 +1,7 @@
 """Echo (ping): a service that an asset has exactly when some conduit leads there with `discovery`.
 
 Pure.  It is made here and nowhere else; a document cannot name it.  ICMP has no ports, so an overlay address that
-several assets share cannot say whom an echo is for: these have none.
+several assets share cannot say whom an echo is for: these have none, nor has an asset without overlay address.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def with_echo(assets: Sequence[Asset], conduits: Iterable[Conduit]) -> tuple[Ass
     asked = {asset.name for each in conduits if admits_echo(each) for asset in targets_of(each, inventory)}
     return tuple(
         replace(asset, services=(*asset.services, ECHO_SERVICE))
-        if asset.name in asked and not inventory.shares_overlay(asset)
+        if asset.name in asked and asset.overlay and not inventory.shares_overlay(asset)
         else asset
         for asset in assets
     )

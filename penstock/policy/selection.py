@@ -106,7 +106,7 @@ class Inventory:
 
     def shares_overlay(self, asset: Asset) -> bool:
         """Whether its overlay address is another asset's too."""
-        return self._holders[asset.overlay] > 1
+        return bool(asset.overlay) and self._holders[asset.overlay] > 1
 
 
 def targets_of(conduit: Conduit, inventory: Inventory) -> list[Asset]:

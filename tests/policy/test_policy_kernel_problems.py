@@ -250,6 +250,26 @@ def test_echo_towards_a_shared_overlay_address_is_a_problem_where_it_is_asked_fo
     assert_problem(INVENTORY + shared + named, "asset 'plc-3' shares its overlay address", "of its own")
 
 
+SAME_SUBNET = """\
+site: plant
+overlay: 10.20.0.0/16
+zones: {cell: {networks: [10.20.10.0/24]}}
+assets:
+  scada-1: {zone: cell, role: scada, address: 10.20.10.5}
+  switch-1: {zone: cell, role: switch, address: 10.20.10.6}
+  plc-1: {zone: cell, role: plc, address: 10.20.10.7, overlay: 10.20.10.107, services: {modbus: 502}}
+conduits:
+"""
+
+
+def test_an_asset_without_overlay_address_answers_no_echo_and_says_so_where_it_is_asked_for_by_name() -> None:
+    implied = "  X: {from: {role: scada}, to: {zone: cell}, allow: {modbus: [discovery]}}\n"
+    site = accept(parse({"site.yaml": SAME_SUBNET + implied}), 1).site
+    assert [asset.name for asset in site.assets if asset.service("icmp")] == ["plc-1"]
+    named = "  X: {from: {role: scada}, to: {role: switch}, allow: »{icmp: [discovery]}}\n"
+    assert_problem(SAME_SUBNET + named, "asset 'switch-1' has no overlay address", "set its `overlay: …`")
+
+
 def test_a_port_range_contradicts_a_conduit_that_inspects_a_port_of_it() -> None:
     conduits = (
         "conduits:\n"
