@@ -142,13 +142,12 @@ class DrillWatch:
             for each in self.drill.exercised:
                 self._put(replace(each, leaked=each.leaked + carried.get(each.grant, 0)))
 
-    def ended(self, at_us: int, trouble: str) -> Drill:
-        """The verdict; with a trouble it was aborted."""
+    def verdict(self, at_us: int, trouble: str) -> Drill:
+        """How it ended; with a trouble it was aborted."""
         problems = _problems(self.drill)
         result = DrillResult.ABORTED if trouble else DrillResult.FAILED if problems else DrillResult.PASSED
         why = trouble or "; ".join(problems)
-        self.drill = replace(self.drill, ended_at_us=at_us, result=result, why=why)
-        return self.drill
+        return replace(self.drill, ended_at_us=at_us, result=result, why=why)
 
     def _is_exercising(self, at_us: int) -> bool:
         """Whether the conduit was out of inspection then, what was under way having settled where it fails closed."""

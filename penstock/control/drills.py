@@ -57,6 +57,7 @@ class Drills:
         self._is_beginning = False
         self._stopped_by = ""
         self._left_over: tuple[Drill, ...] = ()
+        self._unkept: list[Drill] = []
 
     @property
     def running(self) -> Drill | None:
@@ -155,6 +156,13 @@ class Drills:
                 await self._enforcer.command(StandBack(numbers=drill.grants))
         self._left_over = ()
 
+    async def sweep(self) -> None:
+        """Each second: keep what the store did not take."""
+        with suppress(Unavailable):
+            while self._unkept:
+                await self._store.put_drill(self._unkept[0])
+                self._unkept.pop(0)
+
     def _readiness(self, conduit: str, numbers: tuple[int, ...], counted: FlowsCounted) -> Readiness:
         policy, grants = self._state.now.policy, self._state.now.grants
         return Readiness(
@@ -228,11 +236,13 @@ class Drills:
         return ""
 
     async def _finish(self, watch: DrillWatch, trouble: str) -> None:
-        drill = watch.ended(self._clock().wall_us, trouble)
+        """Written down first, seen by others as ended then."""
+        drill = watch.verdict(self._clock().wall_us, trouble)
         ended = record_of(RecordKind.DRILL_ENDED, drill, self._clock().wall_us)
         try:
             await self._recorder.write([ended], urgent=True)
         except Unavailable:
             self._recorder.put([ended])
-        with suppress(Unavailable):
-            await self._store.put_drill(drill)
+        self._unkept.append(drill)
+        await self.sweep()
+        watch.drill = drill

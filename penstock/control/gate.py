@@ -266,6 +266,7 @@ class Gate:
         """Each second: leave inspection where it is too slow, end what has expired."""
         await self.overload.sweep()
         await self.register.sweep()
+        await self.drills.sweep()
         await self.sign_ins.sweep()
         await self.grants.sweep()
         await self.emergencies.sweep()

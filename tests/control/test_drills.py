@@ -462,6 +462,27 @@ def test_when_control_ends_during_a_drill_it_is_brought_back_first(world: World)
     play(world, scenario)
 
 
+def test_how_a_drill_ended_is_kept_later_where_the_store_did_not_take_it(world: World) -> None:
+    async def scenario(world: World) -> None:
+        plant = await drilled(world)
+        begun = await world.gate.drills.begin(SAFETY, 4, "uid 0")
+        real = world.gate.drills._store.put_drill
+
+        async def full(_drill: Drill) -> None:
+            raise Unavailable("disk full")
+
+        world.gate.drills._store.put_drill = full  # type: ignore[method-assign]
+        await through(world)
+        world.gate.drills._store.put_drill = real  # type: ignore[method-assign]
+        plant.clock.pass_s(1)
+        await world.gate.sweep()
+        kept = await world.gate.drills.drill(begun.number)
+        assert kept is not None
+        assert kept.result is DrillResult.PASSED
+
+    play(world, scenario)
+
+
 def test_a_drill_is_overdue_until_one_has_passed_and_again_after_its_time(world: World) -> None:
     async def scenario(world: World) -> None:
         plant = await drilled(world)

@@ -27,6 +27,11 @@ def clock_text(at_us: int) -> str:
     return _local(at_us).strftime("%H:%M")
 
 
+def day_text(at_us: int) -> str:
+    """The day, in the gate's own time zone: ``Sat 28 Nov``."""
+    return _local(at_us).strftime("%a %d %b")
+
+
 def iso_text(at_us: int) -> str:
     """The same for machines: with date and offset."""
     return _local(at_us).isoformat()
@@ -50,7 +55,7 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters.update(clock=clock_text, iso=iso_text, span=span_text)
+_TEMPLATES.filters.update(clock=clock_text, day=day_text, iso=iso_text, span=span_text)
 
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:

@@ -7,13 +7,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from penstock.web.errors import failure_of
-from penstock.web.pages import enrol, home, sign_in, static
+from penstock.web.pages import enrol, failures, home, sign_in, static
 from penstock.web.pages.render import page
 
 routes = [
     Route("/", home.show, methods=["GET"]),
     Route("/grants", home.open_grant, methods=["POST"]),
     Route("/grants/{number}/end", home.end_grant, methods=["POST"]),
+    Route("/failures", failures.show, methods=["GET"]),
     Route("/sign-in", sign_in.show, methods=["GET"]),
     Route("/sign-in", sign_in.begin, methods=["POST"]),
     Route("/sign-out", sign_in.end, methods=["POST"]),
