@@ -45,10 +45,14 @@ class Connections:
 
     def marked(self, value: int, mask: int = GRANT_MASK) -> list[Entry]:
         """Every entry whose mark is `value` under `mask`; a walk of the table, 25 ms at 100,000 entries."""
+        return list(self.each_marked(value, mask))
+
+    def each_marked(self, value: int, mask: int) -> Iterator[Entry]:
+        """The same, as the kernel gives them; the socket is busy until the end."""
         body = attribute(_MARK, _LONG.pack(value)) + attribute(_MARK_MASK, _LONG.pack(mask))
         request = self._socket.message(CONNTRACK_SUBSYSTEM, _GET, DUMP, AF_INET, body)
         # kernels before 4.20 ignore the filter where it is empty, so it is asked again here
-        return [entry for entry in self._each(request) if entry.mark & mask == value]
+        return (entry for entry in self._each(request) if entry.mark & mask == value)
 
     def everything(self, mask: int = GRANT_MASK) -> Iterator[Entry]:
         """Every entry with a mark under `mask`, as the kernel gives them; the socket is busy until the end."""
@@ -74,11 +78,6 @@ class Connections:
             entry = entry_of(body, 4, len(body))
             if entry is not None:
                 yield entry
-
-    def delete_marked(self, value: int, mask: int = GRANT_MASK) -> None:
-        """Forget every connection whose mark is `value` under `mask`."""
-        body = attribute(_MARK, _LONG.pack(value)) + attribute(_MARK_MASK, _LONG.pack(mask))
-        self._socket.command(self._socket.message(CONNTRACK_SUBSYSTEM, _DELETE, ACK, AF_INET, body))
 
     def end(self, entry: Entry) -> bool:
         """Let no packet of this one connection pass any more, though its grant lives.  Whether it was there."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import struct
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from socket import AF_INET, IPPROTO_TCP
 
@@ -18,11 +19,11 @@ _SOCK_DIAG = 4  # NETLINK_SOCK_DIAG
 _BY_FAMILY, _DESTROY = 20, 21
 _BYTECODE = 1  # INET_DIAG_REQ_BYTECODE
 _MARK_CONDITION = 10  # INET_DIAG_BC_MARK_COND
-_CONDITION_BYTES = 12
 #: Every TCP state but TIME_WAIT (6), CLOSE (7) and LISTEN (10): what still holds a connection.
 _STATES = 0x1FFF & ~(1 << 0 | 1 << 6 | 1 << 7 | 1 << 10)
 
 _request = struct.Struct("=BBBxI")
+_condition = struct.Struct("=BBHII")  # struct inet_diag_bc_op and struct inet_diag_markcond
 _MARK = 15  # INET_DIAG_MARK; told only to whoever has CAP_NET_ADMIN
 _MESSAGE_BYTES = 72  # struct inet_diag_msg
 _SOCKET_IDENTITY = slice(4, 52)  # struct inet_diag_sockid inside struct inet_diag_msg
@@ -38,30 +39,26 @@ class Sockets:
         """Give the socket back."""
         self._socket.close()
 
-    def destroy_marked(self, value: int, mask: int = GRANT_MASK) -> int:
-        """Reset every TCP connection whose socket mark is `value` under `mask`; how many there were.
+    def marked(self, numbers: AbstractSet[int]) -> list[bytes]:
+        """Every TCP connection of the gate whose mark carries one of these grant numbers, for `destroy`."""
+        if len(numbers) == 1:
+            (value,) = numbers
+            # one condition; yes: go on behind it, which is the end (fits), no: go on behind the end (does not fit)
+            condition = _condition.pack(_MARK_CONDITION, _condition.size, _condition.size + 4, value, GRANT_MASK)
+            return [bytes(found[_SOCKET_IDENTITY]) for found in self._dump(attribute(_BYTECODE, condition))]
+        return [bytes(found[_SOCKET_IDENTITY]) for found in self._dump() if _mark_of(found) & GRANT_MASK in numbers]
+
+    def held(self) -> list[bytes]:
+        """The same for any grant: whatever a worker holds."""
+        return [bytes(found[_SOCKET_IDENTITY]) for found in self._dump() if _mark_of(found) & GRANT_MASK]
+
+    def destroy(self, connections: Iterable[bytes]) -> int:
+        """Reset these; how many there still were.
 
         Raises `OSError` where the kernel was built without INET_DIAG_DESTROY.
         """
-        return self._destroy(self._identities(value, mask))
-
-    def destroy_any(self, values: AbstractSet[int], mask: int = GRANT_MASK) -> int:
-        """The same for every socket whose mark is one of these under `mask`, with one look at all of them."""
-        anything = bytes(_SOCKET_IDENTITY.stop - _SOCKET_IDENTITY.start)
-        body = _request.pack(AF_INET, IPPROTO_TCP, 0, _STATES) + anything
-        found = self._socket.dump(self._socket.plain(_BY_FAMILY, DUMP, body))
-        return self._destroy([bytes(each[_SOCKET_IDENTITY]) for each in found if _mark_of(each) & mask in values])
-
-    def destroy_all(self, mask: int = GRANT_MASK) -> int:
-        """The same for every socket that has any mark under `mask`: whatever a worker holds."""
-        anything = bytes(_SOCKET_IDENTITY.stop - _SOCKET_IDENTITY.start)
-        body = _request.pack(AF_INET, IPPROTO_TCP, 0, _STATES) + anything
-        found = self._socket.dump(self._socket.plain(_BY_FAMILY, DUMP, body))
-        return self._destroy([bytes(each[_SOCKET_IDENTITY]) for each in found if _mark_of(each) & mask])
-
-    def _destroy(self, identities: list[bytes]) -> int:
         destroyed = 0
-        for identity in identities:
+        for identity in connections:
             body = _request.pack(AF_INET, IPPROTO_TCP, 0, _STATES) + identity
             try:
                 self._socket.command(self._socket.plain(_DESTROY, ACK, body))
@@ -72,14 +69,10 @@ class Sockets:
                 destroyed += 1
         return destroyed
 
-    def _identities(self, value: int, mask: int) -> list[bytes]:
-        # one condition; yes: go on behind it, which is the end (fits), no: go on behind the end (does not fit)
-        condition = struct.pack("=BBHII", _MARK_CONDITION, _CONDITION_BYTES, _CONDITION_BYTES + 4, value, mask)
+    def _dump(self, condition: bytes = b"") -> Iterator[memoryview]:
         anything = bytes(_SOCKET_IDENTITY.stop - _SOCKET_IDENTITY.start)
-        body = _request.pack(AF_INET, IPPROTO_TCP, 0, _STATES) + anything + attribute(_BYTECODE, condition)
-        return [
-            bytes(found[_SOCKET_IDENTITY]) for found in self._socket.dump(self._socket.plain(_BY_FAMILY, DUMP, body))
-        ]
+        body = _request.pack(AF_INET, IPPROTO_TCP, 0, _STATES) + anything + condition
+        return self._socket.dump(self._socket.plain(_BY_FAMILY, DUMP, body))
 
 
 def _mark_of(message: memoryview) -> int:

@@ -12,7 +12,8 @@ from __future__ import annotations
 import errno
 import struct
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from itertools import groupby
 from socket import IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, inet_aton, inet_ntoa
 from typing import TypeVar
@@ -50,8 +51,6 @@ STANDING = ("safety", "ranged_safety", "safety_echoes")
 #: Elements in one transaction: a few milliseconds, during which no other command is carried out, and less than the
 #: 65,535 bytes of one attribute at 60 bytes each.
 MAX_AT_ONCE = 1000
-#: Grants that one transaction cuts: 16 bytes each, within the 212,992 bytes that a netlink socket sends at once.
-MAX_CUT_AT_ONCE = 12_000
 
 _GET = 13  # NFT_MSG_GETSETELEM
 _MESSAGES = {Verb.ADD: (12, ACK | CREATE), Verb.DELETE: (14, ACK)}  # NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM
@@ -139,35 +138,30 @@ class Elements:
             return sum(self._has_deleted(name, element) for name, element in bare) > 0
         return True
 
-    def close_grants(self, known: Mapping[int, dict[str, list[bytes]] | None]) -> None:
-        """Cut many: from the first transaction on no packet of any of them passes.
+    def cut(self, numbers: Sequence[int]) -> None:
+        """From the return on no packet of these grants passes, whether they were open or not; at most `MAX_AT_ONCE`.
 
-        `known` are the keys of each as for `close_grant`.  Those that are not known are looked for, where they live.
+        What else belongs to them is left over, for `clear`.
         """
-        unknown = {number for number, keys in known.items() if keys is None}
-        living = unknown & self.live().keys() if unknown else unknown
-        self._delete_all([("live", mark_bytes(number)) for number in known], MAX_CUT_AT_ONCE, are_sets=True)
-        found = [*(keys or {} for keys in known.values()), *(self.keys_of(number) for number in sorted(living))]
-        named = sorted((name, key) for each in found for name, keys in each.items() for key in keys)
-        self._delete_all(named, MAX_AT_ONCE, are_sets=False)
+        steps = [Step(Verb.DELETE, "live", Element(key=mark_bytes(number))) for number in numbers]
+        try:
+            self._commit(steps)
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            # added first, so that deleting what has expired meanwhile is no error
+            self._commit([*(step._replace(verb=Verb.ADD) for step in steps), *steps])
 
-    def _delete_all(self, named: list[tuple[str, bytes]], at_once: int, *, are_sets: bool) -> None:
-        """Delete so many in a transaction; what has expired meanwhile is no error, but costs a second one."""
-        steps = [Step(Verb.DELETE, name, Element(key=key)) for name, key in named]
-        for start in range(0, len(steps), at_once):
-            some = steps[start : start + at_once]
-            try:
-                self._commit(some)
-            except OSError as error:
-                if error.errno != errno.ENOENT:
-                    raise
-                if are_sets:
-                    # added first, so that deleting what is not there is no error
-                    for few in _parts(some, MAX_AT_ONCE):
-                        self._commit([*(step._replace(verb=Verb.ADD) for step in few), *few])
-                else:
-                    for step in some:
-                        self._has_deleted(step.name, step.element)
+    def clear(self, named: Iterable[tuple[str, bytes]]) -> None:
+        """Take away elements by set and key; what has expired meanwhile is no error."""
+        steps = [Step(Verb.DELETE, name, Element(key=key)) for name, key in sorted(named)]
+        try:
+            self._commit(steps)
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            for step in steps:
+                self._has_deleted(step.name, step.element)
 
     def keys_of(self, number: int) -> dict[str, list[bytes]]:
         """The keys of a grant's elements, by the set that they are in."""
@@ -245,6 +239,12 @@ class Elements:
         return self._socket.message(NFT_SUBSYSTEM, kind, flags, _INET, body)
 
 
+@cache
+def _named(key_bytes: int) -> bytes:
+    """What stands before the key of an element that has nothing but its key."""
+    return nested(1, nested(_KEY, attribute(1, bytes(key_bytes))))[:-key_bytes]
+
+
 def _renewals(name: str, elements: list[Element]) -> list[Step]:
     """Add, delete, add: on every kernel an element then has exactly this time left (6.12 could do with one)."""
     added = [Step(Verb.ADD, name, element) for element in elements]
@@ -252,6 +252,8 @@ def _renewals(name: str, elements: list[Element]) -> list[Step]:
 
 
 def _written(element: Element) -> bytes:
+    if element.left_ms is None and not element.data:
+        return _named(len(element.key)) + element.key
     parts = [nested(_KEY, attribute(1, element.key))]
     if element.data:
         parts.append(nested(_DATA, attribute(1, element.data)))

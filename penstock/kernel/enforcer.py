@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import assert_never
 
 from penstock.bus import Capability, Link, Message, keep_only, listen
 from penstock.kernel.aliases import Aliases, standing_addresses
@@ -23,6 +22,7 @@ from penstock.kernel.apply import prepare
 from penstock.kernel.boot import FOLDER, BootFiles
 from penstock.kernel.conntrack import Connections
 from penstock.kernel.counting import Counting
+from penstock.kernel.cutting import Cutting
 from penstock.kernel.elements import ADMITTING, LEADING, STANDING, Elements, grant_keys, owner_of, service_of
 from penstock.kernel.ending import Ending
 from penstock.kernel.flow_watch import FlowWatch
@@ -99,6 +99,7 @@ class Enforcer:
         self._ending = Ending(self._connections, self._flows, self._watch)
         self._counting = Counting(self._connections, self._flows)
         self._held = HeldKeys()
+        self._cutting = Cutting(self._elements, self._held, self._ending)
         self._expiries: dict[int, asyncio.TimerHandle] = {}
         self._standing: dict[tuple[str, bytes], int] = {}
         self._switches = Switches()
@@ -121,6 +122,7 @@ class Enforcer:
         self._counting.close()
         self._oversight.close()
         self._boot.close()
+        self._cutting.close()
         for opened in (self._loading, self._elements, self._connections, self._ending, self._watch, self._refusals):
             opened.close()
 
@@ -136,11 +138,18 @@ class Enforcer:
             self._control = link
             self._tell_waiting()
         try:
-            if isinstance(message, VerifyKernel):
-                return await self._oversight.verify()
-            return self._carry_out(message)
+            match message:
+                case VerifyKernel():
+                    reply: Reply | None = await self._oversight.verify()
+                case CloseGrants():
+                    reply = await self._cut_all(message.numbers)
+                case KeepGrants():
+                    reply = await self._cut_all(tuple(self._elements.live().keys() - set(message.numbers)))
+                case _:
+                    reply = self._carry_out(message)
         except (PenstockError, OSError) as error:
-            return Failed(why=str(error))
+            reply = Failed(why=str(error))
+        return reply
 
     def forget_link(self, link: Link) -> None:
         """The link is closed: keep everything, and let the next control come."""
@@ -165,8 +174,10 @@ class Enforcer:
             case ApplyRuleset():
                 self._apply(message.ruleset)
                 self._boot.keep(message.ruleset, standing_addresses(message.ruleset))
-            case OpenGrant() | CloseGrant() | CloseGrants() | KeepGrants():
-                self._change_grants(message)
+            case OpenGrant():
+                self._open(message)
+            case CloseGrant():
+                self._cut(message.grant.number)
             case StandAside():
                 self._elements.stand_aside(message.numbers, message.ttl_ms)
                 self._ending.unattended(message.numbers)
@@ -177,19 +188,6 @@ class Enforcer:
             case _:
                 return None
         return Done()
-
-    def _change_grants(self, message: OpenGrant | CloseGrant | CloseGrants | KeepGrants) -> None:
-        match message:
-            case OpenGrant():
-                self._open(message)
-            case CloseGrant():
-                self._cut(message.grant.number)
-            case CloseGrants():
-                self._cut_all(message.numbers)
-            case KeepGrants():
-                self._cut_all(tuple(self._elements.live().keys() - set(message.numbers)))
-            case _:
-                assert_never(message)
 
     # --- commands
 
@@ -243,7 +241,7 @@ class Enforcer:
         self._remember_static()
         for key, number in before.items():
             if self._standing.get(key) != number:
-                self._ending.withdrawn(number)  # no packet of it passes any more; this closes its ends
+                self._ending.withdrawn([number])  # no packet of it passes any more; this closes its ends
 
     def _set_aside(self, numbers: frozenset[int]) -> None:
         """Grants that stand aside until told are the ruleset's; those that do so for a time only are left alone."""
@@ -265,16 +263,21 @@ class Enforcer:
         if expiry is not None:
             expiry.cancel()
         self._elements.close_grant(number, self._held.release(number))
-        self._ending.withdrawn(number)
+        self._ending.withdrawn([number])
 
-    def _cut_all(self, numbers: tuple[int, ...]) -> None:
-        """The same for many in a few transactions, of which the first one is the cut."""
+    async def _cut_all(self, numbers: tuple[int, ...]) -> Done:
+        """The same for many, in slices that let events be read between them."""
         for number in numbers:
             expiry = self._expiries.pop(number, None)
             if expiry is not None:
                 expiry.cancel()
-        self._elements.close_grants({number: self._held.release(number) for number in numbers})
-        self._ending.all_withdrawn(frozenset(numbers))
+        try:
+            await self._cutting.cut(numbers)
+        except OSError as error:
+            if error.errno != errno.ENOENT or not self._oversight.put_back():
+                raise
+            await self._cutting.cut(numbers)
+        return Done()
 
     def _arm(self, command: ArmWorker) -> None:
         """Arm a switch, but never that of a process which has tripped: control is told (again) that it must end."""
@@ -321,7 +324,7 @@ class Enforcer:
         """The kernel has stopped its packets by itself; its flows are closed here."""
         del self._expiries[number]
         self._held.release(number)
-        self._ending.withdrawn(number)
+        self._ending.withdrawn([number])
 
     def _stand_back(self, numbers: Iterable[int]) -> None:
         self._elements.stand_back(numbers)

@@ -31,6 +31,10 @@ class HeldKeys:
         if name in ADMITTING:
             self._owners[name, key] = number
 
+    def is_held(self, name: str, key: bytes) -> bool:
+        """Whether this element that admits somebody is an open grant's."""
+        return (name, key) in self._owners
+
     def release(self, number: int) -> dict[str, list[bytes]] | None:
         """The keys of a grant that ends, which are nobody's then; ``None`` for a grant that is not known."""
         keys = self._keys.pop(number, None)

@@ -57,7 +57,8 @@ def test_ten_thousand_grants_are_cut_by_one_command_and_only_those(crowded: Plan
     assert listed(crowded, "live") == HELD + 2
     crowded.control.do(CloseGrants(numbers=(*range(FIRST, FIRST + HELD), busy.number)))
     assert is_cut(flow)
-    assert [listed(crowded, name) for name in ("live", "grants", "dials")] == [1, 1, 1]
+    assert listed(crowded, "live") == 1
+    eventually(lambda: [listed(crowded, name) for name in ("grants", "dials")] == [1, 1])
     assert exchange(crowded.rogue.connect(PLAIN, MODBUS), b"read") == b"read"
 
 
