@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
 from plant import (
     CLIENT,
@@ -28,6 +29,8 @@ from plant import (
 
 from penstock.lab.gate import LabGate, Person
 
+#: The conduits of the inspected ways.
+CONDUITS = {"The client polls the controller": "inspected", "Engineers read the controller": "inspected-tls"}
 VARIANTS = ("kernel", "inspected", "inspected-tls")
 OVERLAY_INSPECTED, OVERLAY_KERNEL = "100.64.0.50", "100.64.0.51"
 #: Of the tunnel: TLS 1.3 with this protocol name, then one line each way.
@@ -84,6 +87,18 @@ class Gate:
 
     pid: int
     ways: dict[str, Way]
+    lab: LabGate
+
+    def measured(self) -> list[dict[str, Any]]:
+        """What the gate itself measured under all loads together, a row for each inspected way and one for the loop."""
+        answer = self.lab.admin("GET", "/admin/conduits")
+        rows: list[dict[str, Any]] = []
+        for each in answer["conduits"]:
+            figures = each["measured"]["inspected"]["start"]
+            if each["conduit"] in CONDUITS and figures["own"]["count"]:
+                shares = {"own": figures["own"], "total": figures["total"]}
+                rows.append({"bench": "own", "variant": CONDUITS[each["conduit"]], **shares})
+        return [*rows, {"bench": "own", "variant": "event loop", "lag": answer["lag"]["start"]}] if rows else []
 
 
 def start_gate(plant: Plant) -> Gate:
@@ -104,7 +119,7 @@ def start_gate(plant: Plant) -> Gate:
         Way(variant="kernel", address=OVERLAY_KERNEL, port=MODBUS_PORT, processes=(pid,)),
         Way(variant="inspected-tls", address=GATE, port=port, tunnel=tunnel, processes=(pid,)),
     )
-    return Gate(pid=pid, ways={way.variant: way for way in ways})
+    return Gate(pid=pid, ways={way.variant: way for way in ways}, lab=gate)
 
 
 def _tunnel(gate: LabGate, plant: Plant, person: Person) -> tuple[Tunnel, int]:

@@ -195,11 +195,25 @@ def text(rows: Sequence[Row]) -> str:
         if row["bench"] == "memory":
             shares = ", ".join(f"{name} {size} MB" for name, size in row["processes"].items())
             parts.append(f"{row['variant']}: {row['pss_mb']} MB (PSS; RSS {row['rss_mb']} MB): {shares}")
+    own = [row for row in rows if row["bench"] == "own"]
+    if own:
+        parts.append("\n".join(["what the gate measured itself, all loads together", *map(_own, own)]))
     met = [row for row in rows if row["bench"] == "target"]
     if met:
         verdicts = (f"  {'met   ' if r['is_met'] else 'MISSED'}  {r['name']}: {r['measured']:g}" for r in met)
         parts.append("\n".join(["targets", *verdicts]))
     return "\n\n".join(parts)
+
+
+def _own(row: Row) -> str:
+    """One conduit's gate share and whole, or the event loop's lag."""
+    shares = (("gate's share", row.get("own")), ("whole", row.get("total")), ("lag", row.get("lag")))
+    told = [
+        f"{name} p50 {of['p50_us']} us, p99 {of['p99_us']} us, p99.9 {of['p999_us']} us ({of['count']:,})"
+        for name, of in shares
+        if of is not None
+    ]
+    return f"  {row['variant']}: {'; '.join(told)}"
 
 
 def _by_load(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:

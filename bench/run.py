@@ -37,6 +37,8 @@ VARIANTS = ("direct", "kernel", "inspected", "haproxy", "nginx", "inspected-tls"
 PARTS = (*VARIANTS, revocation.NAME)
 OUT = HERE / "out"
 PACE_US = 1000
+REPORTED_S = 2.0
+"""A worker tells each second what it measured."""
 SETTLE_S = 3.0
 """How long the gate may come to rest before its idle memory is read."""
 
@@ -99,6 +101,7 @@ def _paths(options: argparse.Namespace) -> list[Row]:
     """The paths side by side, and what the targets say of them."""
     build()
     rows = []
+    started = None
     with _plant() as plant:
         if set(options.variants) & set(gate.VARIANTS):
             started = gate.start_gate(plant)
@@ -110,6 +113,9 @@ def _paths(options: argparse.Namespace) -> list[Row]:
         for way in ways:
             plant.wait_for(way)
         rows += rows_of(rounds(plant, ways, loads(is_quick=options.quick), options.rounds))
+        if started is not None:
+            time.sleep(REPORTED_S)
+            rows += started.measured()
         return rows + judged(rows)
 
 

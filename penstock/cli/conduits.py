@@ -12,6 +12,7 @@ _HEADINGS = (
     "CONDUIT", "MODE", "PATH", "FLOWS", "TRANSACTIONS", "GATE P50", "P99", "P99.9", "TOTAL P50", "P99", "P99.9",
     "BUDGET", "OVER", "SINCE",
 )  # fmt: skip
+_LAG = (("p50_us", "p50"), ("p99_us", "p99"), ("worst_us", "worst"))
 _US_PER_MS, _US_PER_S = 1_000, 1_000_000
 
 
@@ -41,12 +42,17 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 def show(arguments: argparse.Namespace) -> int:
     """A row for each conduit; why one stands aside follows on stderr."""
     with admin.opened(arguments) as http:
-        rows = admin.rows_of(http.look("conduits"), "conduits")
+        answer = http.look("conduits")
+    rows = admin.rows_of(answer, "conduits")
     if arguments.json:
-        output.data_json(list(rows))
+        output.data_json(answer)
         return 0
     window = _WINDOWS[arguments.window]
     output.show_table(_HEADINGS, [_cells(row, window) for row in rows], nothing="the policy has no conduit")
+    lag = _part(_part(answer, "lag"), "ten_seconds")
+    if lag.get("count"):
+        times = ", ".join(f"{duration(lag.get(key))} ({name})" for key, name in _LAG)
+        output.say(f"before the worker reads what is ready it takes {times}; last 10 s")
     aside = [row for row in rows if row.get("path") == "aside"]
     for row in aside:
         output.say(f"“{row['conduit']}” stands aside, uninspected: {row.get('why')}")

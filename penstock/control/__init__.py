@@ -10,7 +10,7 @@ from penstock.control.exposition import CONTENT_TYPE as METRICS_TYPE
 from penstock.control.gate import Gate, Given, Status
 from penstock.control.grants import Asking
 from penstock.control.intervals import Cause, Interval
-from penstock.control.latency import Figures
+from penstock.control.latency import Figures, figures
 from penstock.control.main import check_fit, run_control
 from penstock.control.metrics import metrics_page
 from penstock.control.ports import Clock, Enforcer, Moment, Recorder, Workers
@@ -57,6 +57,7 @@ __all__ = [
     "StoredSubject",
     "Workers",
     "check_fit",
+    "figures",
     "metrics_page",
     "run_control",
 ]

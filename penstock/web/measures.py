@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from penstock.control import METRICS_TYPE, ConduitNow, Figures, Measured, metrics_page
+from penstock.control import METRICS_TYPE, ConduitNow, Figures, Measured, figures, metrics_page
 from penstock.model import Invalid, Json, Problem
 from penstock.web.asking import body_of, gate_of, moment_text, source_of
 from penstock.web.traffic import count
@@ -20,9 +20,14 @@ class Named(msgspec.Struct):
 
 
 async def show_conduits(request: Request) -> JSONResponse:
-    """GET: every conduit: mode, path, flows, latency, budget."""
-    await count(gate_of(request))
-    return JSONResponse({"conduits": [_conduit(each) for each in gate_of(request).conduits.now()]})
+    """GET: every conduit: mode, path, flows, latency, budget; and the lag of the worker's event loop."""
+    gate = gate_of(request)
+    await count(gate)
+    lag: dict[str, Json] = {
+        "ten_seconds": _figures(figures(gate.overload.pulse.lag.counts)),
+        "start": _figures(figures(gate.overload.lag)),
+    }
+    return JSONResponse({"conduits": [_conduit(each) for each in gate.conduits.now()], "lag": lag})
 
 
 async def return_conduit(request: Request) -> Response:
@@ -70,11 +75,11 @@ def _measured(one: Measured) -> dict[str, Json]:
     return {"total": _figures(one.total), "own": _figures(one.own), "over": one.over}
 
 
-def _figures(figures: Figures) -> dict[str, Json]:
+def _figures(of: Figures) -> dict[str, Json]:
     return {
-        "count": figures.count,
-        "p50_us": figures.p50_us,
-        "p99_us": figures.p99_us,
-        "p999_us": figures.p999_us,
-        "worst_us": figures.worst_us,
+        "count": of.count,
+        "p50_us": of.p50_us,
+        "p99_us": of.p99_us,
+        "p999_us": of.p999_us,
+        "worst_us": of.worst_us,
     }

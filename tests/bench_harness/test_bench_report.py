@@ -98,3 +98,19 @@ def test_the_table_names_every_path_and_every_missed_target(report: ModuleType) 
     text = report.text(rows + report.judged(rows))
     assert "kernel" in text
     assert "MISSED  kernel path, paced: p50 at most 1.5 x direct: 4" in text
+
+
+def test_what_the_gate_measured_itself_stands_beside_what_was_measured_from_outside(report: ModuleType) -> None:
+    figures = {"p50_us": 31, "p99_us": 80, "p999_us": 400, "count": 12_000, "worst_us": 900}
+    rows = [
+        {"bench": "own", "variant": "inspected", "own": figures, "total": figures | {"p50_us": 95}},
+        {"bench": "own", "variant": "event loop", "lag": figures},
+    ]
+    assert report.text(rows).splitlines() == [
+        "what the gate measured itself, all loads together",
+        (
+            "  inspected: gate's share p50 31 us, p99 80 us, p99.9 400 us (12,000); "
+            "whole p50 95 us, p99 80 us, p99.9 400 us (12,000)"
+        ),
+        "  event loop: lag p50 31 us, p99 80 us, p99.9 400 us (12,000)",
+    ]

@@ -35,7 +35,7 @@ def site_text() -> str:
 def conduits(works: Works) -> dict[str, dict[str, Any]]:
     done = works.gate.command("conduits", "--json", station=works.plant.nodes["gate"])
     assert done.status == 0, done.said
-    return {each["conduit"]: each for each in json.loads(done.printed)}
+    return {each["conduit"]: each for each in json.loads(done.printed)["conduits"]}
 
 
 def own(conduit: dict[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,9 @@ def test_a_conduit_that_stepped_aside_is_shown_so_and_returns_once_when_told(bud
     async def scenario(world: World) -> None:
         await second(world, latency(slow=50))
         async with client(world) as http:
-            shown = (await http.get("/admin/conduits")).json()["conduits"]
+            answer = (await http.get("/admin/conduits")).json()
+            assert answer["lag"]["ten_seconds"]["count"] == answer["lag"]["start"]["count"] == 40
+            shown = answer["conduits"]
             polls = next(each for each in shown if each["conduit"] == POLLS)
             assert (polls["path"], polls["mode"], polls["budget_us"], polls["steps_aside"]) == (
                 "aside",
