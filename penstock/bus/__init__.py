@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from penstock.bus.codec import Message, decode, encode
     from penstock.bus.journal import FlowJournal, Journal, Outcome
     from penstock.bus.journal_reader import JournalReader
+    from penstock.bus.pauses import avoid_pauses
     from penstock.bus.privileges import Capability, keep_only
     from penstock.bus.ring import RingWriter
 
@@ -33,6 +34,7 @@ _HOMES = {
     "Journal": "journal",
     "Outcome": "journal",
     "JournalReader": "journal_reader",
+    "avoid_pauses": "pauses",
     "Capability": "privileges",
     "keep_only": "privileges",
     "RingWriter": "ring",
@@ -59,6 +61,7 @@ __all__ = [
     "Outcome",
     "Receive",
     "RingWriter",
+    "avoid_pauses",
     "beat_forever",
     "connect",
     "decode",

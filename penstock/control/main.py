@@ -7,7 +7,6 @@ must never take a decision here: it only connects sockets, files and clocks with
 from __future__ import annotations
 
 import asyncio
-import gc
 import resource
 import secrets
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 from penstock.bus.channel import Link, listen
 from penstock.bus.codec import Message
 from penstock.bus.journal_reader import JournalReader
+from penstock.bus.pauses import avoid_pauses
 from penstock.bus.privileges import keep_only
 from penstock.control.gate import Gate, Given
 from penstock.control.intervals import Cause
@@ -53,8 +53,6 @@ TOKEN_BYTES = 32
 #: How long the threads of the store and of the evidence may keep the event loop from the interpreter (5 ms else): the
 #: answer of the enforcer to a cut waits for it.
 SWITCH_S = 0.0005
-#: Of the garbage collector: a small collection after so many new objects, a larger one after so many of these.
-GC_THRESHOLDS = (20_000, 50, 100)
 #: How long until the enforcer is asked again to count a worker's heartbeat.
 RETRY_S = 0.2
 
@@ -158,7 +156,7 @@ class Control:
     async def run(self, serve_web: Callable[[Gate], Awaitable[None]]) -> None:
         """Run everything until cancelled."""
         await self.gate.begin(await self._documents())
-        _spare_collector()
+        avoid_pauses()
         self._recorder.put([started(read_clock().wall_us, self._settings.not_enforced)])
         server = await listen(self._run_dir / "control.sock", self._heard, self._left)
         try:
@@ -290,16 +288,6 @@ def clock_step(before: Moment, now: Moment) -> Record | None:
     if abs(step_us) <= CLOCK_STEP_US:
         return None
     return Record(kind=RecordKind.CLOCK_STEPPED, at_us=now.wall_us, detail={"step_us": step_us})
-
-
-def _spare_collector() -> None:
-    """A full collection walks the policy and every grant, 90 ms with 10,000 of them: a cut may not wait for that.
-
-    What is there now stays; garbage in cycles is rare, and collected where it is young.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def _open_log(state_dir: Path, keys: Path, origin: str) -> Log:

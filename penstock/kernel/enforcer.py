@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from penstock.bus import Capability, Link, Message, keep_only, listen
+from penstock.bus import Capability, Link, Message, avoid_pauses, keep_only, listen
 from penstock.kernel.aliases import Aliases, standing_addresses
 from penstock.kernel.apply import prepare
 from penstock.kernel.boot import FOLDER, BootFiles
@@ -77,6 +77,7 @@ async def run(settings: GateSettings) -> None:
     prepare(settings.place)
     enforcer = Enforcer(settings.place, Path(settings.state_dir) / FOLDER)
     try:
+        avoid_pauses()
         server = await listen(Path(settings.run_dir) / SOCKET_NAME, enforcer.receive, enforcer.forget_link)
         async with server:
             await server.serve_forever()
