@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from penstock.cli import output
+from penstock.cli import output, payload
 from penstock.evidence import (
     PUBLIC_KEY_NAME,
     Damage,
@@ -49,12 +49,16 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _register_search(verbs)
     _register_prove(verbs)
     _register_check(verbs)
+    payload.register(verbs)
 
 
 def _register_verify(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     verb = verbs.add_parser("verify", help="recompute every record, root and signature of a log")
     _add_folder(verb)
     verb.add_argument("--key", type=Path, help="the public key, got by another way than the log")
+    verb.add_argument(
+        "--without-payload", action="store_true", help="do not look at the capture files (a copy of the log alone)"
+    )
     verb.set_defaults(run=run_verify)
 
 
@@ -100,7 +104,8 @@ def run_verify(args: argparse.Namespace) -> int:
     total = sum(source.size_bytes(name) for name in source.names)
     report = verify_log(source, key, _progress(total))
     _print_report(report)
-    return VERIFIED if report.is_verified else TAMPERED
+    is_whole = args.without_payload or payload.verify(args.folder, source)
+    return VERIFIED if report.is_verified and is_whole else TAMPERED
 
 
 def run_search(args: argparse.Namespace) -> int:

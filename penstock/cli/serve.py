@@ -103,6 +103,7 @@ def run_gate(arguments: argparse.Namespace) -> int:
         return Program(charge=Charge(name=name, silence_s=silence_s), command=words, descriptors=descriptors)
 
     enforcer = (program("enforcer", SLOW_SILENCE_S),) if settings.has_kernel else ()
+    observer = (program("observer", SLOW_SILENCE_S),) if settings.has_kernel else ()
     for missing in settings.not_enforced:
         _say(f"not enforced: {missing}")
     Supervisor(
@@ -111,6 +112,7 @@ def run_gate(arguments: argparse.Namespace) -> int:
             program("control", SLOW_SILENCE_S, settings.portal),
             program("worker-1", WORKER_SILENCE_S, settings.tunnel),
             *((program("names", SLOW_SILENCE_S),) if settings.responders else ()),
+            *observer,
         ),
         run_dir=arguments.run_dir,
         say=_say,
@@ -222,6 +224,12 @@ def _worker(settings: GateSettings) -> int:
     return _uvloop(_beating("worker-1", settings, lambda given: run_worker(given, Judge.of_site)))
 
 
+def _observer(settings: GateSettings) -> int:
+    from penstock.observe import run_observer  # noqa: PLC0415  each process loads only its own packages
+
+    return _event_loop(_beating("observer", settings, run_observer))
+
+
 def _uvloop(main: Coroutine[None, None, int]) -> int:
     import uvloop  # noqa: PLC0415  the enforcer does without
 
@@ -275,5 +283,6 @@ _PROCESSES: dict[str, Callable[[GateSettings], int]] = {
     "fit": _fit,
     "migrate": _migrate,
     "names": _names,
+    "observer": _observer,
     "worker-1": _worker,
 }

@@ -13,6 +13,7 @@ from penstock.control.intervals import Cause, Interval
 from penstock.control.latency import Figures, figures
 from penstock.control.main import check_fit, run_control
 from penstock.control.metrics import metrics_page
+from penstock.control.observers import count_traffic
 from penstock.control.ports import Clock, Enforcer, Moment, Recorder, Workers
 from penstock.control.register import RegisterRow
 from penstock.control.rows import (
@@ -57,6 +58,7 @@ __all__ = [
     "StoredSubject",
     "Workers",
     "check_fit",
+    "count_traffic",
     "figures",
     "metrics_page",
     "run_control",

@@ -25,6 +25,9 @@ from penstock.model import (
     KernelVerified,
     LatencyMeasured,
     NamesRefused,
+    PayloadLost,
+    PayloadRemoved,
+    PayloadStored,
     ProcessEnded,
     ProcessStarted,
     Reason,
@@ -63,7 +66,16 @@ class Events:
                 found = _drifted(event)
             case LatencyMeasured() | WorkerMeasured() | KernelVerified():
                 found = []  # kept, not recorded: what is over budget, and what differs, has a record of its own
-            case KernelFlowOpened() | KernelFlowClosed() | KernelFlowsFolded() | TrafficCounted() | EventsLost():
+            case (
+                KernelFlowOpened()
+                | KernelFlowClosed()
+                | KernelFlowsFolded()
+                | TrafficCounted()
+                | EventsLost()
+                | PayloadStored()
+                | PayloadLost()
+                | PayloadRemoved()
+            ):
                 found = self._traffic(event)
             case WorkerTripped():
                 found = self._failures.lost(Cause.SWITCH_TRIPPED, "the dead-man switch tripped", event.at_us)

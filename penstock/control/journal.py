@@ -8,8 +8,10 @@ It must never give a record up because the disk is slow, and never take one over
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Final
 
 from penstock.bus.journal_reader import JournalReader
@@ -39,9 +41,11 @@ class JournalTransfer:
         clock: Callable[[], Moment],
         *,
         finish_within_s: float = FINISH_WITHIN_S,
+        detail: Mapping[str, Json] = MappingProxyType({}),
     ) -> None:
+        """`detail` is what every record of operations says beside what the journal says."""
         self._journal, self._gate, self._store, self._recorder, self._clock = journal, gate, store, recorder, clock
-        self._finish_within_s = finish_within_s
+        self._finish_within_s, self._detail = finish_within_s, dict(detail)
 
     async def follow(self) -> None:
         """Take records over until cancelled, and then what is there once more."""
@@ -78,11 +82,16 @@ class JournalTransfer:
         found = self._journal.read(self._clock().wall_us, is_last=is_last)
         for record in found:
             self._gate.passed(record)
-        records = [out for record in found for out in self._gate.sessions.passed(record)]
+        records = [out for record in found for out in self._gate.sessions.passed(self._detailed(record))]
         if records:
             await self._keep(records)
             await self.remember_sessions(records)
         return bool(records)
+
+    def _detailed(self, record: Record) -> Record:
+        if record.kind is not RecordKind.OPERATIONS or not self._detail:
+            return record
+        return replace(record, detail=record.detail | self._detail)
 
     async def _keep(self, records: list[Record]) -> None:
         """Write these records, however long the disk takes."""

@@ -25,6 +25,7 @@ from penstock.control.intervals import Cause
 from penstock.control.journal import JournalTransfer
 from penstock.control.links import EnforcerLink, WorkerLinks, tell
 from penstock.control.names_link import NamesLinks
+from penstock.control.observers import Observers
 from penstock.control.ports import US_PER_S, Moment, Recorder
 from penstock.control.store import Store
 from penstock.control.tally import Tally
@@ -37,6 +38,10 @@ from penstock.model import (
     Failed,
     GateSettings,
     Hello,
+    Json,
+    PayloadLost,
+    PayloadRemoved,
+    PayloadStored,
     Publication,
     Record,
     RecordKind,
@@ -53,6 +58,8 @@ TOKEN_BYTES = 32
 #: How long the threads of the store and of the evidence may keep the event loop from the interpreter (5 ms else): the
 #: answer of the enforcer to a cut waits for it.
 SWITCH_S = 0.0005
+#: What was read in copies was not judged before it passed.
+OBSERVED: dict[str, Json] = {"path": "kernel", "is_enforced": False}
 #: How long until the enforcer is asked again to count a worker's heartbeat.
 RETRY_S = 0.2
 
@@ -78,10 +85,16 @@ async def run_control(settings: GateSettings, serve_web: Callable[[Gate], Awaita
     store = Store(state_dir / "state.db")
     await store.open()
     journal = JournalReader(Path(settings.run_dir) / "worker-1.ring")
+    observed = JournalReader(Path(settings.run_dir) / "observer.ring")
+
+    def set_healthy(is_healthy: bool) -> None:  # noqa: FBT001 - the state itself is the argument
+        for each in (journal, observed):
+            each.set_healthy(is_healthy)
+
     try:
         with _open_log(state_dir, keys, settings.names[0]) as log:
-            async with Writer(log, _wall_us, on_health_change=journal.set_healthy) as writer:
-                control = Control(settings, store, Evidence(log, writer), authority, seal, journal)
+            async with Writer(log, _wall_us, on_health_change=set_healthy) as writer:
+                control = Control(settings, store, Evidence(log, writer), authority, seal, (journal, observed))
                 await control.run(serve_web)
     finally:
         await store.close()
@@ -126,7 +139,7 @@ class Control:
         recorder: Recorder,
         authority: Authority,
         seal: Seal,
-        journal: JournalReader,
+        journals: tuple[JournalReader, JournalReader],
     ) -> None:
         self._settings, self._recorder = settings, recorder
         self._run_dir = Path(settings.run_dir)
@@ -151,7 +164,10 @@ class Control:
             )
         )
         self._names = NamesLinks(self.gate.state, settings.place)
+        journal, observed = journals
+        self._observers = Observers(self.gate, recorder, read_clock)
         self._transfer = JournalTransfer(journal, self.gate, store, recorder, read_clock)
+        self._observed = JournalTransfer(observed, self.gate, store, recorder, read_clock, detail=OBSERVED)
 
     async def run(self, serve_web: Callable[[Gate], Awaitable[None]]) -> None:
         """Run everything until cancelled."""
@@ -165,6 +181,8 @@ class Control:
                     group.create_task(self._enforcer.run())
                 group.create_task(self._welcome_workers())
                 group.create_task(self._transfer.follow())
+                group.create_task(self._observed.follow())
+                group.create_task(self._observers.follow())
                 group.create_task(self._follow_clocks())
                 group.create_task(self.gate.drills.run())
                 group.create_task(self._keep_house())
@@ -187,6 +205,10 @@ class Control:
             case Hello(role="worker"):
                 self._workers.add(link, message)
                 self._joining.put_nowait((link, message))
+            case Hello(role="observer"):
+                self._observers.joined(link, message)
+            case PayloadStored() | PayloadLost() | PayloadRemoved():
+                return await self._observers.receive(message)
             case WorkerTripped():
                 self._workers.end(message)
                 if not self._workers.is_alive:
@@ -200,7 +222,8 @@ class Control:
         return None
 
     def _left(self, link: Link) -> None:
-        """A link of a worker, of the responder or of the supervisor closed."""
+        """A link of a worker, of the observer, of the responder or of the supervisor closed."""
+        self._observers.left(link)
         self._names.remove(link)
         if self._workers.remove(link):
             why, at_us = "the last worker left", read_clock().wall_us

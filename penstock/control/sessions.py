@@ -60,7 +60,7 @@ class Sessions:
         number, tally = live.grant.number, self.tally(live.grant.number)
         if record.kind is RecordKind.OPERATION_REFUSED:
             self._tallies[number] = replace(tally, refused=tally.refused + 1)
-        if record.kind is not RecordKind.FLOW_OPENED:
+        if record.kind is not RecordKind.FLOW_OPENED or "observed" in record.detail:  # told by the enforcer, too
             return [record]
         self._tallies[number] = replace(tally, flows=tally.flows + 1)
         if live.session_at_us is not None:

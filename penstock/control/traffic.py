@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TypeAlias, assert_never
 
+from penstock.control.payload import payload_record
 from penstock.control.sessions import Sessions
 from penstock.control.state import State
 from penstock.model import (
@@ -16,12 +17,24 @@ from penstock.model import (
     KernelFlowClosed,
     KernelFlowOpened,
     KernelFlowsFolded,
+    PayloadLost,
+    PayloadRemoved,
+    PayloadStored,
     Record,
     RecordKind,
     TrafficCounted,
 )
 
-TrafficEvent: TypeAlias = KernelFlowOpened | KernelFlowClosed | KernelFlowsFolded | TrafficCounted | EventsLost
+TrafficEvent: TypeAlias = (
+    KernelFlowOpened
+    | KernelFlowClosed
+    | KernelFlowsFolded
+    | TrafficCounted
+    | EventsLost
+    | PayloadStored
+    | PayloadLost
+    | PayloadRemoved
+)
 
 
 class KernelTraffic:
@@ -50,6 +63,8 @@ class KernelTraffic:
                 return []  # shown, not recorded: what a flow carried is in the record of its end
             case EventsLost():
                 return [_lost(event)]
+            case PayloadStored() | PayloadLost() | PayloadRemoved():
+                return [payload_record(event)]
             case _:
                 assert_never(event)
 

@@ -8,6 +8,7 @@ from penstock.evidence.folder import FolderSource
 from penstock.evidence.keys import PUBLIC_KEY_NAME, load_key, load_or_make_key, load_verifying_key, publish_key
 from penstock.evidence.line import Entry, encode, format_time, gap_record
 from penstock.evidence.log import Log
+from penstock.evidence.payload import PayloadFile, digest_of, path_of, payload_files, payload_problems
 from penstock.evidence.proof import check_proof, prove
 from penstock.evidence.query import (
     Outcome,
@@ -34,6 +35,7 @@ __all__ = [
     "Gap",
     "Log",
     "Outcome",
+    "PayloadFile",
     "PerformedOperation",
     "Report",
     "Search",
@@ -42,6 +44,7 @@ __all__ = [
     "VerifyingKey",
     "Writer",
     "check_proof",
+    "digest_of",
     "encode",
     "expand",
     "expand_matching",
@@ -51,6 +54,9 @@ __all__ = [
     "load_key",
     "load_or_make_key",
     "load_verifying_key",
+    "path_of",
+    "payload_files",
+    "payload_problems",
     "prove",
     "publish_key",
     "search",

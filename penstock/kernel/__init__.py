@@ -3,8 +3,36 @@
 Pure: `render`.  I/O: everything that talks to the kernel.  It must never mint a grant: it is told.
 """
 
-from penstock.kernel.apply import prepare, probe
-from penstock.kernel.enforcer import run as run_enforcer
-from penstock.kernel.render import render
+from __future__ import annotations
 
-__all__ = ["prepare", "probe", "render", "run_enforcer"]
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from penstock.kernel.apply import prepare, probe
+    from penstock.kernel.copies import Copy, CopyLog
+    from penstock.kernel.enforcer import run as run_enforcer
+    from penstock.kernel.render import render
+
+#: Where each name lives.  A process loads only what it uses: the observer, for one, does without the enforcer.
+_HOMES = {
+    "prepare": ("apply", "prepare"),
+    "probe": ("apply", "probe"),
+    "Copy": ("copies", "Copy"),
+    "CopyLog": ("copies", "CopyLog"),
+    "run_enforcer": ("enforcer", "run"),
+    "render": ("render", "render"),
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load the name's own file when it is asked for (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, own = _HOMES[name]
+    value = getattr(importlib.import_module(f"penstock.kernel.{module}"), own)
+    globals()[name] = value
+    return value
+
+
+__all__ = ["Copy", "CopyLog", "prepare", "probe", "render", "run_enforcer"]

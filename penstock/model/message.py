@@ -8,6 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from penstock.model.grant import Grant
+from penstock.model.message_traffic import (
+    EventsLost,
+    KernelFlowsFolded,
+    PayloadLost,
+    PayloadRemoved,
+    PayloadStored,
+    TrafficCounted,
+)
 from penstock.model.ruleset import Ruleset
 from penstock.model.site import Site
 
@@ -311,52 +319,6 @@ class KernelFlowClosed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Traffic:
-    """Flows on the kernel path, what they carried in both directions, and what of it their clients sent."""
-
-    flows: int = 0
-    packets: int = 0
-    bytes: int = 0
-    packets_sent: int = 0
-    bytes_sent: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KernelFlowsFolded:
-    """Flows of one grant that opened and closed in bulk since `since_us`, and are told together.
-
-    `traffic` is what the closed ones carried.  Flows that failed open are never among them.
-    """
-
-    grant: int
-    opened: int
-    closed: int
-    traffic: Traffic
-    since_us: int
-    at_us: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrafficCounted:
-    """What the flows that are open now have carried so far, by grant; `is_all`: grants that are missing have none."""
-
-    open: dict[int, Traffic]
-    is_all: bool
-    at_us: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventsLost:
-    """So many events were lost because nobody took them in time; of flows, what could be made good was told since."""
-
-    count: int
-    why: str
-    opened: int
-    closed: int
-    at_us: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerTripped:
     """The dead-man switch of this worker, which was armed, has tripped: what it holds may be stale."""
 
@@ -431,6 +393,14 @@ class NamesRefused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ObserveGrants:
+    """All the grants whose packets are copied; the numbers of those whose packets are also kept."""
+
+    grants: tuple[Grant, ...]
+    stored: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndWorker:
     """End at once and send nothing on: a fresh worker takes over."""
 
@@ -487,9 +457,21 @@ Event = (
     | KernelFlowsFolded
     | TrafficCounted
     | EventsLost
+    | PayloadStored
+    | PayloadLost
+    | PayloadRemoved
     | WorkerTripped
     | NamesRefused
     | ProcessEnded
     | ProcessStarted
 )
-Publication = PublishRevision | PublishGrant | WithdrawGrant | WithdrawGrants | ReplaceGrants | PublishNames | EndWorker
+Publication = (
+    PublishRevision
+    | PublishGrant
+    | WithdrawGrant
+    | WithdrawGrants
+    | ReplaceGrants
+    | PublishNames
+    | ObserveGrants
+    | EndWorker
+)

@@ -61,6 +61,7 @@ class RecordKind(StrEnum):
     SOURCE_SCANNED = "source.scanned"
     PAYLOAD_STORED = "payload.stored"
     PAYLOAD_LOST = "payload.lost"
+    PAYLOAD_REMOVED = "payload.removed"
     NAMES_REFUSED = "names.refused"
 
 

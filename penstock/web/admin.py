@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from penstock.control import Gate, LiveGrant, StoredRevision, StoredSubject
+from penstock.control import Gate, LiveGrant, StoredRevision, StoredSubject, count_traffic
 from penstock.model import Json
 from penstock.web import emergencies, failures, kernel, measures, traffic
 from penstock.web.asking import body_of, gate_of, grant_number_of, moment_text, source_of
@@ -91,7 +91,7 @@ async def switch_subject(request: Request) -> Response:
 async def show_grants(request: Request) -> JSONResponse:
     """GET: every live grant, also of machines, and what its flows have carried; `traffic_is_current`: until now."""
     gate = gate_of(request)
-    is_current = await traffic.count(gate)
+    is_current = await count_traffic(gate)
     rows = [
         _grant(live) | {"traffic": traffic.traffic_of(gate, number)}
         for number, live in sorted(gate.state.now.grants.items())

@@ -7,10 +7,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from penstock.control import METRICS_TYPE, ConduitNow, Figures, Measured, figures, metrics_page
+from penstock.control import METRICS_TYPE, ConduitNow, Figures, Measured, count_traffic, figures, metrics_page
 from penstock.model import Invalid, Json, Problem
 from penstock.web.asking import body_of, gate_of, moment_text, source_of
-from penstock.web.traffic import count
 
 
 class Named(msgspec.Struct):
@@ -22,7 +21,7 @@ class Named(msgspec.Struct):
 async def show_conduits(request: Request) -> JSONResponse:
     """GET: every conduit: mode, path, flows, latency, budget; and the lag of the worker's event loop."""
     gate = gate_of(request)
-    await count(gate)
+    await count_traffic(gate)
     lag: dict[str, Json] = {
         "ten_seconds": _figures(figures(gate.overload.pulse.lag.counts)),
         "start": _figures(figures(gate.overload.lag)),

@@ -23,6 +23,7 @@ TABLE: dict[str, set[str]] = {
     "kernel": {"model", "bus"},
     "proxy": {"model", "bus", "wire"},
     "names": {"model", "bus"},
+    "observe": {"model", "bus", "wire", "kernel"},
     "control": {"model", "bus", "policy", "identity", "evidence"},
     "web": {"model", "control", "identity", "policy"},
     "supervisor": {"model", "bus"},
@@ -33,6 +34,7 @@ TABLE: dict[str, set[str]] = {
 EXCEPTIONS: dict[str, set[str]] = {
     "cli/serve.py": set(TABLE),  # wires everything and contains no logic
     "cli/policy.py": {"policy"},  # offline verbs: a document is checked without a gate
+    "cli/payload.py": {"evidence", "observe"},  # offline verbs: capture files are exported without a gate
     "cli/evidence.py": {"evidence"},  # offline verbs: evidence is verified without a gate
     "cli/demo.py": {"lab"},  # the demo is a plant, and a user of the gate like any other
 }

@@ -1,0 +1,35 @@
+"""What the kernel path carries, seen in copies: kept as it was, and read passively.  It must never touch a packet.
+
+Pure: `pcapng`, `packets`, `reassembly`, `reading`.  I/O: the payload store's writer and the process `observer`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from penstock.observe.observer import run as run_observer
+    from penstock.observe.pcapng import about_of, blocks, packet_of, preamble
+
+#: Where each name lives: the command line reads files without loading the process.
+_HOMES = {
+    "run_observer": ("observer", "run"),
+    "about_of": ("pcapng", "about_of"),
+    "blocks": ("pcapng", "blocks"),
+    "packet_of": ("pcapng", "packet_of"),
+    "preamble": ("pcapng", "preamble"),
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load the name's own file when it is asked for (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, own = _HOMES[name]
+    value = getattr(importlib.import_module(f"penstock.observe.{module}"), own)
+    globals()[name] = value
+    return value
+
+
+__all__ = ["about_of", "blocks", "packet_of", "preamble", "run_observer"]
