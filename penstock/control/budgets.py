@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from penstock.bus.histogram import count_over, total_of
+from penstock.bus.histogram import count_over, merged, total_of
 from penstock.control.latency import Figures, figures
 from penstock.control.ports import US_PER_S
 
@@ -23,6 +23,8 @@ OVERLOAD_SHARE: Final = 0.01
 OVERLOAD_COUNT: Final = 3
 #: A loop's lag must be over in so many reports (of a second each): one stall is not an overload.
 OVERLOAD_REPORTS: Final = 3
+#: Reports that are kept apart: four a second for a minute, where one is due.
+MAX_PARTS: Final = 240
 #: A worker that is alive tells something each second.
 SILENCE_US: Final = 3 * US_PER_S
 
@@ -44,7 +46,7 @@ class Kept:
 
 
 class Recent:
-    """Counts of the last so many microseconds, always added up."""
+    """Counts of the last so many microseconds, always added up: a part for each report, as long as these are few."""
 
     def __init__(self, length_us: int) -> None:
         self._length_us = length_us
@@ -54,7 +56,11 @@ class Recent:
     def add(self, counts: Mapping[int, int], now_us: int) -> None:
         """These came in now."""
         if counts:
-            self._parts.append((now_us, counts))
+            if len(self._parts) >= MAX_PARTS:
+                at_us, last = self._parts.pop()
+                self._parts.append((at_us, merged((last, counts))))
+            else:
+                self._parts.append((now_us, counts))
             for bucket, count in counts.items():
                 self.counts[bucket] = self.counts.get(bucket, 0) + count
 

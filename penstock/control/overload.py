@@ -104,8 +104,10 @@ class Overload:
         now_us, lag = self._clock().steady_us, believable(event.lag)
         self.pulse.heard(lag, now_us)
         self.lag = merged((self.lag, lag))
-        self.queues = dict(event.queues)
-        self.flows.inspected = {number: count for number, count in event.flows.items() if count > 0}
+        snapshot = self._state.now
+        assets = {} if snapshot.policy is None else snapshot.policy.assets
+        self.queues = {asset: count for asset, count in event.queues.items() if asset in assets and count > 0}
+        self.flows.inspected = {n: count for n, count in event.flows.items() if n in snapshot.grants and count > 0}
         for conduit in self.flows.of_workers():
             self._used_us[conduit] = now_us
 

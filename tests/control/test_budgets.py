@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from penstock.bus.histogram import bucket_of
 from penstock.control.budgets import (
+    MAX_PARTS,
     MINUTE_US,
     OVERLOAD_COUNT,
     OVERLOAD_US,
@@ -90,6 +91,16 @@ def test_recent_counts_are_those_of_the_parts_that_are_recent(parts: list[tuple[
                 if at_us > now_us - 10 * S:
                     expected[bucket] = expected.get(bucket, 0) + count
         assert recent.counts == expected
+
+
+def test_a_flood_of_reports_is_counted_and_takes_bounded_memory() -> None:
+    recent = Recent(60 * S)
+    for number in range(10_000):
+        recent.add({5: 1}, number)
+    assert recent.counts == {5: 10_000}
+    assert len(recent._parts) == MAX_PARTS
+    recent.forget(61 * S)
+    assert recent.counts == {}
 
 
 def test_a_worker_that_is_alive_and_tells_nothing_for_three_seconds_is_silent() -> None:

@@ -18,6 +18,7 @@ from penstock.model import (
     StandBack,
     Traffic,
     TrafficCounted,
+    WorkerMeasured,
 )
 
 
@@ -193,6 +194,13 @@ def test_what_cannot_be_is_not_believed(budgeted: World) -> None:
         strange = {-1: 5, 10_000: 5, FAST: -3, SLOW: 1 << 60}
         event = LatencyMeasured(conduit=POLLS, path="inspected", total=strange, own=strange, at_us=0)
         await second(world, event, latency("no such conduit", slow=5), latency(slow=5, path="elsewhere"))
+        number = world.machine("scada-1").number
+        strange_worker = WorkerMeasured(
+            mark=1, pid=1, lag=strange, flows={number: -1, 999: 5}, queues={"nowhere": 5, "plc-filter-1": -1}, at_us=0
+        )
+        world.gate.events.records_of(strange_worker)
+        assert (world.gate.overload.queues, now(world).flows[Path.INSPECTED]) == ({}, 0)
+        assert set(world.gate.overload.lag) == {5}
         assert now(world).of(Path.INSPECTED, Window.START).total.count == 0
         assert world.recorder.of(RecordKind.LATENCY_EXCEEDED) == []
         (polls,) = [each for each in world.gate.conduits.now() if each.name == POLLS]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loopback import Doors, doors
+from loopback import Doors, certificate, doors
 from proxying import GRANT, READ, READ_REPLY, STOP, T0, WRITE, PlainJudge, message
 
 from penstock.bus import Journal, RingWriter
@@ -179,6 +179,22 @@ def test_on_real_sockets_each_answer_is_one_transaction_and_the_gate_s_share_is_
         assert whole is not None
         assert share is not None
         assert 0 < share <= whole
+
+    on_real_sockets(tmp_path, scene)
+
+
+def test_through_the_tunnel_it_is_measured_as_well(tmp_path: Path) -> None:
+    async def scene(site: Doors) -> None:
+        site.tunnel_grant(certificate(tmp_path, "client"))
+        reader, writer = await site.tunnel()
+        writer.write(b'{"grant": 12}\n')
+        assert await reader.readline() == b'{"ok": true}\n'
+        for number in range(5):
+            writer.write(message(number, READ))
+            await reader.readexactly(13)
+        (measured,) = site.hall.meters.take(T0)
+        assert total_of(measured.total) == total_of(measured.own) == 5
+        assert worst_us(measured.own)
 
     on_real_sockets(tmp_path, scene)
 
