@@ -6,6 +6,7 @@ that a field more needs no migration.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -19,6 +20,9 @@ from penstock.control.store import Store
 
 #: So many intervals that are over are kept, some years of a busy gate; the evidence has them all.
 MAX_KEPT = 10_000
+
+
+_FIRST_PACKETS, _BOOT = "failed_open", "failed_open.boot"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,9 +152,33 @@ class FailureStore:
         query = select(func.max(schema.drills.c.number))
         return await self._store.carry_out(lambda c: c.execute(query).scalar()) or 0
 
+    async def put_first_packets(self, boot: str, count: int) -> None:
+        """Keep what the kernel's counter of flows that failed open said last, in this start of the machine."""
+        table, values = schema.counters, {_BOOT: _number_of(boot), _FIRST_PACKETS: count}
+
+        def work(connection: Connection) -> None:
+            connection.execute(delete(table).where(table.c.name.in_(values)))
+            connection.execute(insert(table), [{"name": name, "value": value} for name, value in values.items()])
+
+        await self._store.carry_out(work)
+
+    async def first_packets(self, boot: str) -> int | None:
+        """What it said last: 0 where the machine was started anew, ``None`` where it was never read."""
+        query = select(schema.counters).where(schema.counters.c.name.in_((_BOOT, _FIRST_PACKETS)))
+        rows = await self._store.carry_out(lambda c: c.execute(query).all())
+        found: dict[str, int] = {row.name: row.value for row in rows}
+        if _FIRST_PACKETS not in found:
+            return None
+        return found[_FIRST_PACKETS] if found.get(_BOOT) == _number_of(boot) else 0
+
     async def forget_old(self) -> None:
         """Drop the oldest intervals that are over."""
         table = schema.intervals
         ended = select(table.c.number).where(table.c.ended_at_us.is_not(None))
         old = ended.order_by(table.c.number.desc()).offset(MAX_KEPT)
         await self._store.carry_out(lambda c: c.execute(delete(table).where(table.c.number.in_(old))))
+
+
+def _number_of(boot: str) -> int:
+    """A start of the machine as a 62-bit number: counters hold nothing else."""
+    return int.from_bytes(hashlib.sha256(boot.encode()).digest()[:8], "big") >> 2

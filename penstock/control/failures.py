@@ -57,6 +57,9 @@ class Failures:
         self._counted_at_us: int | None = None
         self._has_news = False
         self._is_evidence_lost = False
+        #: Flows that failed open and were told since the kernel was asked last, and what its counter said then.
+        self._heard = 0
+        self.first_packets: int | None = None
 
     # --- what is so now
 
@@ -106,6 +109,7 @@ class Failures:
             return []
         if len(self._known) < MAX_KNOWN:
             self._known[key] = None
+        self._heard += 1
         records = []
         for conduit in self._conduits_of(event.grant):
             interval = self._open.get(conduit.name)
@@ -189,7 +193,7 @@ class Failures:
 
     def counted(self, counted: FlowsCounted) -> list[Record]:
         """What the kernel itself carries now.  What it carries and nobody told of is found here."""
-        cause, records = self._absent, list[Record]()
+        cause, records = self._absent, self._missed(counted)
         self._counted_at_us, self._has_news = counted.at_us, False
         found = {each.grant: each for each in counted.flows if each.uninspected or each.closing}
         for each in found.values():
@@ -200,6 +204,30 @@ class Failures:
             if interval.is_open_path:
                 records += self._take_count(name, interval, found, counted.at_us)
         return records
+
+    def _missed(self, counted: FlowsCounted) -> list[Record]:
+        """What began and ended while nobody was there: the kernel's counter of first packets is all that is left of it.
+
+        It cannot say whose they were, so every conduit that may go on uninspected gets an interval, marked as such.
+        """
+        before, self.first_packets = self.first_packets, counted.failed_open
+        heard, self._heard = self._heard, 0
+        if before is None or heard or self.passing or any(each.uninspected or each.closing for each in counted.flows):
+            return []
+        missed = counted.failed_open - before if counted.failed_open >= before else counted.failed_open
+        conduits = tuple(each for each in self._inspected() if each.is_safety_critical)
+        if not missed or not conduits:
+            return []
+        why = f"{missed} first packets were let through while nobody watched; whose is not known"
+        over, cause = list[Interval](), self._absent
+        for conduit in conduits:
+            self._begin(conduit, cause, why, counted.at_us)
+            found = replace(self._open[conduit.name], is_certain=False)
+            over.append(self._finish(found.ended(counted.at_us, "nothing of it goes on any more")))
+        return [
+            *_failed(conduits, Reason.INSPECTION_UNAVAILABLE, why, counted.at_us),
+            *records_of(over, counted.at_us),
+        ]
 
     def tick(self) -> list[Record]:
         """Each second: what has gone on for an hour is told again."""

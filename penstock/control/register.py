@@ -79,11 +79,13 @@ class Register:
         self._recorder, self._enforcer, self._workers, self._clock = recorder, enforcer, workers, clock
         #: Restorings whose first inspected flow has not come yet, by conduit.
         self._awaited: dict[str, Restored] = {}
+        self._first_packets: int | None = None
 
     async def reload(self) -> None:
         """After a restart of control: take up what was going on."""
         kept, last = await self._store.open_intervals(), await self._store.last_interval_number()
         self._recorder.put(self._failures.reload(kept, last))
+        self._failures.first_packets = self._first_packets = await self._store.first_packets(self._clock().boot)
         await self.flush()
 
     async def reconcile(self) -> None:
@@ -114,6 +116,11 @@ class Register:
 
     async def flush(self) -> None:
         """Keep what has changed; what the store does not take is tried again."""
+        counted = self._failures.first_packets
+        if counted is not None and counted != self._first_packets:
+            with suppress(Unavailable):
+                await self._store.put_first_packets(self._clock().boot, counted)
+                self._first_packets = counted
         changed = self._failures.changes()
         if changed:
             try:

@@ -320,6 +320,44 @@ def test_what_goes_on_when_control_comes_back_and_nobody_has_told_is_found_in_th
     play(world, scenario)
 
 
+def test_what_began_and_ended_while_nobody_was_there_is_found_in_the_kernel_s_counter(world: World) -> None:
+    async def scenario(world: World) -> None:
+        world.enforcer.counters["failed_open"] = 3
+        await world.gate.reconcile()
+        (first,) = await world.gate.register.intervals(SAFETY)
+        assert (first.cause, first.is_certain, first.ended_at_us) == (Cause.ENFORCER_AWAY, False, world.clock.wall_us)
+        assert first.why == "3 first packets were let through while nobody watched; whose is not known"
+        assert world.recorder.of(RecordKind.FAILED_OPEN)[-1].detail["conduits"] == [SAFETY]
+        await world.restart()
+        assert len(await world.gate.register.intervals(SAFETY)) == 1, "it was told already"
+        world.enforcer.counters["failed_open"] = 4
+        await world.restart()
+        second, _ = await world.gate.register.intervals(SAFETY)
+        assert (second.cause, second.why[:15]) == (Cause.GATE_AWAY, "1 first packets")
+        world.clock.boot, world.enforcer.counters["failed_open"] = "boot-2", 2
+        await world.restart()
+        third = (await world.gate.register.intervals(SAFETY))[0]
+        assert third.why.startswith("2 first packets")
+
+    play(world, scenario)
+
+
+def test_what_was_told_is_not_found_again_in_the_kernel_s_counter(world: World) -> None:
+    async def scenario(world: World) -> None:
+        come_back(world)
+        lose(world)
+        happen(world, opened(world))
+        world.enforcer.counters["failed_open"] = 1
+        come_back(world)
+        happen(world, closed(world))
+        await pass_s(world, 1)
+        assert world.gate.failures.open == ()
+        await world.restart()
+        assert len(await world.gate.register.intervals(SAFETY)) == 1
+
+    play(world, scenario)
+
+
 def test_while_the_evidence_cannot_be_written_what_passes_without_a_record_is_counted(world: World) -> None:
     async def scenario(world: World) -> None:
         come_back(world)
