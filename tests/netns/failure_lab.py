@@ -159,9 +159,11 @@ class FailureLab:
         for stream in Stream:
             self.gate.wait(lambda stream=stream: self.is_answered(stream), f"{stream} to be answered again", 30)
 
-    def row(self, fault: str, fault_at: float, repaired_at: float) -> Row:
+    def row(self, fault: str, fault_at: float, repaired_at: float, *, is_put_right: bool) -> Row:
         """What this fault did, once everything has recovered."""
-        streams: dict[Stream, Seen] = {stream: seen(self.lines(stream), fault_at, repaired_at) for stream in Stream}
+        streams: dict[Stream, Seen] = {
+            stream: seen(self.lines(stream), fault_at, repaired_at, is_put_right=is_put_right) for stream in Stream
+        }
         during, after = set(), set()
         for record in self._records():
             at = datetime.fromisoformat(record["time"]).timestamp()

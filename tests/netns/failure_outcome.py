@@ -28,6 +28,7 @@ class Outcome(StrEnum):
 
     UNTOUCHED = "goes on, no poll lost"
     RESUMED = "goes on uninspected"
+    BACK = "interrupted, and back by itself"
     STOPPED = "stops until repaired"
 
 
@@ -54,8 +55,10 @@ class Row:
     after: tuple[str, ...]
 
 
-def seen(lines: Sequence[dict[str, Any]], fault_at: float, repaired_at: float) -> Seen:
+def seen(lines: Sequence[dict[str, Any]], fault_at: float, repaired_at: float, *, is_put_right: bool = False) -> Seen:
     """What the lines of one poller say; times are seconds since the epoch.
+
+    `is_put_right`: the gate itself undoes this fault while it is watched, so what goes on again is as it was.
 
     A line is dated at the start of its poll, so an answer came its latency later.  Raises `ValueError` where the
     poller was not answered before the fault, or never again after the repair: then there is nothing to compare.
@@ -77,7 +80,8 @@ def seen(lines: Sequence[dict[str, Any]], fault_at: float, repaired_at: float) -
         line["at"] for line in lines if not line["ok"] and line["at"] + line["latency_us"] / 1e6 > fault_at
     )
     if any(at > first_failed for at in within):
-        return Seen(outcome=Outcome.RESUMED, outage_s=outage_s, back_s=0.0)
+        outcome = Outcome.BACK if is_put_right else Outcome.RESUMED
+        return Seen(outcome=outcome, outage_s=outage_s, back_s=0.0)
     return Seen(outcome=Outcome.STOPPED, outage_s=outage_s, back_s=after[0] - repaired_at)
 
 
@@ -123,7 +127,7 @@ def _cell(stream: Stream, cell: Seen) -> str:
     match cell.outcome:
         case Outcome.UNTOUCHED:
             return cell.outcome.value
-        case Outcome.RESUMED:
+        case Outcome.RESUMED | Outcome.BACK:
             within = promise(stream, cell.outcome)
             return f"{cell.outcome.value}{' ' if within else ''}{within} ({cell.outage_s:.2f} s seen)"
         case Outcome.STOPPED:

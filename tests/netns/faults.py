@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shlex
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -12,6 +13,9 @@ from pathlib import Path
 
 from failure_lab import FailureLab
 
+from penstock.kernel.conntrack import Connections
+
+PACKAGING = Path(__file__).parents[2] / "packaging/systemd"
 Fault = Callable[[FailureLab], AbstractContextManager[None]]
 
 
@@ -37,9 +41,7 @@ def _supervisor_killed(lab: FailureLab) -> Iterator[None]:
 
 @contextmanager
 def _all_killed(lab: FailureLab) -> Iterator[None]:
-    for pid in lab.pids():
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    _kill_all(lab)
     yield
     lab.gate.start()
 
@@ -77,6 +79,34 @@ def _evidence_unwritable(lab: FailureLab) -> Iterator[None]:
     resource.prlimit(control, resource.RLIMIT_FSIZE, unlimited)
 
 
+@contextmanager
+def _rebooted(lab: FailureLab) -> Iterator[None]:
+    """Nothing is left of the gate but its disk; then the machine's boot runs what its units name, and no gate."""
+    units = _installed(lab)
+    _kill_all(lab)
+    node = lab.gate.node
+    node.run(["nft", "flush", "ruleset"])
+    node.ip("rule del priority 100", "route flush table 100")
+    with node.entered():
+        connections = Connections()
+        for entry in connections.marked(0, 0):
+            connections.delete(entry)
+        connections.close()
+        for unit in ("penstock-boot", "penstock-leg"):
+            lines = (units / f"{unit}.service").read_text().splitlines()
+            (command,) = (line.removeprefix("ExecStart=") for line in lines if line.startswith("ExecStart="))
+            subprocess.run(shlex.split(command), check=True, capture_output=True)
+    yield
+    lab.gate.start()
+
+
+@contextmanager
+def _flushed(lab: FailureLab) -> Iterator[None]:
+    """Somebody, or the distribution's own firewall, removes every table there is."""
+    lab.gate.node.run(["nft", "flush", "ruleset"])
+    yield
+
+
 FAULTS: dict[str, Fault] = {
     "worker killed": _signalled("worker-1", signal.SIGKILL),
     "worker stopped (SIGSTOP)": _signalled("worker-1", signal.SIGSTOP),
@@ -90,7 +120,15 @@ FAULTS: dict[str, Fault] = {
     "every process stopped at once": _all_stopped,
     "disk full": _disk_full,
     "evidence unwritable (every write fails)": _evidence_unwritable,
+    "every table removed (`nft flush ruleset`)": _flushed,
+    "gate rebooted: its boot unit has run, no process of it": _rebooted,
 }
+#: The gate itself undoes these while they are watched.
+PUT_RIGHT = frozenset({"every table removed (`nft flush ruleset`)"})
+#: Here the machine itself is away for a moment, so a flow on the kernel path feels it, too.
+MACHINE_AWAY = frozenset(
+    {"every table removed (`nft flush ruleset`)", "gate rebooted: its boot unit has run, no process of it"}
+)
 #: This one needs the gate's state on a file system of its own.
 ON_OWN_DISK = frozenset({"disk full"})
 
@@ -99,6 +137,22 @@ def move_to_small_disk(folder: Path) -> None:
     """Put the folder on a tmpfs of 24 MiB before the gate starts; mounts are the test's own namespace's."""
     folder.mkdir(mode=0o700)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=700", "penstock", str(folder)], check=True)
+
+
+def _kill_all(lab: FailureLab) -> None:
+    for pid in lab.pids():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _installed(lab: FailureLab) -> Path:
+    """The units of this gate, as its installation writes them; their folder."""
+    out = lab.folder / "lib"
+    places = {"out": out, "state": lab.gate.state_dir, "run": lab.gate.run_dir, "site": lab.gate.site}
+    options = [word for name, path in places.items() for word in (f"--{name}", str(path))]
+    command = [PACKAGING / "install", *options, "--interface", lab.gate.interface, "--address", lab.gate.address]
+    subprocess.run(command, check=True, capture_output=True)
+    return out / "units"
 
 
 def _fill(path: Path) -> None:
