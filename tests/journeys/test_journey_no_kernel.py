@@ -197,9 +197,10 @@ def test_a_site_that_needs_the_kernel_is_refused_with_every_reason(tmp_path: Pat
     finally:
         machine.close()
     assert refused.returncode == 2
-    assert "conduit 'SCADA polls the filters': flows of machines" in said
+    assert "conduit 'SCADA polls the filters': machines are known by their address" in said
     assert "conduit 'SCADA polls the filters': `on_failure: open`" in said
-    assert "conduit 'The historian archives the dosing': flows of machines" in said
+    assert "conduit 'The historian archives the dosing': machines are known by their address" in said
+    assert said.count("asset 'scada-1': `mac`") == 1
     assert "Operators" not in said, "what people do through the tunnel needs no kernel"
 
 
@@ -211,7 +212,7 @@ def test_a_revision_that_needs_the_kernel_is_refused_and_changes_nothing(bench: 
     )
     done = bench.gate.command("revision", "apply", str(wanted), station=bench.machine)
     assert done.status == 2
-    assert "flows of machines" in done.said
+    assert "machines are known by their address" in done.said
     assert bench.gate.status()["revision"] == 1
     assert [one["kind"] for one in bench.records("--kind", "revision.refused")] == ["revision.refused"]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
+from itertools import count
 
 import pytest
 from works import Works
@@ -61,3 +63,32 @@ def test_where_somebody_else_s_route_is_in_the_way_nothing_changes(works: Works)
     assert done.status == 2
     assert f"route to {overlay}: there is one already" in done.said
     assert station.run(["ip", "route"]) == before
+
+
+def test_with_an_overlay_in_the_plant_s_subnet_no_station_needs_a_route_and_nobody_s_address_is_taken(
+    works: Works, site_text: str
+) -> None:
+    station, rogue, maria = works.plant.nodes["eng-1"], works.plant.nodes["rogue-1"], works.maria()
+    text = site_text.replace("overlay: 100.64.0.0/16", "overlay: 10.20.99.0/24")
+    numbers = count(101)
+    text = re.sub(r"address: [\d.]+,", lambda own: f"{own[0]} overlay: 10.20.99.{next(numbers)},", text)
+    text = re.sub(r"( +)address: [\d.]+\n", lambda own: f"{own[0]}{own[1]}overlay: 10.20.99.{next(numbers)}\n", text)
+    wanted = works.folder / "same-subnet.yaml"
+    wanted.write_text(text)
+
+    rogue.ip("addr add 10.20.99.105/16 dev eth0")
+    (leg,) = json.loads(rogue.run(["ip", "-j", "addr", "show", "dev", "eth0"]))
+    refused = works.gate.command("revision", "apply", str(wanted), station=works.plant.nodes["gate"])
+    assert refused.status == 2, refused.said
+    assert f"overlay address 10.20.99.105: somebody else uses this address: {leg['address']}" in refused.said
+    assert works.gate.status()["revision"] == 1
+    assert "10.20.99." not in works.plant.nodes["gate"].run(["ip", "addr"])
+
+    rogue.ip("addr del 10.20.99.105/16 dev eth0")
+    applied = works.gate.command("revision", "apply", str(wanted), station=works.plant.nodes["gate"])
+    assert applied.status == 0, applied.said
+    station.ip("route del 100.64.0.0/16")
+    assert not reads(station, "10.20.99.105"), "a way is not a permission"
+    token = json.loads((maria.home / "sign-in.json").read_text())["token"]
+    works.gate.api(station, "POST", "/api/grants", {"asset": "plc-dosing", "binding": "address"}, bearer=token)
+    assert reads(station, "10.20.99.105")
