@@ -23,6 +23,7 @@ check: .venv/.dev ## formatting, lint, types
 bench: .venv/.lab ## the side-by-side benchmark: prints a table, writes bench/out/latest.json
 	@scripts/system-packages bench
 	@$(PY) bench/run.py
+	@$(PY) bench/scale.py
 
 lock: ## compile the hash-pinned requirements anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements/run.txt
