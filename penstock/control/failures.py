@@ -32,6 +32,7 @@ from penstock.model import (
     Record,
     RecordKind,
 )
+from penstock.policy import Policy
 
 #: An interval that goes on is told again after so long, and flows that go on are counted again after so long.
 TELL_AGAIN_US = 3600 * US_PER_S
@@ -57,6 +58,8 @@ class Failures:
         self._counted_at_us: int | None = None
         self._has_news = False
         self._is_evidence_lost = False
+        self._found_for: Policy | None = None
+        self._by_name: dict[str, Conduit] = {}
         #: Flows that failed open and were told since the kernel was asked last, and what its counter said then.
         self._heard = 0
         self.first_packets: int | None = None
@@ -127,8 +130,9 @@ class Failures:
         if not event.has_failed_open:
             return
         self._has_news = True
-        for name, interval in list(self._open.items()):
-            if event.grant not in interval.grants:
+        for name in self._names_of(event.grant):
+            interval = self._open.get(name)
+            if interval is None or event.grant not in interval.grants:
                 continue
             self._last_closed_us[name] = max(event.at_us, self._last_closed_us.get(name, 0))
             ended = replace(
@@ -195,14 +199,15 @@ class Failures:
         """What the kernel itself carries now.  What it carries and nobody told of is found here."""
         cause, records = self._absent, self._missed(counted)
         self._counted_at_us, self._has_news = counted.at_us, False
-        found = {each.grant: each for each in counted.flows if each.uninspected or each.closing}
-        for each in found.values():
-            for conduit in self._conduits_of(each.grant):
+        mine: dict[str, list[GrantFlows]] = {}
+        for each in counted.flows:
+            for conduit in self._conduits_of(each.grant) if each.uninspected or each.closing else ():
+                mine.setdefault(conduit.name, []).append(each)
                 if each.uninspected and conduit.name not in self._open:
                     records += self._found_open(conduit, cause, each.since_us or counted.at_us, counted.at_us)
         for name, interval in list(self._open.items()):
             if interval.is_open_path:
-                records += self._take_count(name, interval, found, counted.at_us)
+                records += self._take_count(name, interval, mine.get(name, []), counted.at_us)
         return records
 
     def _missed(self, counted: FlowsCounted) -> list[Record]:
@@ -317,11 +322,8 @@ class Failures:
         if self._inspection.is_alive:
             self._put(name, replace(self._open[name], holds=(), back_at_us=at_us))
 
-    def _take_count(self, name: str, interval: Interval, found: dict[int, GrantFlows], at_us: int) -> list[Record]:
-        numbers = set(interval.grants) | {
-            number for number in found if name in {conduit.name for conduit in self._conduits_of(number)}
-        }
-        mine = [found[number] for number in sorted(numbers) if number in found]
+    def _take_count(self, name: str, interval: Interval, mine: list[GrantFlows], at_us: int) -> list[Record]:
+        numbers = {*interval.grants, *(each.grant for each in mine)}
         live = sum(each.uninspected for each in mine)
         is_told = not any(each.closing for each in mine)
         self._has_news = self._has_news or not is_told
@@ -379,12 +381,21 @@ class Failures:
 
     def _conduits_of(self, grant: int) -> tuple[Conduit, ...]:
         """The safety-critical conduits of a grant; also of one that has ended, as far as it is remembered."""
+        critical = self._critical()
+        return tuple(critical[name] for name in self._names_of(grant) if name in critical)
+
+    def _names_of(self, grant: int) -> tuple[str, ...]:
         live = self._state.now.grants.get(grant)
         if live is not None:
-            names = set(live.grant.conduits)
-        else:
-            names = {each.conduit for each in self._open.values() if grant in each.grants}
-        return tuple(each for each in self._inspected() if each.is_safety_critical and each.name in names)
+            return live.grant.conduits
+        return tuple(each.conduit for each in self._open.values() if grant in each.grants)
+
+    def _critical(self) -> dict[str, Conduit]:
+        """The safety-critical conduits by name, found once a revision: thousands of flows fail over at once."""
+        if self._found_for is not self._state.now.policy:
+            self._found_for = self._state.now.policy
+            self._by_name = {each.name: each for each in self._inspected() if each.is_safety_critical}
+        return self._by_name
 
 
 def _key(event: KernelFlowOpened | KernelFlowClosed) -> _FlowKey:
