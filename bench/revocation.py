@@ -193,9 +193,13 @@ class UnixConnection(http.client.HTTPConnection):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One revocation: until it was acknowledged, until both ends were closed, and what was answered after all."""
+    """One revocation: until it was acknowledged, until both ends were closed, and what was answered after all.
+
+    `cut_ms` is until the last answer that still arrived, of a busy flow.
+    """
 
     ack_ms: float
+    cut_ms: float
     closed_ms: float
     answered_after_ack: int
     answered: int
@@ -299,6 +303,7 @@ class Bed:
             raise Unavailable(f"{variant}, {mode}: the flow ended so: {ended['how']}, {len(sent_ns)} answered")
         return Sample(
             ack_ms=(ack_ns - began_ns) / _NS_PER_MS,
+            cut_ms=max(0, ended["last_answer_ns"] - began_ns) / _NS_PER_MS,
             closed_ms=(max(ended["at_ns"], controller_ns) - began_ns) / _NS_PER_MS,
             answered_after_ack=sum(each > ack_ns for each in sent_ns),
             answered=len(sent_ns),
@@ -346,6 +351,7 @@ def _lockdowns(found: Sequence[tuple[list[Sample], float]]) -> Row:
 
 def _row(variant: str, mode: str, connections: int, held: int, samples: Sequence[Sample]) -> Row:
     acks, closed = [each.ack_ms for each in samples], [each.closed_ms for each in samples]
+    cuts = [each.cut_ms for each in samples]
     return {
         "bench": "revocation",
         "variant": variant,
@@ -353,6 +359,8 @@ def _row(variant: str, mode: str, connections: int, held: int, samples: Sequence
         "connections": connections,
         "grants_held": held,
         "revocations": len(samples),
+        "cut_p50_ms": quantile(cuts, 0.5) if mode == "busy" else None,
+        "cut_p99_ms": quantile(cuts, 0.99) if mode == "busy" else None,
         "ack_p50_ms": quantile(acks, 0.5),
         "ack_p99_ms": quantile(acks, 0.99),
         "ack_max_ms": round(max(acks), 2),
@@ -369,8 +377,28 @@ def quantile(values: Sequence[float], share: float) -> float:
     return round(sorted(values)[rank - 1], 2)
 
 
-_COLUMNS = ("ack_p50_ms", "ack_p99_ms", "ack_max_ms", "closed_p50_ms", "closed_p99_ms", "answered_after_ack")
-_HEADINGS = ("flow", "times", "ack p50 ms", "ack p99", "ack max", "both ends p50 ms", "p99", "answered after ack")
+_COLUMNS = (
+    "cut_p50_ms",
+    "cut_p99_ms",
+    "ack_p50_ms",
+    "ack_p99_ms",
+    "ack_max_ms",
+    "closed_p50_ms",
+    "closed_p99_ms",
+    "answered_after_ack",
+)
+_HEADINGS = (
+    "flow",
+    "times",
+    "last answer p50 ms",
+    "p99",
+    "ack p50 ms",
+    "p99",
+    "max",
+    "both ends p50 ms",
+    "p99",
+    "answered after ack",
+)
 
 
 def text(rows: Sequence[Row]) -> str:
@@ -380,7 +408,7 @@ def text(rows: Sequence[Row]) -> str:
         return ""
     cells = [list(_HEADINGS)]
     cells += [
-        [f"{row['variant']}, {row['mode']}", str(row["revocations"]), *(f"{row[name]:g}" for name in _COLUMNS)]
+        [f"{row['variant']}, {row['mode']}", str(row["revocations"]), *(_cell(row[name]) for name in _COLUMNS)]
         for row in found
     ]
     widths = [max(len(line[column]) for line in cells) for column in range(len(_HEADINGS))]
@@ -389,6 +417,10 @@ def text(rows: Sequence[Row]) -> str:
         for line in cells
     ]
     return "\n".join([f"revocation with {found[0]['grants_held']:,} grants held", *(f"  {line}" for line in lines)])
+
+
+def _cell(figure: float | None) -> str:
+    return "-" if figure is None else f"{figure:g}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -36,8 +36,8 @@ def test_a_quantile_is_a_figure_that_was_measured(
 
 
 def test_a_single_answer_after_the_acknowledgement_misses_the_target(revocation: ModuleType) -> None:
-    good = revocation.Sample(ack_ms=1.0, closed_ms=2.0, answered_after_ack=0, answered=9)
-    bad = revocation.Sample(ack_ms=1.0, closed_ms=2.0, answered_after_ack=1, answered=9)
+    good = revocation.Sample(ack_ms=1.0, cut_ms=0.5, closed_ms=2.0, answered_after_ack=0, answered=9)
+    bad = revocation.Sample(ack_ms=1.0, cut_ms=0.5, closed_ms=2.0, answered_after_ack=1, answered=9)
     rows = [revocation._row("kernel", "busy", 1, 10_000, [*[good] * 99, bad])]
     met = {row["name"]: row["is_met"] for row in revocation.judged(rows, revocation.TARGETS)}
     assert sorted(met.values()) == [False, True]
@@ -45,8 +45,8 @@ def test_a_single_answer_after_the_acknowledgement_misses_the_target(revocation:
 
 
 def test_the_times_of_the_slow_ones_are_not_left_out(revocation: ModuleType) -> None:
-    samples = [revocation.Sample(ack_ms=1.0, closed_ms=2.0, answered_after_ack=0, answered=9)] * 50
-    slow = revocation.Sample(ack_ms=700.0, closed_ms=900.0, answered_after_ack=0, answered=9)
+    samples = [revocation.Sample(ack_ms=1.0, cut_ms=0.5, closed_ms=2.0, answered_after_ack=0, answered=9)] * 50
+    slow = revocation.Sample(ack_ms=700.0, cut_ms=0.5, closed_ms=900.0, answered_after_ack=0, answered=9)
     row = revocation._row("inspected", "idle", 1, 10_000, [*samples, slow])
     assert (row["ack_p50_ms"], row["ack_p99_ms"], row["closed_p99_ms"], row["closed_max_ms"]) == (1, 700, 900, 900)
     assert "inspected, idle" in revocation.text([row])
