@@ -47,6 +47,8 @@ class Observers:
         #: When the last observer left, and how many packets each copied grant had carried then.
         self._left_us = 0
         self._carried: dict[int, int] = {}
+        self.is_counted = False
+        """Whether it is known what had passed when the last observer left."""
         self._has_left, self._has_joined = asyncio.Event(), False
 
     def joined(self, link: Link, hello: Hello) -> None:
@@ -76,6 +78,7 @@ class Observers:
                 self._has_left.clear()
                 self._left_us = self._clock().wall_us
                 self._carried = await self._count()
+                self.is_counted = True
             if self._has_joined:
                 self._has_joined = False
                 await self._settle()
@@ -106,7 +109,7 @@ class Observers:
             for number, packets in (await self._count()).items():
                 if packets:
                     self._lose(number, None, UNCOUNTED, 0, now_us)
-        self._left_us, self._carried, self._was_seen = 0, {}, True
+        self._left_us, self._carried, self._was_seen, self.is_counted = 0, {}, True, False
 
     def _lose(self, number: int, count: int | None, why: str, from_us: int, until_us: int) -> None:
         lost = PayloadLost(
