@@ -110,6 +110,7 @@ def _gate(plant: Plant, folder: Path, portal: socket.socket, tunnel: socket.sock
         address=address,
         portal=(f"{address}:8443", f"127.0.0.1:{settings.portal_port}@{portal.fileno()}"),
         tunnel=(f"{address}:{settings.tunnel_port}", f"127.0.0.1:{settings.tunnel_port}@{tunnel.fileno()}"),
+        responders=(f"{address}:53",),
         descriptors=(portal.fileno(), tunnel.fileno()),
     )
 

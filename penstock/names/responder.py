@@ -47,11 +47,14 @@ async def run(settings: GateSettings) -> None:
     is_reserved = any(each.port <= _LAST_RESERVED_PORT for each in settings.responders)
     keep_only(*((Capability.NET_BIND_SERVICE,) if is_reserved and settings.has_kernel else ()))
     responder = Responder()
-    async with asyncio.TaskGroup() as group:
-        for listener in settings.responders:
-            await responder.listen(listener)
-        group.create_task(responder.follow_control(Path(settings.run_dir) / "control.sock"))
-        group.create_task(responder.tell_refused())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for listener in settings.responders:
+                await responder.listen(listener)
+            group.create_task(responder.follow_control(Path(settings.run_dir) / "control.sock"))
+            group.create_task(responder.tell_refused())
+    finally:
+        responder.close()
 
 
 class Responder:
@@ -64,18 +67,27 @@ class Responder:
         self._waiting: deque[NamesRefused] = deque(maxlen=MAX_WAITING)
         self._connected: Counter[str] = Counter()
         self._servers: list[asyncio.Server] = []
+        self._transports: list[asyncio.BaseTransport] = []
         self._link: Link | None = None
 
     async def listen(self, listener: Listener) -> None:
         """UDP and TCP at this address.  Raises `Invalid`."""
         try:
             bound = _datagrams(listener)
-            await self._loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=bound)
+            transport, _ = await self._loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=bound)
+            self._transports.append(transport)
             self._servers.append(await asyncio.start_server(self._converse, listener.host, listener.port))
         except OSError as error:
             hint = "another resolver may listen there: name another address or port, or leave --names out"
             where = f"--names {listener.host}:{listener.port}"
             raise Invalid(Problem(where=where, why=error.strerror or str(error), hint=hint)) from error
+
+    def close(self) -> None:
+        """Listen no more."""
+        for server in self._servers:
+            server.close()
+        for transport in self._transports:
+            transport.close()
 
     def reply(self, wire: bytes, source: str, transport: Transport) -> Reply | None:
         """The reply to one message; ``None`` before there is a directory."""
