@@ -25,6 +25,7 @@ from pathlib import Path
 
 import gate
 import processes
+import replacement
 import revocation
 from plant import HERE, WARM_UP_S, Plant, Way, build, far_core, gate_core
 from report import Load, Row, Run, judged, rows_of, text
@@ -34,7 +35,7 @@ from penstock.model import PenstockError
 
 VARIANTS = ("direct", "kernel", "inspected", "haproxy", "nginx", "inspected-tls", "haproxy-tls", "stunnel")
 #: What can be asked for: the paths, and what is measured by itself.
-PARTS = (*VARIANTS, revocation.NAME)
+PARTS = (*VARIANTS, revocation.NAME, replacement.NAME)
 OUT = HERE / "out"
 PACE_US = 1000
 REPORTED_S = 2.0
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     OUT.mkdir(exist_ok=True)
     (OUT / "latest.json").write_text(json.dumps(rows, indent=1) + "\n")
-    parts = (text(rows), revocation.text(rows))
+    parts = (text(rows), revocation.text(rows), replacement.text(rows))
     print(json.dumps(rows, indent=1) if options.json else "\n\n".join(part for part in parts if part))
     return 0
 
@@ -94,6 +95,8 @@ def _measured(options: argparse.Namespace) -> list[Row]:
         rows += _paths(options)
     if revocation.NAME in options.variants:
         rows += revocation.measured(is_quick=options.quick)
+    if replacement.NAME in options.variants:
+        rows += replacement.measured(is_quick=options.quick)
     return rows
 
 

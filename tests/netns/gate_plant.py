@@ -260,11 +260,16 @@ class Plant:
         self.enforcer.wait()
         self.control.close()
 
-    def start_enforcer(self) -> None:
-        """Start the enforcer, behind the lines of `prelude`, and be its control."""
+    def start_enforcer(self, code: str = "") -> None:
+        """Start the enforcer, behind the lines of `prelude`, and be its control.
+
+        It is this version, or the one in the folder `code`.
+        """
         path = self._folder / "enforcer.sock"
         path.unlink(missing_ok=True)
-        self.enforcer = self.gate.popen([sys.executable, "-c", self.prelude + _ENFORCER, str(self._folder), GATE])
+        words = [sys.executable, "-c", self.prelude + _ENFORCER, str(self._folder), GATE]
+        environment = {**os.environ, "PYTHONPATH": code} if code else None
+        self.enforcer = self.gate.popen(words, environment, cwd=code or None)
         eventually(lambda: path.exists() or self.enforcer.poll() is not None, 10)
         assert self.enforcer.poll() is None, "the enforcer ended"
         self.control = eventually(self.connected)
