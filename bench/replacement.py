@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from enforcing import Enforcer
@@ -187,12 +188,15 @@ def _echo(node: Node) -> None:
             data, peer = datagrams.recvfrom(64)
             datagrams.sendto(data, peer)
 
+    def converse(connection: socket.socket) -> None:
+        with connection:
+            while data := connection.recv(64):
+                connection.sendall(data)
+
     def answer_connections() -> None:
         while True:
             connection, _ = listener.accept()
-            with connection:
-                while data := connection.recv(64):
-                    connection.sendall(data)
+            threading.Thread(target=until_closed, args=(partial(converse, connection),), daemon=True).start()
 
     def until_closed(answer: Callable[[], None]) -> None:
         with suppress(OSError):
