@@ -106,6 +106,7 @@ def run_tool(arguments: list[str], text: str = "") -> str:
 
 def _nft(statement: str, chain: str = "type filter hook prerouting priority mangle;") -> Callable[[], None]:
     script = f"table inet {TABLE}_probe {{ set s {{ type mark; flags dynamic,timeout; }}\n"
+    script += "set c { type mark; flags dynamic; }\n"
     script += f"chain c {{ {chain}\n{statement}\n}}\n}}\n"
 
     def ask() -> None:
@@ -149,6 +150,8 @@ _QUESTIONS = (
     ),
     (_nft("log group 1 drop"), "packet log is missing: CONFIG_NFT_LOG, CONFIG_NETFILTER_NETLINK_LOG"),
     (_nft("update @s { meta mark timeout 1s } accept"), "refreshing set elements is missing: CONFIG_NFT_SET_HASH"),
+    (_nft("fib saddr . iif oif missing drop"), "the way back to a source cannot be asked for: CONFIG_NFT_FIB_INET"),
+    (_nft("add @c { meta mark ct count over 1 } drop"), "connections cannot be limited: CONFIG_NFT_CONNLIMIT"),
     (_nft("meta mark 1 notrack", "type filter hook output priority raw;"), "notrack is missing: CONFIG_NFT_CT"),
     (
         _nft("dnat ip to 192.0.2.1", "type nat hook prerouting priority dstnat;"),
