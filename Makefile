@@ -24,6 +24,7 @@ bench: .venv/.lab ## the side-by-side benchmark: prints a table, writes bench/ou
 	@scripts/system-packages bench
 	@$(PY) bench/run.py
 	@$(PY) bench/scale.py
+	@$(PY) bench/scale_kernel.py
 
 lock: ## compile the hash-pinned requirements anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements/run.txt

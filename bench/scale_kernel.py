@@ -1,6 +1,6 @@
 """The kernel path at full size beside the kernel path at its smallest, in one run.
 
-usage: bench/scale_kernel.py [--quick]
+usage: bench/scale_kernel.py [--quick] [--json]
 
 Two gates stand on one switch before the same controller.  One holds a single grant; the other holds 1,000 assets,
 5,000 standing flows, 10,000 grants and 50,000 open flows.  The same load runs through both in turn, so that what it
@@ -70,17 +70,34 @@ QUICK = Size(assets=200, standing=500, grants=1_000, flows=2_000)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run it, print the rows as JSON."""
+    """Run it and print what was found."""
     parser = argparse.ArgumentParser(description="the kernel path at full size")
     parser.add_argument("--quick", action="store_true", help="a tenth of the size: to see that everything works")
+    parser.add_argument("--json", action="store_true", help="print the rows instead of the table")
     options = parser.parse_args(argv)
     enter(keeps_root=True)  # before anything starts a thread; a full ruleset needs the machine's root
     try:
-        print(json.dumps(measured(QUICK if options.quick else Size(), rounds=2 if options.quick else 5), indent=1))
+        rows = measured(QUICK if options.quick else Size(), rounds=2 if options.quick else 5)
     except PenstockError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
+    print(json.dumps(rows, indent=1) if options.json else text(rows))
     return 0
+
+
+def text(rows: Sequence[Row]) -> str:
+    """A line each row: what, then its figures."""
+    lines = ["the kernel path at full size beside its smallest"]
+    for row in rows:
+        figures = ", ".join(
+            f"{name} {value:,}"
+            for name, value in row.items()
+            if name not in {"bench", "variant", "mode", "connections"}
+        )
+        load = f" ({row['mode']}, {row['connections']} conn)" if "mode" in row else ""
+        what = f"{row['bench'].removeprefix('scale: ')}: {row['variant']}{load}"
+        lines.append(f"  {what:<52} {figures}")
+    return "\n".join(lines)
 
 
 def measured(size: Size, rounds: int) -> list[Row]:
