@@ -51,6 +51,10 @@ class Enforcer:
                 raise Unavailable(answer.why)
             self.events += 1
 
+    def event(self) -> Message:
+        """The next event; for who gives no commands meanwhile."""
+        return decode(self._exactly(int.from_bytes(self._exactly(4), "big")))
+
     def close(self) -> None:
         """Let go of the link; the process ends with its node."""
         self._link.close()
