@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -259,17 +260,17 @@ def measured(*, is_quick: bool) -> list[Row]:
     return rows
 
 
-def text(rows: list[Row]) -> str:
-    """The rows for a person."""
+def text(rows: Sequence[Row]) -> str:
+    """The rows for a person; empty where there are none."""
+    found = [row for row in rows if row["bench"] == NAME]
+    if not found:
+        return ""
     lines = [
-        "accounting          asked/s   done/s    count     told  missing  CPU us each",
-        *(
-            f"{row['variant']:<18}{row['asked_per_s']:>9,}{row['per_s']:>9,}{row['count']:>9,}{row['told']:>9,}"
-            f"{row['missing']:>9,}{row['cpu_us_each']:>13}"
-            for row in rows
-        ),
+        f"{row['variant']:<18}{row['asked_per_s']:>9,}{row['per_s']:>9,}{row['count']:>9,}{row['told']:>9,}"
+        f"{row['missing']:>9,}{row['cpu_us_each']:>13}"
+        for row in found
     ]
-    return "\n".join(lines)
+    return "\n".join(["accounting          asked/s   done/s    count     told  missing  CPU us each", *lines])
 
 
 def main() -> int:

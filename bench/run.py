@@ -23,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import copies
 import gate
 import processes
 import replacement
@@ -35,7 +36,7 @@ from penstock.model import PenstockError
 
 VARIANTS = ("direct", "kernel", "inspected", "haproxy", "nginx", "inspected-tls", "haproxy-tls", "stunnel")
 #: What can be asked for: the paths, and what is measured by itself.
-PARTS = (*VARIANTS, revocation.NAME, replacement.NAME)
+PARTS = (*VARIANTS, revocation.NAME, replacement.NAME, copies.NAME)
 OUT = HERE / "out"
 PACE_US = 1000
 REPORTED_S = 2.0
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     OUT.mkdir(exist_ok=True)
     (OUT / "latest.json").write_text(json.dumps(rows, indent=1) + "\n")
-    parts = (text(rows), revocation.text(rows), replacement.text(rows))
+    parts = (text(rows), revocation.text(rows), replacement.text(rows), copies.text(rows))
     print(json.dumps(rows, indent=1) if options.json else "\n\n".join(part for part in parts if part))
     return 0
 
@@ -97,6 +98,8 @@ def _measured(options: argparse.Namespace) -> list[Row]:
         rows += revocation.measured(is_quick=options.quick)
     if replacement.NAME in options.variants:
         rows += replacement.measured(is_quick=options.quick)
+    if copies.NAME in options.variants:
+        rows += copies.measured(is_quick=options.quick)
     return rows
 
 

@@ -159,6 +159,17 @@ def test_packets_of_a_copied_grant_are_kept_as_they_were(plant: Plant, watch: Wa
     assert watch.of(PayloadLost) == []
 
 
+def test_the_observer_holds_one_right_and_little_memory(watch: Watch) -> None:
+    """CAP_NET_ADMIN, for the packet log; a process that mostly waits costs what its interpreter costs."""
+    process = watch.start()
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines())
+    assert {status[name].strip() for name in ("CapPrm", "CapEff", "CapInh", "CapAmb")} == {"0000000000001000"}
+    assert status["NoNewPrivs"].strip() == "1"
+    rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
+    own_kb = sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Private_"))
+    assert own_kb < 40_000
+
+
 def test_operations_and_times_are_read_from_copies(plant: Plant, watch: Watch) -> None:
     """Under the grant, and said to be observed; what is not to be kept is not kept."""
     watch.start()
