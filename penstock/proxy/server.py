@@ -62,6 +62,39 @@ class _AssetSide(asyncio.Protocol):
 class ClientSide(asyncio.Protocol):
     """The connection from the client, and with it the flow."""
 
+    #: Slots, for more than 30 attributes would make each of them slow to reach (CPython 3.11, shared keys).
+    __slots__ = (
+        "_active_us",
+        "_asset",
+        "_client",
+        "_clock",
+        "_dial",
+        "_early",
+        "_early_ns",
+        "_from_asset",
+        "_from_client",
+        "_group",
+        "_hall",
+        "_has_place",
+        "_is_asset_full",
+        "_is_client_done",
+        "_is_client_full",
+        "_is_named",
+        "_is_over",
+        "_journal",
+        "_mark",
+        "_now",
+        "_opened_ns",
+        "_opened_us",
+        "_port",
+        "_portion",
+        "_relay_client",
+        "_seen_bytes",
+        "_steady_ns",
+        "grant",
+        "relay",
+        "source",
+    )
     way = "direct"
 
     def __init__(self, office: Office) -> None:
