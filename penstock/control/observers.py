@@ -43,6 +43,8 @@ class Observers:
         self._gate, self._recorder, self._clock = gate, recorder, clock
         self._link: Link | None = None
         self._told: ObserveGrants | None = None
+        #: The snapshot that was told of: ten thousand grants are not looked through while nothing changes.
+        self._looked_at: object = None
         self._was_seen = False
         #: When the last observer left, and how many packets each copied grant had carried then.
         self._left_us = 0
@@ -86,8 +88,12 @@ class Observers:
             await asyncio.sleep(LOOK_S)
 
     async def _tell(self) -> None:
-        link, wanted = self._link, copied(self._gate)
-        if link is None or wanted == self._told:
+        link, now = self._link, self._gate.state.now
+        if link is None or (now is self._looked_at and self._told is not None):
+            return
+        wanted = copied(self._gate)
+        if wanted == self._told:
+            self._looked_at = now
             return
         try:
             await link.ask(wanted)

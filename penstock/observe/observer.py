@@ -93,7 +93,7 @@ class Observer:
         self._overrun_us = 0
         self._last_us = 0
         self._link: Link | None = None
-        self._is_fresh = True
+        self._is_fresh = self._may_be_full = True
         self._log = CopyLog()
         self._loop.add_reader(self._log.fileno(), self.take)
 
@@ -312,6 +312,9 @@ class Observer:
             told = self._reports.popleft()
             if isinstance(told, PayloadStored):
                 keep(self._folder, told.sha256)
+                self._may_be_full = True
+        if not self._may_be_full:
+            return
         for path, size_bytes in oldest_beyond(self._folder, STORE_BYTES):
             name = path.name.removesuffix(WHOLE)
             why = f"the store is limited to {STORE_BYTES >> 20} MiB"
@@ -319,6 +322,7 @@ class Observer:
             if not await self._is_told(asked):
                 return
             path.unlink(missing_ok=True)
+        self._may_be_full = False
 
     async def _is_told(self, report: PayloadStored | PayloadLost | PayloadRemoved | LatencyMeasured) -> bool:
         link = self._link

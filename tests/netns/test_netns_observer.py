@@ -26,6 +26,7 @@ from penstock.model import (
     LatencyMeasured,
     ObserveGrants,
     PayloadLost,
+    PayloadRemoved,
     PayloadStored,
     Record,
     RecordKind,
@@ -51,6 +52,7 @@ except asyncio.CancelledError:
 """
 #: The kernel holds a few dozen packets for such a reader, and a file is closed after a second.
 SMALL_BUFFER = "import penstock.kernel.copies\npenstock.kernel.copies.BUFFER_BYTES = 4096\n"
+SMALL_STORE = "import penstock.observe.observer\npenstock.observe.observer.STORE_BYTES = 6000\n"
 QUICK_FILES = "import penstock.observe.spool\npenstock.observe.spool.FILE_US = 1_000_000\n"
 
 
@@ -119,7 +121,7 @@ class Watch:
                     case Hello():
                         self.hellos.append(message)
                         link.sendall(encode(ObserveGrants(grants=self.grants, stored=self.stored)))
-                    case PayloadStored() | PayloadLost():
+                    case PayloadStored() | PayloadLost() | PayloadRemoved():
                         self.reports.append(message)
                         link.sendall(encode(Done()))
                     case LatencyMeasured():
@@ -205,6 +207,26 @@ def test_datagrams_are_kept_as_well(plant: Plant, watch: Watch) -> None:
     watch.tell()
     eventually(lambda: watch.of(PayloadStored), 20)
     assert [bytes(dpkt.ip.IP(data).data.data) for data in watch.packets()] == [b"who-is", b"who-is"]
+
+
+def test_the_oldest_files_go_when_the_store_is_full_and_that_is_told_first(plant: Plant, watch: Watch) -> None:
+    """Removal on record, the newest kept, and the flow does not notice."""
+    watch.start(QUICK_FILES + SMALL_STORE)
+    opened = plant.open(42, is_copied=True)
+    watch.tell(opened)
+    client = plant.user.connect(PLAIN, MODBUS)
+
+    def has_removed() -> bool:
+        assert exchange(client, b"q" * 900) == b"q" * 900
+        time.sleep(0.1)
+        return len(watch.of(PayloadRemoved)) >= 2
+
+    eventually(has_removed, 40)
+    removed = [each.sha256 for each in watch.of(PayloadRemoved)]
+    stored = [each.sha256 for each in watch.of(PayloadStored)]
+    assert removed == stored[: len(removed)], "in the order in which they came"
+    eventually(lambda: not any((watch.store / (name + WHOLE)).exists() for name in removed))
+    assert watch.of(PayloadLost) == []
 
 
 def test_a_killed_observer_stops_no_flow_and_the_next_one_recovers_its_file(plant: Plant, watch: Watch) -> None:
