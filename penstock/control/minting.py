@@ -49,9 +49,12 @@ def path_of(
 
     Its packets are copied where any of its conduits records payload: nobody can tell which of them a packet follows,
     and a record too many is better than one too few.  What is inspected is recorded by operation; echo has no payload.
+    They are copied, too, where one has a latency budget: on the kernel path times are read from copies.
     """
     conduits = [policy.by_name[name] for name in way.conduits]
-    is_copied = not way.is_inspected and way.service.transport != ECHO and any(c.records_payload for c in conduits)
+    is_recorded = not way.is_inspected and any(conduit.records_payload for conduit in conduits)
+    is_measured = way.service.transport == "tcp" and any(conduit.latency is not None for conduit in conduits)
+    is_copied = way.service.transport != ECHO and (is_recorded or is_measured)
     return Path(
         subject=subject,
         asset=way.asset,

@@ -42,7 +42,7 @@ def compile_ruleset(policy: Policy, place: GatePlace, standing: Sequence[Grant])
         assets=tuple(_translation(each, keeps_client_address=each.zone in keeping) for each in assets),
         inspected=tuple(sorted(_inspected(policy), key=lambda each: (each.overlay, each.transport, each.port))),
         standing=tuple(_standing(grant) for grant in sorted(standing, key=lambda each: each.number) if _stands(grant)),
-        has_copies=any(each.records_payload for each in policy.conduits),
+        has_copies=any(each.records_payload or each.latency is not None for each in policy.conduits),
         hardware=tuple((each.address, each.mac) for each in assets if each.mac is not None and each.name in sources),
         ports=tuple(
             sorted(port_translations(assets), key=lambda each: (each.overlay, each.transport, each.overlay_port))

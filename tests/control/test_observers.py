@@ -213,3 +213,22 @@ def test_an_observer_that_does_not_answer_is_let_go(world: World, monkeypatch: p
         await scene.until(lambda: not link.is_open)
 
     run(world, monkeypatch, scenario)
+
+
+def test_a_conduit_with_a_latency_budget_is_copied_to_be_measured_but_not_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the kernel path times are read from copies; what nobody asked to record is not stored."""
+    measured = SITE.replace("    approved_by: safety", "    latency_budget: 5ms\n    approved_by: safety")
+
+    async def scenario(scene: Scene) -> None:
+        gate = scene.world.gate
+        await gate.revisions.apply({"site.yaml": measured}, "uid 0")
+        wanted = copied(gate)
+        assert [grant.subject.name for grant in wanted.grants] == ["scada-1"]
+        assert wanted.stored == ()
+        ruleset = scene.world.enforcer.ruleset
+        assert ruleset is not None
+        assert ruleset.has_copies
+
+    run(world, monkeypatch, scenario)
