@@ -100,10 +100,12 @@ class Asides:
                 return False
             await self._recorder.write([self._record(RecordKind.STOOD_BACK, aside, by, "told to")], urgent=True)
             try:
-                await self._tell(StandBack(numbers=self.grants_of(conduit)))
                 await self._store.remove_aside(conduit)
+                await self._tell(StandBack(numbers=self.grants_of(conduit)))
             except Unavailable as error:
                 self._recorder.put([self._record(RecordKind.STOOD_ASIDE, aside, aside.by, f"undone: {error}")])
+                with suppress(Unavailable):  # the store did not take the removal, or takes it back
+                    await self._store.put_aside(aside)
                 raise
             del self._standing[conduit]
             self._in_force()
@@ -113,12 +115,15 @@ class Asides:
         """Forget what a later revision does not allow to stand aside; its ruleset has ended it already."""
         policy = self._state.now.policy
         allowed = {each.name for each in (() if policy is None else policy.site.conduits) if may_stand_aside(each)}
-        for conduit in self._standing.keys() - allowed:
-            await self._store.remove_aside(conduit)
-            aside = self._standing.pop(conduit)
-            by = f"revision {self._state.now.revision}"
-            self._recorder.put([self._record(RecordKind.STOOD_BACK, aside, by, "not safety-critical any more")])
-            self._in_force()
+        if self._standing.keys() <= allowed:
+            return
+        async with self._turn:
+            for conduit in self._standing.keys() - allowed:
+                await self._store.remove_aside(conduit)
+                aside = self._standing.pop(conduit)
+                by = f"revision {self._state.now.revision}"
+                self._recorder.put([self._record(RecordKind.STOOD_BACK, aside, by, "not safety-critical any more")])
+                self._in_force()
 
     def grants_of(self, conduit: str) -> tuple[int, ...]:
         """The inspected grants that this conduit opened, perhaps together with others."""

@@ -1,3 +1,6 @@
+import asyncio
+from typing import Any
+
 import pytest
 from control_world import DOCUMENTS, SITE, World, play
 
@@ -107,5 +110,64 @@ def test_a_machine_that_a_revision_adds_to_it_stands_aside_with_it(world: World)
         scada = "  scada-2: {zone: control-room, role: scada, address: 10.20.0.14}\n  historian:"
         await world.gate.revisions.apply({"site.yaml": SITE.replace("  historian:", scada)}, "uid 0")
         assert world.enforcer.aside == {world.machine("scada-1").number, world.machine("scada-2").number}
+
+    play(world, scenario)
+
+
+def test_what_the_store_does_not_forget_stays_aside_in_the_kernel_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(world: World) -> None:
+        await world.gate.aside.stand_aside(SAFETY, "over budget")
+        aside = set(world.enforcer.aside)
+
+        async def full(_conduit: str) -> None:
+            raise Unavailable("disk full")
+
+        monkeypatch.setattr(world.gate.aside._store, "remove_aside", full)
+        with pytest.raises(Unavailable, match="disk full"):
+            await world.gate.aside.stand_back(SAFETY, "uid 0")
+        assert world.gate.aside.of(SAFETY) is not None
+        assert world.enforcer.aside == aside, "the register says that it stands aside"
+        monkeypatch.undo()
+        await world.restart()
+        assert world.gate.aside.of(SAFETY) is not None
+
+    play(world, scenario)
+
+
+def test_what_the_kernel_does_not_bring_back_stands_aside_after_a_restart_too(world: World) -> None:
+    async def scenario(world: World) -> None:
+        await world.gate.aside.stand_aside(SAFETY, "over budget")
+        world.enforcer.failing.add("StandBack")
+        with pytest.raises(Unavailable):
+            await world.gate.aside.stand_back(SAFETY, "uid 0")
+        world.enforcer.failing.clear()
+        await world.restart()
+        assert world.gate.aside.of(SAFETY) is not None
+        assert world.enforcer.aside == {world.machine("scada-1").number}
+
+    play(world, scenario)
+
+
+def test_a_conduit_that_is_called_back_while_a_revision_closes_it_ends_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(world: World) -> None:
+        await world.gate.aside.stand_aside(SAFETY, "over budget")
+        closed = SITE.replace("    on_failure: open\n    approved_by: safety.officer@riverside\n", "")
+        await world.gate.revisions.apply({"site.yaml": closed}, "uid 0")
+        write, sweeping = world.recorder.write, list[asyncio.Task[None]]()
+
+        async def meanwhile(records: Any, **options: Any) -> range:
+            sweeping.append(asyncio.create_task(world.gate.aside.sweep()))
+            await asyncio.sleep(0)
+            return await write(records, **options)
+
+        monkeypatch.setattr(world.recorder, "write", meanwhile)
+        assert await world.gate.aside.stand_back(SAFETY, "uid 0")
+        await sweeping[0]
+        assert world.gate.aside.standing == ()
+        assert len(world.recorder.of(RecordKind.STOOD_BACK)) == 1
 
     play(world, scenario)
