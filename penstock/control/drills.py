@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from penstock.control.aside import Asides
 from penstock.control.drill import Drill, DrillWatch, exercised, record_of
@@ -81,9 +82,11 @@ class Drills:
         try:
             numbers = self._asides.grants_of(conduit)
             counted = await self._register.count(numbers) if numbers else FlowsCounted(flows=(), at_us=0)
-            found = check(self._readiness(conduit, numbers, counted), conduit, length_s, self._clock().wall_us)
             grants = {number: live.grant for number, live in self._state.now.grants.items()}
-            active = [(grants[each.grant], each.inspected) for each in counted.flows if each.grant in grants]
+            numbers = tuple(number for number in numbers if number in grants)  # one may have ended meanwhile
+            counted = replace(counted, flows=tuple(each for each in counted.flows if each.grant in grants))
+            found = check(self._readiness(conduit, numbers, counted), conduit, length_s, self._clock().wall_us)
+            active = [(grants[each.grant], each.inspected) for each in counted.flows]
             drill = Drill(
                 number=await self._store.last_drill_number() + 1,
                 conduit=conduit,
@@ -98,7 +101,12 @@ class Drills:
             )
             started = record_of(RecordKind.DRILL_STARTED, drill, drill.began_at_us)
             await self._recorder.write([started], urgent=True)
-            await self._store.put_drill(drill)
+            try:
+                await self._store.put_drill(drill)
+            except Unavailable as error:  # it has begun on record, so it ends there too
+                undone = DrillWatch(drill).verdict(self._clock().wall_us, f"nothing was cut: {error}")
+                self._recorder.put([record_of(RecordKind.DRILL_ENDED, undone, self._clock().wall_us)])
+                raise
             self._watch, self._stopped_by = DrillWatch(drill), ""
             self._begun.put_nowait((self._watch, counted))
             return drill
@@ -152,8 +160,8 @@ class Drills:
         """The enforcer has (re)joined: what a drill of the control before has left aside is inspected again."""
         boot = self._clock().boot
         for drill in self._left_over:
-            if drill.boot == boot and drill.grants:
-                await self._enforcer.command(StandBack(numbers=drill.grants))
+            if drill.boot == boot and (numbers := self._without_aside(drill)):
+                await self._enforcer.command(StandBack(numbers=numbers))
         self._left_over = ()
 
     async def sweep(self) -> None:
@@ -215,16 +223,20 @@ class Drills:
     async def _turn_back(self, watch: DrillWatch, trouble: str) -> str:
         """Inspect again; what went wrong until now, and with that."""
         drill = watch.drill
-        aside = {number for conduit in self._state.now.aside for number in self._asides.grants_of(conduit)}
         watch.turned_back(self._clock().wall_us)
         try:
-            await self._enforcer.command(StandBack(numbers=tuple(n for n in drill.grants if n not in aside)))
+            await self._enforcer.command(StandBack(numbers=self._without_aside(drill)))
         except Unavailable as error:
             left = f"the kernel ends it by itself, flows may go on uninspected until restored: {error}"
             trouble = f"{trouble}; {left}" if trouble else left
         for name in (drill.conduit, *drill.also):
             self._recorder.put(self._failures.release(name, Hold.DRILL))
         return trouble
+
+    def _without_aside(self, drill: Drill) -> tuple[int, ...]:
+        """The grants of a drill that come back with its end: not those that were told to stand aside."""
+        aside = {number for conduit in self._state.now.aside for number in self._asides.grants_of(conduit)}
+        return tuple(number for number in drill.grants if number not in aside)
 
     async def _await_return(self, watch: DrillWatch) -> str:
         """Wait until everything is inspected again, as long as it may take; what went wrong."""

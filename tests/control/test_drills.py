@@ -11,7 +11,7 @@ from control_world import SITE, S, World, play
 from penstock.control.drill import Drill, DrillResult, Exercised
 from penstock.control.drills import RETURN_WITHIN_S
 from penstock.control.intervals import Cause
-from penstock.model import GrantFlows, Invalid, KernelFlowOpened, Record, RecordKind, Unavailable
+from penstock.model import FlowsCounted, GrantFlows, Invalid, KernelFlowOpened, Reason, Record, RecordKind, Unavailable
 
 SAFETY, CLOSED = "SCADA polls the filters", "The historian reads the dosing rate"
 PLAN = "    drill: {window: always, every: 90d}\n"
@@ -502,5 +502,53 @@ def test_a_drill_is_overdue_until_one_has_passed_and_again_after_its_time(world:
         assert not (await is_overdue())[SAFETY]
         world.clock.pass_s(90 * 86_400 + 20)
         assert (await is_overdue())[SAFETY]
+
+    play(world, scenario)
+
+
+def test_what_stands_aside_is_not_brought_back_with_a_drill_that_control_did_not_survive(world: World) -> None:
+    async def scenario(world: World) -> None:
+        plant = await drilled(world)
+        await world.gate.drills.begin(SAFETY, 10, "uid 0")
+        await world.gate.aside.stand_aside(SAFETY, "over budget")
+        await world.restart()
+        assert world.enforcer.aside == {plant.number}
+        assert world.gate.aside.of(SAFETY) is not None
+
+    play(world, scenario)
+
+
+def test_a_drill_that_could_not_be_kept_has_an_end_on_record(world: World) -> None:
+    async def scenario(world: World) -> None:
+        await drilled(world)
+
+        async def full(_drill: Drill) -> None:
+            raise Unavailable("disk full")
+
+        world.gate.drills._store.put_drill = full  # type: ignore[method-assign]
+        with pytest.raises(Unavailable):
+            await world.gate.drills.begin(SAFETY, 4, "uid 0")
+        (ended,) = world.recorder.of(RecordKind.DRILL_ENDED)
+        assert (ended.detail["result"], ended.detail["why"]) == ("aborted", "nothing was cut: disk full")
+        assert world.gate.drills.running is None
+        assert "enforcer StandAside" not in world.steps
+
+    play(world, scenario)
+
+
+def test_a_grant_that_ends_while_a_drill_begins_is_not_drilled(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(world: World) -> None:
+        plant = await drilled(world)
+        count = world.gate.register.count
+
+        async def meanwhile(numbers: tuple[int, ...] = ()) -> FlowsCounted:
+            counted = await count(numbers)
+            await world.gate.grants.close(plant.number, Reason.GRANT_REVOKED)
+            return counted
+
+        monkeypatch.setattr(world.gate.register, "count", meanwhile)
+        with pytest.raises(Invalid, match="nothing flows"):
+            await world.gate.drills.begin(SAFETY, 4, "uid 0")
+        assert not world.recorder.of(RecordKind.DRILL_STARTED)
 
     play(world, scenario)
