@@ -114,7 +114,7 @@ def _restore(arguments: argparse.Namespace, conduit: str) -> int:
     for row in admin.rows_of(answer, "reset"):
         way = f"{admin.cell(row.get('machine'))} to {admin.cell(row.get('asset'))}"
         output.say(f"reset {counted(row.get('flows'))} of {way}, to be dialled anew")
-    output.hint("penstock evidence search --kind conduit.inspected_again tells when the first was inspected")
+    output.hint("penstock evidence search FOLDER --kind conduit.inspected_again tells when the first was inspected")
     return 0
 
 

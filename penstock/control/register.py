@@ -202,15 +202,6 @@ class Register:
             raise
         return restored
 
-    def _check_restorable(self, conduit: str) -> None:
-        interval = self._failures.of(conduit)
-        if not may_stand_aside(self._conduit(conduit)):
-            raise _invalid(f"“{conduit}” never goes on uninspected", "only a conduit with on_failure: open does")
-        if interval is not None and Hold.DRILL in interval.holds:
-            raise _invalid(f"“{conduit}” is being drilled", "the drill brings it back; end it with Ctrl-C")
-        if not self._workers.is_alive:
-            raise Unavailable("no worker is armed yet, so nothing could be inspected; try again when one is")
-
     async def _bring_back(self, restored: Restored, by: str) -> None:
         if restored.stood_aside:
             await self._asides.stand_back(restored.conduit, by)
