@@ -34,6 +34,9 @@ T = TypeVar("T")
 
 #: The gate answers from memory; Argon2id at sign-in is the slowest thing it does (about 0.25 s).
 TIMEOUT_S = 10.0
+#: A cut waits for the enforcer twice, for the workers and for two disks, each for a bounded time: the answer that says
+#: what is not done yet must not be given up before it comes.
+ADMIN_TIMEOUT_S = 30.0
 _DEFAULT_RUN_DIR = "/run/penstock"
 _UNAUTHENTICATED, _FORBIDDEN, _TOO_MANY, _SERVER_FAILED = 401, 403, 429, 500
 
@@ -145,7 +148,7 @@ class Admin(_Http):
     def __init__(self, path: Path) -> None:
         _require_socket(path)
         transport = httpx2.HTTPTransport(uds=str(path))
-        client = httpx2.Client(base_url="http://gate", transport=transport, timeout=TIMEOUT_S, trust_env=False)
+        client = httpx2.Client(base_url="http://gate", transport=transport, timeout=ADMIN_TIMEOUT_S, trust_env=False)
         super().__init__(client, where=f"the gate at {path}")
 
     def add_subject(self, name: str, groups: list[str]) -> AddedSubject:

@@ -89,12 +89,12 @@ def release(arguments: argparse.Namespace) -> int:
 
 
 def isolated(arguments: argparse.Namespace) -> int:
-    """What is isolated, a row each."""
+    """What is isolated, a row each; 4 where something is not done yet."""
     with admin.opened(arguments) as http:
         answer = http.look("isolations")
     if arguments.json:
         output.data_json(answer)
-        return 0
+        return EXIT_NOT_YET if answer.get("not_yet") else 0
     rows = admin.rows_of(answer, "isolated")
     output.show_table(
         ("WHAT", "SINCE", "BY", "REASON", "STILL PASSES"),
@@ -110,9 +110,7 @@ def isolated(arguments: argparse.Namespace) -> int:
         ],
         nothing="nothing is isolated",
     )
-    if answer.get("not_cut_yet"):
-        output.say(f"not cut yet, the kernel has not confirmed: {answer['not_cut_yet']} grants")
-    return 0
+    return _not_yet(answer)
 
 
 def _is_sure(arguments: argparse.Namespace) -> bool:

@@ -8,7 +8,7 @@ enforcer that hangs keep the workers from ending flows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from penstock.control.ports import Clock, Enforcer, Moment, Recorder, Workers
@@ -31,6 +31,8 @@ from penstock.model import (
 
 #: The kernel cuts within milliseconds.  After this time the workers begin, whatever the enforcer is doing.
 PATIENCE_S = 0.5
+#: How long the answer to a cut waits for the state's disk; the work goes on, and nothing passes meanwhile.
+KEPT_WITHIN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,17 +67,24 @@ class Closing:
         """The grants that have ended but that the kernel has not confirmed to be cut."""
         return frozenset(self._uncut)
 
-    async def end(self, numbers: tuple[int, ...], reason: Reason, by: str = "") -> Ended:
-        """End these grants and everything under them; those that had ended already are left out of the answer."""
+    async def end(
+        self, numbers: tuple[int, ...], reason: Reason, by: str = "", then: Callable[[], Awaitable[None]] | None = None
+    ) -> Ended:
+        """End these grants and everything under them; those that had ended already are left out of the answer.
+
+        `then` is what belongs to the cut besides: it is done after it, and before a disk is waited for.
+        """
         lives = self._state.drop_grants(numbers)
-        if not lives:
-            return Ended()
         # the store's thread would only keep this one from the interpreter while the kernel's answer waits
         grants = tuple(live.grant for live in lives)
-        troubles = await self.cut(grants, reason)
+        troubles = await self.cut(grants, reason) if grants else {}
+        if then is not None:
+            await then()
+        if not grants:
+            return Ended()
         moment, detail = self._clock(), dict[str, Json]({"by": by} if by else {})
         self._recorder.put(self._records(lives, reason, detail | troubles, moment))
-        await self.keep(tuple(grant.number for grant in grants), moment.wall_us)
+        await in_time(self.keep(tuple(grant.number for grant in grants), moment.wall_us), KEPT_WITHIN_S)
         return Ended(grants=grants, troubles=troubles)
 
     async def cut(self, grants: tuple[Grant, ...], reason: Reason) -> dict[str, Json]:
@@ -110,8 +119,8 @@ class Closing:
             for number in numbers:
                 self._unkept.pop(number, None)
 
-    async def sweep(self) -> None:
-        """Do again what could not be done."""
+    async def cut_again(self) -> None:
+        """Cut what the kernel has not confirmed."""
         uncut = dict(self._uncut)
         if uncut:
             try:
@@ -121,6 +130,9 @@ class Closing:
             else:
                 for number in uncut:
                     self._uncut.pop(number, None)
+
+    async def keep_again(self) -> None:
+        """Keep what the store has not taken."""
         if self._unkept:
             await self.keep(tuple(self._unkept), max(self._unkept.values()))
 

@@ -66,7 +66,10 @@ class Emergencies:
         self._grants, self._revisions = grants, revisions
         self._unkept: dict[_Key, Isolation] = {}
         self._unopened: dict[_Key, Isolation] = {}
-        self._are_rules_due = False
+        #: What is being released, until somebody isolates it again.
+        self._releasing: set[_Key] = set()
+        #: How often flows were to leave the kernel's rules, and up to which of these times they have.
+        self._rules_wanted = self._rules_done = 0
 
     async def isolate(
         self, kind: IsolatedKind, name: str, reason: str, by: str, *, even_safety_critical: bool = False
@@ -78,11 +81,18 @@ class Emergencies:
         isolation, before = self._wanted(kind, name, reason, by, even_safety_critical=even_safety_critical)
         self._state.set_isolations([*(each for each in self._state.now.isolations if each != before), isolation])
         self._unopened.pop((isolation.kind, isolation.name), None)
+        self._releasing.discard((isolation.kind, isolation.name))
         victims = covered_grants(isolation, self._state.now)
-        ended = await self._grants.end(tuple(live.grant.number for live in victims), Reason.ISOLATED, by)
+        is_in_the_rules, of_rules = any(live.ends_steady_us is None for live in victims), list[str]()
+
+        async def take_out_of_the_rules() -> None:
+            self._rules_wanted += is_in_the_rules
+            of_rules.extend(await self._take_out_of_the_rules())
+
+        numbers = tuple(live.grant.number for live in victims)
+        ended = await self._grants.end(numbers, Reason.ISOLATED, by, take_out_of_the_rules)
         troubles = [_TROUBLES[name].format(count=len(ended.grants), why=why) for name, why in ended.troubles.items()]
-        if any(live.ends_steady_us is None for live in victims) or self._are_rules_due:
-            troubles += await self._take_out_of_the_rules()
+        troubles += of_rules
         goes_on = spared_grants(isolation, self._state.now)
         if isolation != before:
             troubles += await self._write_down(isolation, len(ended.grants), goes_on, troubles)
@@ -98,24 +108,25 @@ class Emergencies:
         """Let it be reached again; machine paths open at once, people ask anew.
 
         Raises `Invalid` for what is not isolated, and `Unavailable`, with everything as it was, when the evidence or
-        the state cannot be written.
+        the state cannot be written, or when it was isolated again meanwhile.
         """
         isolation = self._present(kind, name)
         if isolation is None:
             raise Invalid(_not_isolated(kind, name, self._state.now.isolations))
-        now_us = self._clock().wall_us
-        await self._recorder.write([_released(isolation, by, now_us)], urgent=True)
+        key = (isolation.kind, isolation.name)
+        if key in self._releasing:
+            raise Unavailable(f"{title(isolation)} is being released already")
+        self._releasing.add(key)
         try:
-            await forget_isolation(self._store, isolation.kind, isolation.name)
-        except Unavailable as error:
-            self._recorder.put([_record(RecordKind.ISOLATED, isolation, now_us, {"by": by, "undone": str(error)})])
-            raise
-        self._unkept.pop((isolation.kind, isolation.name), None)
+            await self._write_off(isolation, by)
+        finally:
+            self._releasing.discard(key)
+        self._unkept.pop(key, None)
         self._state.set_isolations(each for each in self._state.now.isolations if each != isolation)
         try:
             return Released(isolation=isolation, reopened=await self._revisions.reopen(isolation))
         except Unavailable as error:
-            self._unopened[isolation.kind, isolation.name] = isolation
+            self._unopened[key] = isolation
             trouble = f"machine paths are not open again yet: {error}; the gate keeps trying"
             return Released(isolation=isolation, reopened=0, not_yet=(trouble,))
 
@@ -124,16 +135,30 @@ class Emergencies:
         now = self._state.now
         return tuple((isolation, spared_grants(isolation, now)) for isolation in now.isolations)
 
+    @property
+    def not_yet(self) -> tuple[str, ...]:
+        """What is not done yet and is tried again, in sentences."""
+        found = []
+        if count := len(self._grants.uncut):
+            found.append(f"the kernel has not confirmed the cut of {count} grants")
+        if self._rules_wanted != self._rules_done:
+            found.append("safety-critical flows are still in the kernel's rules")
+        found += [f"{title(each)} is not kept yet: a restart would end it" for each in self._unkept.values()]
+        found += [f"{title(each)} is released, but machine paths are not open yet" for each in self._unopened.values()]
+        return tuple(found)
+
     async def reload(self) -> None:
         """At start, before anything is opened: what was isolated is isolated.  Raises `Unavailable`."""
         self._state.set_isolations(await kept_isolations(self._store))
 
+    async def cut_again(self) -> None:
+        """Take out of the kernel's rules what is still in them."""
+        await self._take_out_of_the_rules()
+
     async def sweep(self) -> None:
-        """Do again what could not be done."""
+        """Keep and open what could not be kept and opened."""
         for key, isolation in list(self._unkept.items()):
             await self._keep(key, isolation)
-        if self._are_rules_due:
-            await self._take_out_of_the_rules()
         for key, isolation in list(self._unopened.items()):
             try:
                 await self._revisions.reopen(isolation)
@@ -181,13 +206,15 @@ class Emergencies:
         return next(found, None)
 
     async def _take_out_of_the_rules(self) -> list[str]:
-        """Safety-critical standing flows are in the kernel's rules, not among its grants."""
-        self._are_rules_due = True
+        """Where that is due: safety-critical standing flows are in the kernel's rules, not among its grants."""
+        wanted = self._rules_wanted
+        if wanted == self._rules_done:
+            return []
         try:
             await self._revisions.refresh_rules()
         except Unavailable as error:
             return [f"safety-critical flows are still in the kernel's rules: {error}; the gate keeps trying"]
-        self._are_rules_due = False
+        self._rules_done = max(self._rules_done, wanted)
         return []
 
     async def _write_down(
@@ -216,8 +243,28 @@ class Emergencies:
             found.append("it is not kept yet, so it would end if the gate stopped now; the gate keeps trying")
         return found
 
+    async def _write_off(self, isolation: Isolation, by: str) -> None:
+        """Record the release, and forget the isolation for good.  Raises `Unavailable`: it then stays isolated."""
+        now_us = self._clock().wall_us
+        await self._recorder.write([_released(isolation, by, now_us)], urgent=True)
+        try:
+            await forget_isolation(self._store, isolation.kind, isolation.name)
+            self._check_not_isolated_again(isolation)
+        except Unavailable as error:
+            present = self._present(isolation.kind, isolation.name) or isolation
+            self._recorder.put([_record(RecordKind.ISOLATED, present, now_us, {"by": by, "undone": str(error)})])
+            await self._keep((present.kind, present.name), present)
+            raise
+
+    def _check_not_isolated_again(self, isolation: Isolation) -> None:
+        if (isolation.kind, isolation.name) not in self._releasing:
+            raise Unavailable(f"{title(isolation)} was isolated again meanwhile, so it stays isolated")
+
     async def _keep(self, key: _Key, isolation: Isolation) -> None:
         """Keep it, again and again until the store takes it: or it would end with a restart."""
+        if isolation not in self._state.now.isolations:  # it was released, or replaced by a harder one
+            self._unkept.pop(key, None)
+            return
         try:
             await keep_isolation(self._store, isolation)
         except Unavailable:

@@ -263,7 +263,12 @@ class Gate:
         self.drills.passed(record)
 
     async def sweep(self) -> None:
-        """Each second: leave inspection where it is too slow, end what has expired."""
+        """Each second: leave inspection where it is too slow, end what has expired.
+
+        What is not cut yet comes first: it must not wait for a disk that hangs.
+        """
+        await self.grants.cut_again()
+        await self.emergencies.cut_again()
         await self.overload.sweep()
         await self.register.sweep()
         await self.drills.sweep()

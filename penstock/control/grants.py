@@ -8,7 +8,7 @@ It must never open a path without a durable record, nor one that an isolation co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 
@@ -179,9 +179,15 @@ class Grants:
         """End several at once; answers how many had not ended yet."""
         return len((await self.end(numbers, reason, by)).grants)
 
-    async def end(self, numbers: tuple[int, ...], reason: Reason, by: str = "") -> Ended:
-        """The same, with what could not be done yet."""
-        return await self._closing.end(numbers, reason, by)
+    async def end(
+        self, numbers: tuple[int, ...], reason: Reason, by: str = "", then: Callable[[], Awaitable[None]] | None = None
+    ) -> Ended:
+        """The same, with what could not be done yet; `then` is done after the cut, before a disk is waited for."""
+        return await self._closing.end(numbers, reason, by, then)
+
+    async def cut_again(self) -> None:
+        """Cut what has ended but that the kernel has not confirmed."""
+        await self._closing.cut_again()
 
     async def carry_over(self, lives: Sequence[LiveGrant]) -> None:
         """Keep grants under a new revision, but those that ended meanwhile."""
@@ -189,7 +195,7 @@ class Grants:
         await self._store.put_grants(lives)
 
     async def sweep(self) -> None:
-        """End what has expired, renew machines' leases that are due, and do again what could not be done."""
+        """End what has expired, renew machines' leases that are due, and keep what could not be kept."""
         moment = self._clock()
         over, due = list[int](), list[LiveGrant]()
         for number, live in self._state.now.grants.items():
@@ -205,7 +211,7 @@ class Grants:
             if lease.grant.number in self._state.now.grants:
                 with suppress(Unavailable):
                     await self.renew(lease, moment)
-        await self._closing.sweep()
+        await self._closing.keep_again()
 
     async def reload(self) -> None:
         """After a restart of control: take up again what has not expired, end what has."""

@@ -57,9 +57,11 @@ async def release(request: Request) -> JSONResponse:
 
 
 async def show(request: Request) -> JSONResponse:
-    """GET: everything that is isolated, the oldest first."""
-    rows: list[Json] = [_row(isolation, goes_on) for isolation, goes_on in gate_of(request).emergencies.shown()]
-    return JSONResponse({"isolated": rows, "not_cut_yet": len(gate_of(request).grants.uncut)})
+    """GET: everything that is isolated, the oldest first, and what is not done yet."""
+    gate = gate_of(request)
+    rows: list[Json] = [_row(isolation, goes_on) for isolation, goes_on in gate.emergencies.shown()]
+    not_yet: list[Json] = [*gate.emergencies.not_yet]
+    return JSONResponse({"isolated": rows, "not_cut_yet": len(gate.grants.uncut), "not_yet": not_yet})
 
 
 def _row(isolation: Isolation, goes_on: Iterable[Grant]) -> dict[str, Json]:

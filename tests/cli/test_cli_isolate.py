@@ -94,19 +94,20 @@ def test_releasing_says_how_many_machine_paths_are_open_again(admin: Answers, cl
 
 def test_what_is_isolated_is_a_table(admin: Answers, cli: Any, capsys: Any) -> None:
     asset = {**ROW, "kind": "asset", "name": "plc-dosing", "goes_on": []}
-    admin.routes["GET", "/admin/isolations"] = (200, {"isolated": [ROW, asset], "not_cut_yet": 2})
-    assert cli("isolated") == 0
+    open_still = ["the kernel has not confirmed the cut of 2 grants"]
+    admin.routes["GET", "/admin/isolations"] = (200, {"isolated": [ROW, asset], "not_yet": open_still})
+    assert cli("isolated") == 4
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
     assert lines[0].split("  ")[0] == "WHAT"
     assert lines[1].endswith("scada-1 to plc-filter-1 modbus")
     assert lines[2].endswith("nothing")
-    assert printed.err == "not cut yet, the kernel has not confirmed: 2 grants\n"
-    assert cli("isolated", "--json") == 0
-    assert '"not_cut_yet": 2' in capsys.readouterr().out
+    assert printed.err == "NOT YET: the kernel has not confirmed the cut of 2 grants\n"
+    assert cli("isolated", "--json") == 4
+    assert open_still[0] in capsys.readouterr().out
 
 
 def test_where_nothing_is_isolated_that_is_said(admin: Answers, cli: Any, capsys: Any) -> None:
-    admin.routes["GET", "/admin/isolations"] = (200, {"isolated": [], "not_cut_yet": 0})
+    admin.routes["GET", "/admin/isolations"] = (200, {"isolated": [], "not_yet": []})
     assert cli("isolated") == 0
     assert capsys.readouterr() == ("", "nothing is isolated\n")

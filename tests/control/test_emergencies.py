@@ -482,3 +482,111 @@ def test_an_isolation_outlives_what_it_names(world: World) -> None:
         assert world.gate.emergencies.shown() == ()
 
     play(world, scenario)
+
+
+def test_a_state_that_hangs_keeps_no_safety_critical_flow_in_the_rules_and_no_answer_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(world: World) -> None:
+        await world.open(await world.signed_in())
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        asked = asyncio.Event()
+
+        async def hang(*_: object) -> None:
+            assert passing(world) == set(), "the disk was waited for before the cut was whole"
+            asked.set()
+            await written
+
+        monkeypatch.setattr("penstock.control.closing.KEPT_WITHIN_S", 0.001)
+        monkeypatch.setattr(world.gate.store, "close_grants", hang)
+        done = await isolate(world, SITE_KIND, even=True)
+        assert asked.is_set()
+        assert not written.done()
+        assert (done.closed, passing(world)) == (3, set())
+        written.set_result(None)
+
+    play(world, scenario)
+
+
+def test_what_is_isolated_again_while_it_is_being_released_stays_isolated(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two people at two consoles: whoever cuts has the last word, in memory, on record and after a restart."""
+
+    async def scenario(world: World) -> None:
+        await isolate(world, ASSET, "plc-dosing")
+        write, again = world.recorder.write, list[Isolated]()
+
+        async def meanwhile(records: Any, **options: Any) -> range:
+            done = await write(records, **options)
+            if records[0].kind is RecordKind.RELEASED:
+                again.append(await isolate(world, ASSET, "plc-dosing", "it still sends"))
+            return done
+
+        monkeypatch.setattr(world.recorder, "write", meanwhile)
+        with pytest.raises(Unavailable, match="isolated again meanwhile"):
+            await world.gate.emergencies.release(ASSET, "plc-dosing", "uid 1000")
+        assert [done.not_yet for done in again] == [()]
+        assert passing(world) == {"scada-1"}
+        assert world.recorder.of(RecordKind.ISOLATED)[-1].detail["undone"]
+        monkeypatch.undo()
+        await world.restart()
+        assert [isolation.name for isolation, _ in world.gate.emergencies.shown()] == ["plc-dosing"]
+        assert passing(world) == {"scada-1"}
+        await world.gate.emergencies.release(ASSET, "plc-dosing", "uid 1000")
+        assert passing(world) == {"scada-1", "historian"}
+
+    play(world, scenario)
+
+
+def test_one_thing_is_released_once_at_a_time(world: World) -> None:
+    async def scenario(world: World) -> None:
+        await isolate(world, ASSET, "plc-dosing")
+        release = world.gate.emergencies.release
+        both = await asyncio.gather(
+            release(ASSET, "plc-dosing", "uid 0"), release(ASSET, "plc-dosing", "uid 1"), return_exceptions=True
+        )
+        assert [type(each).__name__ for each in both] == ["Released", "Unavailable"]
+        assert len(world.recorder.of(RecordKind.RELEASED)) == 1
+
+    play(world, scenario)
+
+
+def test_whoever_looks_is_told_what_is_not_done_yet_for_as_long_as_it_is_so(world: World) -> None:
+    """The cut itself succeeded, so no grant is waited for; the rules did not follow."""
+
+    async def scenario(world: World) -> None:
+        world.enforcer.failing.add("ApplyRuleset")
+        done = await isolate(world, SITE_KIND, even=True)
+        assert [text.startswith("safety-critical flows are still") for text in done.not_yet] == [True]
+        assert world.gate.grants.uncut == frozenset()
+        assert world.gate.emergencies.not_yet == ("safety-critical flows are still in the kernel's rules",)
+        world.enforcer.failing.clear()
+        await world.gate.sweep()
+        assert (world.gate.emergencies.not_yet, passing(world)) == ((), set())
+
+    play(world, scenario)
+
+
+def test_two_emergencies_at_once_leave_neither_s_flows_in_the_rules(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(world: World) -> None:
+        more = SITE.replace(
+            "  historian:", "  scada-2: {zone: control-room, role: scada, address: 10.20.0.14}\n  historian:"
+        )
+        await world.gate.revisions.apply({"site.yaml": more}, "uid 0")
+        command, second = world.enforcer.command, list[asyncio.Task[Isolated]]()
+
+        async def meanwhile(given: Any) -> Any:
+            if type(given).__name__ == "ApplyRuleset" and not second:
+                second.append(asyncio.create_task(isolate(world, ASSET, "scada-2", even=True)))
+            return await command(given)
+
+        monkeypatch.setattr(world.enforcer, "command", meanwhile)
+        await isolate(world, ASSET, "scada-1", even=True)
+        await second[0]
+        assert world.enforcer.standing == {}
+        assert world.gate.emergencies.not_yet == ()
+
+    play(world, scenario)

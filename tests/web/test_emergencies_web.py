@@ -30,7 +30,7 @@ def test_the_administrator_isolates_looks_and_releases(world: World) -> None:
                 ("zone", "filtration"),
                 ("site", "riverside-water"),
             ]
-            assert shown["not_cut_yet"] == 0
+            assert (shown["not_cut_yet"], shown["not_yet"]) == (0, [])
             status = (await http.get("/admin/status")).json()
             assert status["isolated"] == ["the zone filtration", "the whole site riverside-water"]
             assert (await http.delete("/admin/isolations/site")).json()["reopened"] == 0
