@@ -1,7 +1,8 @@
 """I/O: the gate that is measured: a real one, started, filled and signed in to as its administrator and users would.
 
-It gives three ways to the same controller: `inspected` (transparent proxy: every message decoded, decided and put into
-evidence), `kernel` (addresses and ports only, enforced by the kernel), and `inspected-tls` (the client's tunnel).
+It gives ways to the same controller: `inspected` (transparent proxy: every message decoded, decided and put into
+evidence), `kernel` (addresses and ports only, enforced by the kernel), `copied` (the same, with a copy of every packet
+for the payload store) and `inspected-tls` (the client's tunnel).
 It must never prepare the gate in a way that is closed to an ordinary site.
 """
 
@@ -15,6 +16,7 @@ from plant import (
     CLIENT,
     CLIENT_MAC,
     CONTROLLER,
+    CONTROLLER_COPIED,
     CONTROLLER_KERNEL,
     GATE,
     MODBUS_PORT,
@@ -31,8 +33,8 @@ from penstock.lab.gate import LabGate, Person
 
 #: The conduits of the inspected ways.
 CONDUITS = {"The client polls the controller": "inspected", "Engineers read the controller": "inspected-tls"}
-VARIANTS = ("kernel", "inspected", "inspected-tls")
-OVERLAY_INSPECTED, OVERLAY_KERNEL = "100.64.0.50", "100.64.0.51"
+VARIANTS = ("kernel", "copied", "inspected", "inspected-tls")
+OVERLAY_INSPECTED, OVERLAY_KERNEL, OVERLAY_COPIED = "100.64.0.50", "100.64.0.51", "100.64.0.52"
 #: Of the tunnel: TLS 1.3 with this protocol name, then one line each way.
 ALPN = "penstock/1"
 
@@ -59,6 +61,12 @@ assets:
     address: {CONTROLLER_KERNEL}
     overlay: {OVERLAY_KERNEL}
     services: {{modbus: {MODBUS_PORT}}}
+  plc-copied:
+    zone: machines
+    role: plc
+    address: {CONTROLLER_COPIED}
+    overlay: {OVERLAY_COPIED}
+    services: {{modbus: {MODBUS_PORT}}}
 
 conduits:
   The client polls the controller:
@@ -72,6 +80,12 @@ conduits:
     to: {{asset: plc-kernel}}
     allow: {{tcp/{MODBUS_PORT}: any}}
     on_failure: closed
+
+  The client is copied at the third address:
+    from: {{asset: client-1}}
+    to: {{asset: plc-copied}}
+    allow: {{tcp/{MODBUS_PORT}: any}}
+    record: payload
 
   Engineers read the controller:
     from: {{group: engineers}}
@@ -102,7 +116,7 @@ class Gate:
 
 
 def start_gate(plant: Plant) -> Gate:
-    """Start a gate on the plant's switch, enrol an engineer, sign in, and ask for what the three ways need."""
+    """Start a gate on the plant's switch, enrol an engineer, sign in, and ask for what the ways need."""
     folder = plant.folder / "gate"
     folder.mkdir()
     site = folder / "site.yaml"
@@ -117,6 +131,7 @@ def start_gate(plant: Plant) -> Gate:
     ways = (
         Way(variant="inspected", address=OVERLAY_INSPECTED, port=MODBUS_PORT, processes=(pid,)),
         Way(variant="kernel", address=OVERLAY_KERNEL, port=MODBUS_PORT, processes=(pid,)),
+        Way(variant="copied", address=OVERLAY_COPIED, port=MODBUS_PORT, processes=(pid,)),
         Way(variant="inspected-tls", address=GATE, port=port, tunnel=tunnel, processes=(pid,)),
     )
     return Gate(pid=pid, ways={way.variant: way for way in ways}, lab=gate)

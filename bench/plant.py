@@ -35,8 +35,9 @@ COMPILE = ("gcc", "-O2", "-Wall", "-Wextra", "-std=gnu11")
 OVERLAY = "100.64.0.0/16"
 PREFIX = 24
 CLIENT, GATE, RELAYS = "192.168.10.11", "192.168.10.2", "192.168.10.3"
-#: The same controller twice: the one address is inspected, the other goes over the kernel path.
-CONTROLLER, CONTROLLER_KERNEL = "192.168.10.50", "192.168.10.51"
+#: The same controller thrice: the first address is inspected, the second goes over the kernel path, and so does the
+#: third, with copies of every packet into the payload store.
+CONTROLLER, CONTROLLER_KERNEL, CONTROLLER_COPIED = "192.168.10.50", "192.168.10.51", "192.168.10.52"
 CLIENT_MAC = "02:00:00:00:10:11"
 MODBUS_PORT = 502
 READY_WITHIN_S = 20.0
@@ -82,7 +83,7 @@ class Plant:
         """Lay the cables, start the controller, and add the way that has nothing in between."""
         self.lan = Lan("plant")
         self.client = self.lan.add("client", f"{CLIENT}/{PREFIX}", mac=CLIENT_MAC)
-        addresses = (f"{CONTROLLER}/{PREFIX}", f"{CONTROLLER_KERNEL}/{PREFIX}")
+        addresses = (f"{address}/{PREFIX}" for address in (CONTROLLER, CONTROLLER_KERNEL, CONTROLLER_COPIED))
         self.controller = self.lan.add("controller", *addresses)
         self.gate = self.lan.add("gate", f"{GATE}/{PREFIX}")
         self.relays = self.lan.add("relays", f"{RELAYS}/{PREFIX}")

@@ -34,7 +34,7 @@ from report import Load, Row, Run, judged, rows_of, text
 from penstock.lab.netns import enter
 from penstock.model import PenstockError
 
-VARIANTS = ("direct", "kernel", "inspected", "haproxy", "nginx", "inspected-tls", "haproxy-tls", "stunnel")
+VARIANTS = ("direct", "kernel", "copied", "inspected", "haproxy", "nginx", "inspected-tls", "haproxy-tls", "stunnel")
 #: What can be asked for: the paths, and what is measured by itself.
 PARTS = (*VARIANTS, revocation.NAME, replacement.NAME, copies.NAME)
 OUT = HERE / "out"
