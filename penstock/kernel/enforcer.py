@@ -334,7 +334,12 @@ class Enforcer:
     # --- what is in the kernel already
 
     def _adopt(self) -> None:
-        """Learn what an earlier enforcer left in the kernel; on an empty kernel there is nothing to learn."""
+        """Learn what an earlier enforcer left in the kernel; on an empty kernel there is nothing to learn.
+
+        Flows of grants that ended meanwhile are closed now: the kernel has only stopped their packets.
+        """
+        ended: frozenset[int] = frozenset()
+        self._watch.adopt()
         try:
             self._elements.adopt(RESTORED)
             self._remember_static()
@@ -342,13 +347,15 @@ class Enforcer:
                 for element in self._elements.dump(name):
                     self._held.add(owner_of(element), name, element.key)
             self._is_fresh = not self._standing and not self._elements.live()  # nothing passes that could be disturbed
-            for number, left_ms in self._elements.live().items():
+            live = self._elements.live()
+            for number, left_ms in live.items():
                 self._expire_in(number, left_ms / 1000)
+            ended = self._flows.numbers - live.keys() - set(self._standing.values())
         except OSError as error:
             if error.errno != errno.ENOENT:
                 raise
             self._is_fresh = True
-        self._watch.adopt()
+        self._ending.withdrawn(ended)
         for event in self._flows.found(_now_us()):
             self._tell(event)
 

@@ -68,6 +68,11 @@ class KernelFlows:
             if self.has_failed_open(known.entry)
         ]
 
+    @property
+    def numbers(self) -> frozenset[int]:
+        """The grants that have open flows."""
+        return frozenset(self._of_grant)
+
     def of(self, number: int) -> list[Entry]:
         """The open flows of one grant."""
         return [self._open[key].entry for key in self._of_grant.get(number, ())]

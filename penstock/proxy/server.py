@@ -184,8 +184,8 @@ class ClientSide(asyncio.Protocol):
             return False
         if self._relay_client is not None:
             self._finish_asset()
-        elif not self._early:
-            return False
+        elif not self._early or not self._has_place:
+            return False  # who closes while waiting has given up: nobody wants the command by then
         return not self._client.get_extra_info("ssl_object")  # type: ignore[union-attr]  # set since connection_made
 
     def asset_finished(self) -> bool:
@@ -324,7 +324,7 @@ class ClientSide(asyncio.Protocol):
                 if self._steady_ns() >= until_ns:
                     raise
             await asyncio.sleep(pause_s)
-            if self._is_over:
+            if self._is_over or self._is_client_done:
                 raise ConnectionAbortedError("the client gave up")
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 

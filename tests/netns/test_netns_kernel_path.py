@@ -193,6 +193,27 @@ def test_a_restarted_enforcer_disturbs_nothing_and_knows_what_is_open(plant: Pla
         plant.user.connect(PLAIN, MODBUS, timeout_s=0.3)
 
 
+def test_what_expired_while_no_enforcer_was_there_is_closed_by_the_next_one(plant: Plant) -> None:
+    """The kernel has stopped its packets; its idle ends, and a fixed source port, are free once somebody is there."""
+    plant.open(42, ttl_ms=800)
+    plant.open(43, ttl_ms=800, transport="udp", port=BACNET)
+    UdpEcho(plant.plc, "192.168.10.50", BACNET)
+    client = plant.user.connect(PLAIN, MODBUS)
+    asking = plant.user.socket(kind=socket.SOCK_DGRAM)
+    asking.settimeout(0.2)
+    asking.bind((USER, BACNET))
+    asking.connect((PLAIN, BACNET))
+    assert exchange(asking, b"who-is") == b"who-is"
+    plant.kill_enforcer()
+    eventually(lambda: "elements" not in plant.gate.run(["nft", "list", "set", "inet", "penstock", "live"]))
+    plant.start_enforcer()
+    assert is_reset(client)
+    eventually(lambda: plant.plain.open == 0)
+    eventually(lambda: plant.connections() == [])
+    plant.open(44, transport="udp", port=BACNET)
+    assert exchange(asking, b"who-is") == b"who-is"
+
+
 def test_a_second_control_is_refused_and_the_next_one_after_the_first_is_not(plant: Plant) -> None:
     """One control at a time; when its link closes, everything stays and the next one commands."""
     plant.open(42)

@@ -113,6 +113,51 @@ def test_a_client_that_gives_up_waiting_is_on_record_and_takes_nobody_s_place(tm
     play(tmp_path, scene)
 
 
+def test_a_command_whose_sender_gave_up_waiting_never_reaches_the_asset(tmp_path: Path) -> None:
+    """Half a minute after the operator's time-out nobody expects the valve to move."""
+
+    async def scene(site: Doors) -> None:
+        limit(site, connections=1, queue_s=60)
+        site.grant()
+        first = await site.connect()
+        await ask(*first, 1)
+        _, gone = await site.connect()
+        gone.write(message(2, READ))
+        await gone.drain()
+        await until_waiting(site, 1)
+        gone.close()
+        await until_waiting(site, 0)
+        assert (await refused(site)).detail["why"] == "the client gave up"
+        first[1].close()
+        await site.until_flows(0)
+        assert site.dialled == [12]
+
+    play(tmp_path, scene)
+
+
+def test_a_command_whose_sender_gave_up_while_the_asset_was_called_again_never_reaches_it(tmp_path: Path) -> None:
+    async def scene(site: Doors) -> None:
+        limit(site, connections=2, queue_s=60)
+        site.grant()
+        site.refusals = 1 << 30
+        _, gone = await site.connect()
+        gone.write(message(2, READ))
+        await until_dialled(site, 2)
+        gone.close()
+        closed = await site.until_record("flow.closed")
+        assert closed.detail["ending"] == "asset_unreachable"
+        assert "the client gave up" in str(closed.detail["why"])
+        await until_held(site, 0)
+
+    play(tmp_path, scene)
+
+
+async def until_dialled(site: Doors, count: int) -> None:
+    async with asyncio.timeout(10):
+        while len(site.dialled) < count:  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.001)
+
+
 def test_a_flow_whose_grant_ends_while_it_waits_is_refused_for_that(tmp_path: Path) -> None:
     async def scene(site: Doors) -> None:
         limit(site, connections=1, queue_s=60)
@@ -189,9 +234,7 @@ def test_a_client_that_is_gone_is_not_dialled_for_again(tmp_path: Path) -> None:
         site.grant()
         site.refusals = 1 << 30
         _, writer = await site.connect()
-        async with asyncio.timeout(10):
-            while len(site.dialled) < 2:  # noqa: ASYNC110 - there is no event to wait for
-                await asyncio.sleep(0.001)
+        await until_dialled(site, 2)
         writer.close()
         await until_held(site, 0)
         assert (await site.until_record("flow.closed")).detail["ending"] == "client"
