@@ -130,7 +130,8 @@ _BODY = Template("""\
     ct mark & $proxied != 0 goto proxied
     ct state established return        # kernel path: judged packet by packet in `forward`
     jump origin
-    ct state related return            # an error of a flow: judged in `forward` as that flow is
+    # an error of a flow: judged in `forward` as that flow is; a flow that a helper expects would inherit its mark
+    ct state related meta l4proto icmp return
     ct state != new counter name cut drop
     jump admit
     ip daddr . meta l4proto . th dport @inspect goto inspected
@@ -139,6 +140,7 @@ _BODY = Template("""\
     iifname != $leg return
     ct state established return
     meta l4proto ipv6-icmp return
+    ct state related meta l4proto != icmp goto refuse    # no helper opens anything
     jump origin
   }
   chain origin {                       # who opens a flow must be able to have this address on this side of the gate

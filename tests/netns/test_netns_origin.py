@@ -17,6 +17,7 @@ from gate_plant import (
     SAFETY,
     SCADA,
     USER,
+    Echo,
     Plant,
     UdpEcho,
     eventually,
@@ -209,3 +210,33 @@ def test_an_overlay_address_on_the_gate_itself_is_no_way_to_its_own_ports(plant:
     plant.user.connect(GATE, 8443).close()
     plant.cut(opened)
     assert is_cut(client)
+
+
+_HELPER = """
+table ip somebody {
+  ct helper ftp { type "ftp" protocol tcp; }
+  chain prerouting { type filter hook prerouting priority -160; tcp dport 502 ct helper set "ftp"; }
+}
+"""
+
+
+def test_a_helper_that_somebody_else_set_up_opens_no_further_port(plant: Plant) -> None:
+    """The kernel gives a flow that a helper expects the mark of the flow that announced it."""
+    plant.gate.run(["nft", _HELPER])
+    Echo(plant.plc, "192.168.10.50", 1000)
+    plant.plc.ip(f"route add {USER}/32 via {GATE}")
+    plant.open(42)
+    client = plant.user.connect(PLAIN, MODBUS)
+    assert exchange(client, b"220 ready\r\n") == b"220 ready\r\n"
+    told = exchange(client, b"227 Entering Passive Mode (192,168,10,50,3,232)\r\n")
+    assert b"(100,64,0,50,3,232)" in told, "the helper is not at work"
+    with pytest.raises(TimeoutError):
+        plant.user.connect(PLAIN, 1000, timeout_s=0.5)
+    heard = plant.user.listen(USER, 1001)
+    heard.settimeout(0.5)
+    exchange(client, b"PORT 192,168,10,11,3,233\r\n")
+    with pytest.raises(OSError):
+        plant.plc.connect(GATE, 1001, timeout_s=0.5)
+    with pytest.raises(TimeoutError):
+        heard.accept()
+    assert exchange(client, b"read\r\n") == b"read\r\n"
