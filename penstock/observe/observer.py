@@ -69,6 +69,7 @@ async def run(settings: GateSettings) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(observer.follow_control(Path(settings.run_dir) / "control.sock"))
+            group.create_task(observer.recover())
             group.create_task(observer.keep_house())
     finally:
         observer.close()
@@ -79,7 +80,8 @@ class Observer:
 
     def __init__(self, folder: Path, journal: Journal) -> None:
         self._loop, self._folder, self._journal = asyncio.get_running_loop(), folder, journal
-        self._reports: deque[PayloadStored | PayloadLost] = deque(recover(folder, _now_us()))
+        self._reports: deque[PayloadStored | PayloadLost] = deque()
+        self._left = recover(folder, _now_us())  # which they are, before this observer adds its own
         self._spool, self._reading = Spool(folder, self._report_lost), Reading(journal)
         self._grants: dict[int, Grant] = {}
         self._stored: frozenset[int] = frozenset()
@@ -246,6 +248,10 @@ class Observer:
                 self._unknown.append((since_s, copy))
 
     # --- the store
+
+    async def recover(self) -> None:
+        """Tell of what an earlier observer left.  Gigabytes may be: read in a thread, and copies go on being taken."""
+        self._reports.extend(await asyncio.to_thread(list, self._left))
 
     async def keep_house(self) -> None:
         """Some times a second: write, close, tell, remove."""

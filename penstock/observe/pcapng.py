@@ -99,7 +99,7 @@ def about_of(data: bytes) -> dict[str, Json]:
 def _object(text: bytes) -> dict[str, Json]:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -30,7 +30,7 @@ MAX_OPEN: Final = 128
 #: What may wait in memory for one file before it is written.
 FLUSH_BYTES: Final = 256 << 10
 #: How long nothing is tried after the disk refused.
-PAUSE_US: Final = 1_000_000
+PAUSE_US: Final = 2_000_000
 INTERFACE: Final = "kernel path"
 PART, NEW, WHOLE = ".part", ".pcapng.new", ".pcapng"
 
@@ -115,7 +115,7 @@ class Spool:
         file = self._growing.pop(grant, None)
         if file is not None:
             self._flush(file, file.last_us)
-            self.over.append(file)
+            self._put_over(file)
 
     def close_all(self) -> None:
         """Close every file."""
@@ -123,20 +123,21 @@ class Spool:
             self.close(grant)
 
     def check_space(self, now_us: int) -> None:
-        """Stop while the disk has too little left for the evidence itself."""
+        """Stop while the disk has too little left for the evidence itself; files that grow are closed."""
         status = os.statvfs(self._folder)
         if status.f_bavail * status.f_frsize < FREE_BYTES:
+            self.close_all()
             self._pause(f"the disk has less than {FREE_BYTES >> 20} MiB left, which are the evidence's", now_us)
 
     def _open(self, grant: int, about: Callable[[], dict[str, Json]], at_us: int) -> Growing | None:
-        if at_us < self._paused_until_us:
+        if 0 < self._paused_until_us - at_us <= 2 * PAUSE_US:  # further ahead: the clock was set back
             self._refuse(grant, 1, at_us, at_us)
             return None
         if len(self._growing) >= MAX_OPEN:
             self.close(min(self._growing, key=lambda number: self._growing[number].last_us))
         path, said = self._folder / f"{grant}-{at_us}{PART}", about()
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except OSError as error:
             self._pause(f"a file cannot be made: {error.strerror}", at_us)
             self._refuse(grant, 1, at_us, at_us)
@@ -146,6 +147,8 @@ class Spool:
         file.waiting.append(head)
         file.waiting_bytes += len(head)
         self._flush(file, at_us, packets=0)
+        if grant not in self._growing:  # the disk refused even the beginning
+            self._refuse(grant, 1, at_us, at_us)
         return self._growing.get(grant)
 
     def _flush(self, file: Growing, now_us: int, *, packets: int | None = None) -> None:
@@ -171,7 +174,11 @@ class Spool:
         with suppress(OSError):
             os.ftruncate(file.descriptor, file.size_bytes)
         self._growing.pop(file.grant, None)
-        if file not in self.over:
+        self._put_over(file)
+
+    def _put_over(self, file: Growing) -> None:
+        """Once and never twice: its descriptor is closed then, and its number may be another file's."""
+        if not any(each is file for each in self.over):
             self.over.append(file)
 
     def _pause(self, why: str, now_us: int) -> None:
@@ -221,23 +228,11 @@ def keep(folder: Path, sha256: str) -> None:
 
 
 def recover(folder: Path, now_us: int) -> Iterator[PayloadStored | PayloadLost]:
-    """What an earlier observer left: files that it did not close, and files whose record may be missing."""
-    for path in sorted(folder.glob(f"*{NEW}")):
-        yield _described(path.read_bytes(), path.name.removesuffix(NEW), now_us, was_recovered=False)
-    for path in sorted(folder.glob(f"*{PART}")):
-        stored = _recovered(path, now_us)
-        grant = int(path.name.partition("-")[0])
-        if stored is not None:
-            yield stored
-        yield PayloadLost(
-            grant=grant,
-            count=None,
-            why="the observer ended without closing its file; what it had not written is missing",
-            is_stored=False,
-            from_us=now_us if stored is None else stored.last_us,
-            until_us=now_us,
-            at_us=now_us,
-        )
+    """What an earlier observer left: files that it did not close, and files whose record may be missing.
+
+    Which files these are is found at once; they are read, up to 16 MiB each, one by one as the answer is asked for.
+    """
+    return _left(sorted(folder.glob(f"*{NEW}")), sorted(folder.glob(f"*{PART}")), now_us)
 
 
 def oldest_beyond(folder: Path, limit_bytes: int) -> list[tuple[Path, int]]:
@@ -250,6 +245,36 @@ def oldest_beyond(folder: Path, limit_bytes: int) -> list[tuple[Path, int]]:
         gone.append((path, size))
         total -= size
     return gone
+
+
+def _left(fresh: list[Path], parts: list[Path], now_us: int) -> Iterator[PayloadStored | PayloadLost]:
+    for path in fresh:
+        try:
+            yield _described(path.read_bytes(), path.name.removesuffix(NEW), now_us, was_recovered=False)
+        except OSError as error:
+            yield _unclosed(path, now_us, now_us, f"the file {path.name} cannot be read: {error.strerror}")
+    for path in parts:
+        stored, why = None, "the observer ended without closing its file; what it had not written is missing"
+        try:
+            stored = _recovered(path, now_us)
+        except OSError as error:
+            why = f"the observer ended without closing its file, which cannot be recovered now: {error.strerror}"
+        if stored is not None:
+            yield stored
+        yield _unclosed(path, now_us if stored is None else stored.last_us, now_us, why)
+
+
+def _unclosed(path: Path, from_us: int, now_us: int, why: str) -> PayloadLost:
+    digits = path.name.partition("-")[0]
+    return PayloadLost(
+        grant=int(digits) if path.name.endswith(PART) and digits.isdecimal() else 0,
+        count=None,
+        why=why,
+        is_stored=False,
+        from_us=from_us,
+        until_us=now_us,
+        at_us=now_us,
+    )
 
 
 def _recovered(path: Path, now_us: int) -> PayloadStored | None:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -140,6 +141,62 @@ def test_the_space_of_the_evidence_is_left_alone(store: Store, monkeypatch: pyte
     assert list(store.folder.iterdir()) == []
 
 
+def test_files_that_grow_are_closed_when_the_space_is_the_evidences(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred open files could take gigabytes more."""
+    store.add(4)
+    monkeypatch.setattr(module, "FREE_BYTES", 1 << 62)
+    store.spool.check_space(T0 + 10)
+    store.add(3, T0 + 20)
+    store.spool.flush(T0 + 30)
+    (stored,) = store.finish()
+    assert stored.packets == 4
+    assert [lost.count for lost in store.lost] == [3]
+    assert "evidence" in store.lost[0].why
+
+
+def test_a_file_that_the_disk_refuses_while_it_is_closed_is_finished_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second time its descriptor would be another file's, which would be cut short."""
+    store.add(10)
+    store.spool.flush(T0)
+    store.add(2, T0 + 100)
+    real = os.write
+    monkeypatch.setattr(module.os, "write", _refuse)
+    store.spool.close(12)
+    monkeypatch.setattr(module.os, "write", real)
+    assert len(store.spool.over) == 1
+    assert [one.packets for one in store.finish()] == [10]
+    store.spool.flush(T0 + 200)
+    assert [lost.count for lost in store.lost] == [2]
+
+
+def test_the_packet_whose_file_could_not_even_begin_is_counted_too(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.os, "write", _refuse)
+    store.add(3)
+    store.spool.flush(T0 + 10)
+    assert store.finish() == []
+    assert [lost.count for lost in store.lost] == [3]
+
+
+def test_a_clock_that_is_set_back_does_not_lengthen_the_pause(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.write
+    monkeypatch.setattr(module.os, "write", _refuse)
+    store.add(1)
+    monkeypatch.setattr(module.os, "write", real)
+    store.add(2, T0 - 3_600_000_000)
+    store.spool.close_all()
+    assert [one.packets for one in store.finish()] == [2]
+
+
+def _refuse(_descriptor: int, _data: memoryview) -> int:
+    raise OSError(28, "No space left on device")
+
+
 @pytest.mark.parametrize("cut_bytes", [0, 1, 30, 2000])
 def test_a_file_that_nobody_closed_is_kept_up_to_its_last_whole_packet(store: Store, cut_bytes: int) -> None:
     """A crash: the next observer tells what is there, and that something may be missing."""
@@ -168,6 +225,38 @@ def test_a_file_without_a_whole_packet_leaves_nothing_but_the_word_that_somethin
     (lost,) = recover(store.folder, T0)
     assert isinstance(lost, PayloadLost)
     assert list(store.folder.iterdir()) == []
+
+
+def test_what_an_earlier_observer_left_is_found_at_once_and_read_later(store: Store) -> None:
+    """What the new observer writes meanwhile is its own."""
+    store.add(10)
+    store.spool.close_all()
+    left = recover(store.folder, T0 + 99)
+    store.finish()
+    store.add(5, T0 + 1000, grant=13)
+    store.spool.flush(T0 + 2000)
+    assert [(one.grant, one.count) for one in left if isinstance(one, PayloadLost)] == [(12, None)]
+    store.spool.close_all()
+    assert [(one.grant, one.packets) for one in store.finish()] == [(13, 5)]
+
+
+def test_a_file_of_somebody_else_or_one_that_cannot_be_read_stops_no_recovery(store: Store) -> None:
+    (store.folder / f"notes{PART}").write_bytes(b"not of the store")
+    (store.folder / f"7-{T0}{PART}").mkdir()
+    (store.folder / f"{'0' * 64}{NEW}").mkdir()
+    store.add(10)
+    store.spool.close_all()
+    told = list(recover(store.folder, T0 + 99))
+    assert [one.packets for one in told if isinstance(one, PayloadStored)] == [10]
+    assert {one.grant for one in told if isinstance(one, PayloadLost)} == {0, 7, 12}
+
+
+def test_a_comment_that_is_nested_too_deeply_says_nothing() -> None:
+    """A damaged or forged file; nested far beyond what Python can stand."""
+    nested = b"[" * 60_000
+    body = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + struct.pack("<HH", 1, len(nested)) + nested + bytes(4)
+    length = struct.pack("<I", len(body) + 12)
+    assert about_of(struct.pack("<I", 0x0A0D0D0A) + length + body + length) == {}
 
 
 def test_an_empty_file_is_not_stored(store: Store) -> None:
