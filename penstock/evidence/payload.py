@@ -8,6 +8,7 @@ read to its end.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ SUFFIX: Final = ".pcapng"
 #: A file whose record is on the disk, but whose writer has not heard of that yet.
 FRESH_SUFFIX: Final = ".pcapng.new"
 _READ_BYTES: Final = 1 << 20
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
 _KINDS: Final = frozenset({RecordKind.PAYLOAD_STORED, RecordKind.PAYLOAD_REMOVED})
 
 
@@ -61,7 +63,9 @@ def payload_files(source: Source, damaged: Callable[[str, Damage], None]) -> lis
 
 
 def path_of(folder: Path, file: PayloadFile) -> Path | None:
-    """Where the file is, `folder` being the log's; ``None`` where it is not."""
+    """Where the file is, `folder` being the log's; ``None`` where it is not, or the name is no digest."""
+    if not _DIGEST.fullmatch(file.sha256):  # a forged log must not lead out of the folder
+        return None
     for suffix in (SUFFIX, FRESH_SUFFIX):
         path = folder / FOLDER_NAME / (file.sha256 + suffix)
         if path.is_file():

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from penstock.evidence import PUBLIC_KEY_NAME, Log, publish_key
+from penstock.evidence import PUBLIC_KEY_NAME, Log, PayloadFile, path_of, payload_problems, publish_key
 from penstock.model import Record, RecordKind
 from penstock.observe.pcapng import packet_block, preamble
 
@@ -159,3 +159,16 @@ def test_the_store_does_not_disturb_the_independent_verifier(kept: Kept) -> None
         check=False,
     )
     assert done.returncode == 0, done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("name", ["../../elsewhere", "/etc/passwd", "a" * 63, "A" * 64, "a" * 64 + "\n", ""])
+def test_a_log_that_names_no_digest_leads_to_no_file(tmp_path: Path, name: str) -> None:
+    """A log that somebody forged may name anything; where the names lead there are files."""
+    (tmp_path / "log" / "payload").mkdir(parents=True)
+    (tmp_path / "elsewhere.pcapng").write_bytes(b"not of the store")
+    if "/" not in name:
+        (tmp_path / "log" / "payload" / f"{name}.pcapng").write_bytes(b"not of the store")
+    values: dict[str, Any] = {"grant": 1, "subject": "s", "asset": "a", "first_us": 1, "last_us": 2}
+    file = PayloadFile(seq=3, sha256=name, packets=1, bytes=1, size_bytes=1, **values)
+    assert path_of(tmp_path / "log", file) is None
+    assert "missing" in next(payload_problems(tmp_path / "log", [file]))
