@@ -142,12 +142,12 @@ class Attempts:
         """What is to be told now, at most `MAX_TOLD` events; to be asked once a second until it `is_idle`."""
         events: list[FlowsRefused | SourceScanned] = []
         for address, source in list(self._sources.items()):
-            if len(events) < MAX_TOLD and source.scan is not None and source.scan.due_us <= now_us:
+            if len(events) < MAX_TOLD and source.scan is not None and _is_due(source.scan.due_us, now_us):
                 events += self._told_of_scan(address, source.scan, now_us)
             elif source.scan is None and not 0 <= now_us - source.since_us < PERIOD_US:
                 del self._sources[address]
         for refusal, waiting in list(self._waiting.items()):
-            if waiting.due_us > now_us or len(events) >= MAX_TOLD:
+            if not _is_due(waiting.due_us, now_us) or len(events) >= MAX_TOLD:
                 continue
             if waiting.count:
                 events.append(_refused(refusal, waiting.count, now_us))
@@ -188,6 +188,11 @@ class Attempts:
             scan.add(target, 0)
         scan.add(latest.target, count)
         source.targets.clear()
+
+
+def _is_due(due_us: int, now_us: int) -> bool:
+    """Also when it lies further ahead than any period: the clock was set back."""
+    return not 0 < due_us - now_us <= LONGEST_US
 
 
 def _refused(refusal: Refusal, count: int, at_us: int) -> FlowsRefused:

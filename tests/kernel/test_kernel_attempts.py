@@ -69,6 +69,20 @@ def test_an_attempt_that_is_repeated_every_second_is_told_ever_more_rarely_and_n
     assert count + attempts.pending == 300
 
 
+def test_a_clock_that_is_set_back_keeps_no_attempt_from_being_told() -> None:
+    attempts = Attempts()
+    hour_s = 3600
+    for port in range(MAX_TARGETS + 5):
+        attempts.add(replace(ONE, source="192.168.10.67", port=port), hour_s * SECOND_US)
+    attempts.add(ONE, hour_s * SECOND_US)
+    run(attempts, hour_s, hour_s + 3)
+    attempts.add(ONE, (hour_s + 3) * SECOND_US)
+    attempts.add(replace(ONE, source="192.168.10.67", port=9), (hour_s + 3) * SECOND_US)
+    assert attempts.pending == 2
+    assert sum(event.count for event in run(attempts, 0, 3)) == 2
+    assert attempts.pending == 0
+
+
 def test_a_scan_of_ten_thousand_ports_leaves_a_handful_of_records() -> None:
     attempts = Attempts()
     for port in range(10_000):
