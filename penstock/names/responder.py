@@ -11,7 +11,7 @@ import contextlib
 import os
 import socket
 import time
-from collections import Counter, deque
+from collections import Counter
 from pathlib import Path
 
 from penstock.bus import Capability, Link, Message, connect, keep_only
@@ -23,7 +23,6 @@ from penstock.model import (
     Invalid,
     Listener,
     Malformed,
-    NamesRefused,
     Problem,
     PublishNames,
     Unavailable,
@@ -37,7 +36,6 @@ MAX_CONNECTIONS, MAX_CONNECTIONS_OF_A_SOURCE = 64, 4
 IDLE_S = 10.0
 TELL_EVERY_S = 5.0
 RECONNECT_S = 0.2
-MAX_WAITING = 1000
 _LAST_RESERVED_PORT = 1023
 _LENGTH_BYTES = 2
 
@@ -64,7 +62,6 @@ class Responder:
         self._loop = asyncio.get_running_loop()
         self._directory: Directory | None = None
         self._speed, self._refused = SpeedLimit(), RefusedAskers()
-        self._waiting: deque[NamesRefused] = deque(maxlen=MAX_WAITING)
         self._connected: Counter[str] = Counter()
         self._servers: list[asyncio.Server] = []
         self._transports: list[asyncio.BaseTransport] = []
@@ -165,12 +162,12 @@ class Responder:
         return Done()
 
     async def tell_refused(self) -> None:
-        """Tell control who was refused, now and then; what it misses waits."""
+        """Tell control who was refused, now and then; while it is away the counts grow on."""
         while True:
             await asyncio.sleep(TELL_EVERY_S)
-            self._waiting.extend(self._refused.drained(time.time_ns() // 1000))
-            while self._waiting and self._link is not None and self._link.is_open:
-                self._link.send(self._waiting.popleft())
+            if self._link is not None and self._link.is_open:
+                for told in self._refused.drained(time.time_ns() // 1000):
+                    self._link.send(told)
 
 
 class _Datagrams(asyncio.DatagramProtocol):

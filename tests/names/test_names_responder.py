@@ -10,8 +10,10 @@ import dns.message
 import dns.rcode
 import pytest
 
-from penstock.model import Done, Failed, Hello, Invalid, Listener, PublishNames
-from penstock.names.limits import BURST
+from penstock.model import Done, Failed, Hello, Invalid, Listener, NamesRefused, PublishNames
+from penstock.names import Transport
+from penstock.names import responder as module
+from penstock.names.limits import BURST, MAX_TOLD
 from penstock.names.responder import MAX_CONNECTIONS_OF_A_SOURCE, Responder
 
 PUBLISHED = PublishNames(
@@ -127,6 +129,38 @@ def test_before_there_is_a_directory_nobody_is_answered() -> None:
         writer.close()
 
     play(scenario, published=False)
+
+
+def test_refused_askers_are_counted_on_while_control_is_away_and_told_when_it_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However long that is, what is remembered stays small and no refusal is lost."""
+    monkeypatch.setattr(module, "TELL_EVERY_S", 0.001)
+
+    class Control:
+        is_open = True
+
+        def __init__(self) -> None:
+            self.told: list[NamesRefused] = []
+            self.has_heard = asyncio.Event()
+
+        def send(self, told: NamesRefused) -> None:
+            self.told.append(told)
+            self.has_heard.set()
+
+    async def scenario(responder: Responder, _: int) -> None:
+        telling, control = asyncio.create_task(responder.tell_refused()), Control()
+        for number in range(2000):
+            responder.reply(query(), f"10.0.{number // 250}.{number % 250}", Transport.UDP)
+            if number % 100 == 0:
+                await asyncio.sleep(0.003)
+        responder._link = control  # type: ignore[assignment]  # all that is used of it
+        await control.has_heard.wait()
+        telling.cancel()
+        assert sum(told.count for told in control.told) == 2000
+        assert len(control.told) == MAX_TOLD + 1
+
+    play(scenario)
 
 
 def test_what_is_no_directory_leaves_the_one_in_force() -> None:
