@@ -218,7 +218,9 @@ class Drills:
             return "another revision came into force"
         if self._state.now.aside.intersection((drill.conduit, *drill.also)):
             return "it was told to stand aside"
-        return ""
+        grants = self._state.now.grants
+        ended = [each for each in drill.exercised if each.is_machine and each.grant not in grants]
+        return f"the grant of {ended[0].subject} to {ended[0].asset} ended" if ended else ""
 
     async def _turn_back(self, watch: DrillWatch, trouble: str) -> str:
         """Inspect again; what went wrong until now, and with that."""

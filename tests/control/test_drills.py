@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from control_world import SITE, S, World, play
 
+from penstock.control import IsolatedKind
 from penstock.control.drill import Drill, DrillResult, Exercised
 from penstock.control.drills import RETURN_WITHIN_S
 from penstock.control.intervals import Cause
@@ -550,5 +551,25 @@ def test_a_grant_that_ends_while_a_drill_begins_is_not_drilled(world: World, mon
         with pytest.raises(Invalid, match="nothing flows"):
             await world.gate.drills.begin(SAFETY, 4, "uid 0")
         assert not world.recorder.of(RecordKind.DRILL_STARTED)
+
+    play(world, scenario)
+
+
+def test_a_machine_that_is_isolated_during_a_drill_makes_it_say_so_and_not_fail(world: World) -> None:
+    async def scenario(world: World) -> None:
+        plant = await drilled(world)
+        isolating: list[asyncio.Task[object]] = []
+
+        def isolate(each: Plant) -> None:
+            cut = each.gate.emergencies.isolate(
+                IsolatedKind.ASSET, "scada-1", "odd", "uid 0", even_safety_critical=True
+            )
+            isolating.append(asyncio.ensure_future(cut))
+
+        plant.in_s(2, isolate)
+        drill = await carried_out(world, SAFETY)
+        await isolating[0]
+        assert (drill.result, drill.why) == (DrillResult.ABORTED, "the grant of scada-1 to plc-filter-1 ended")
+        assert world.enforcer.standing == {}, "the end of the drill opens nothing"
 
     play(world, scenario)
