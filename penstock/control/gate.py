@@ -217,7 +217,8 @@ class Gate:
             return ()
         ways = reach(now.policy, sign_in.subject, binding, has_tls=binding is Binding.CERTIFICATE)
         ways = tuple(narrowed(way, binding, source, has_kernel=self.settings.has_kernel) for way in ways)
-        return tuple(_unisolated(way, sign_in, now) for way in ways) if now.isolations else ways
+        stations = tuple(dict.fromkeys(each for each in (source, sign_in.source) if each))
+        return tuple(_unisolated(way, stations, now) for way in ways) if now.isolations else ways
 
     def grants_of(self, sign_in: ActiveSignIn) -> tuple[LiveGrant, ...]:
         """The live grants of the same subject, whichever sign-in opened them, by number."""
@@ -285,8 +286,8 @@ class Gate:
         await self.register.forget_old()
 
 
-def _unisolated(way: Reach, sign_in: ActiveSignIn, now: Snapshot) -> Reach:
+def _unisolated(way: Reach, stations: tuple[str, ...], now: Snapshot) -> Reach:
     if not way.decision.is_allowed:
         return way
-    isolation = covering(now.isolations, ends_of_asset(way.asset, sign_in.source))
+    isolation = covering(now.isolations, ends_of_asset(way.asset, *stations))
     return way if isolation is None else replace(way, decision=refusal(way.decision, isolation))

@@ -120,7 +120,7 @@ class Revisions:
         """End any grant for an administrator; ``False`` when there is none of that number.
 
         A standing one is in the kernel's rules, so these change first: or its flows would come back.  A machine whose
-        grant was revoked gets it again with the next revision or start, not before.
+        grant was revoked gets it again with the next revision, start, or release of an isolation of it, not before.
         """
         policy, live = self._state.now.policy, self._state.now.grants.get(number)
         if policy is not None and live is not None and live.ends_steady_us is None:

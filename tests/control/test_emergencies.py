@@ -590,3 +590,22 @@ def test_two_emergencies_at_once_leave_neither_s_flows_in_the_rules(
         assert world.gate.emergencies.not_yet == ()
 
     play(world, scenario)
+
+
+def test_what_is_shown_at_an_isolated_station_is_what_is_refused_there(world: World) -> None:
+    """Ada signed in elsewhere, and sits at the historian now."""
+
+    async def scenario(world: World) -> None:
+        sign_in = await world.signed_in()
+        await isolate(world, ASSET, "historian")
+
+        def allowed(source: str) -> list[bool]:
+            return [way.decision.is_allowed for way in world.gate.reach(sign_in, Binding.ADDRESS, source)]
+
+        assert any(allowed(STATION))
+        assert not any(allowed("10.20.0.13"))
+        refused = await world.ask(sign_in, source="10.20.0.13")
+        assert isinstance(refused, Decision)
+        assert refused.reason is Reason.ISOLATED
+
+    play(world, scenario)
