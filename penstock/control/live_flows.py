@@ -30,16 +30,22 @@ class LiveFlows:
         """Flows on the kernel path began, ended, or were counted."""
         match event:
             case KernelFlowOpened():
-                self._kernel[event.grant] += 1
+                self._add(event.grant, 1)
             case KernelFlowClosed():
-                self._kernel[event.grant] -= 1
+                self._add(event.grant, -1)
             case KernelFlowsFolded():
-                self._kernel[event.grant] += event.opened - event.closed
+                self._add(event.grant, event.opened - event.closed)
             case TrafficCounted():
                 if event.is_all:
                     self._kernel.clear()
                 for number, traffic in event.open.items():
                     self._kernel[number] = traffic.flows
+
+    def _add(self, number: int, count: int) -> None:
+        """Grants without a flow are not remembered: their numbers are used up for years, and nobody may ever look."""
+        self._kernel[number] += count
+        if self._kernel[number] <= 0:
+            del self._kernel[number]
 
     def of_workers(self) -> Counter[str]:
         """How many flows of each conduit are inspected; one under a grant of two conduits counts for both."""

@@ -28,7 +28,7 @@ def _gate(page: Page, gate: Gate) -> None:
     page.gauge("penstock_inspection_alive", "A worker inspects, and its dead-man switch is armed (0 or 1)",
                [({}, int(status.has_inspection))])  # fmt: skip
     page.gauge("penstock_kernel_synchronised", "The kernel holds what control wants (0 or 1)",
-               [({}, int(status.has_enforcer))])  # fmt: skip
+               [({}, int(status.has_enforcer and gate.settings.has_kernel))])  # fmt: skip
     page.gauge("penstock_process_running", "A process of the gate runs (0 or 1)",
                [({"process": name}, int(isinstance(event, ProcessStarted)))
                 for name, event in sorted(gate.events.processes.items())])  # fmt: skip

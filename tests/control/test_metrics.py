@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,11 @@ def test_a_histogram_counts_below_each_bound_exactly_what_is_below_it(durations_
     total = next(s.value for s in family.samples if s.name.endswith("_sum"))
     exact = sum(min(duration, 60_000_000) for duration in durations_us) / 1e6
     assert abs(total - exact) <= exact / 64 + 1e-9
+
+
+def test_a_gate_without_the_kernel_does_not_say_that_the_kernel_holds_anything(world: World) -> None:
+    async def scenario(world: World) -> None:
+        world.gate.settings = replace(world.gate.settings, has_kernel=False)
+        assert values(parsed(metrics_page(world.gate))["penstock_kernel_synchronised"]) == {(): 0.0}
+
+    play(world, scenario)
