@@ -28,7 +28,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def ls(arguments: argparse.Namespace) -> int:
     """The live grants, a row each."""
     with admin.opened(arguments) as http:
-        rows = admin.rows_of(http.look("grants"), "grants")
+        answer = http.look("grants")
+    rows = admin.rows_of(answer, "grants")
     if arguments.json:
         output.data_json(list(rows))
         return 0
@@ -43,6 +44,8 @@ def ls(arguments: argparse.Namespace) -> int:
         ],
         nothing="no grant is open",
     )
+    if answer.get("traffic_is_current") is False:
+        output.say("the enforcer did not count in time: what open flows carried on the kernel path is older")
     return 0
 
 

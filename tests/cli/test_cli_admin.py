@@ -60,7 +60,16 @@ def test_grants_are_listed_with_what_their_flows_have_carried(admin: Answers, cl
     traffic = {"flows": 3, "packets": 12345, "bytes": 6789012}
     admin.routes["GET", "/admin/grants"] = (200, {"grants": [row | {"expires_at": None, "traffic": traffic}]})
     assert cli("grant", "ls") == 0
-    assert capsys.readouterr().out.splitlines()[1].endswith("3      6,789,012 bytes, 12,345 packets")
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[1].endswith("3      6,789,012 bytes, 12,345 packets")
+    assert printed.err == ""
+
+
+def test_figures_that_are_not_of_now_are_said_to_be_older(admin: Answers, cli: Any, capsys: Any) -> None:
+    row = {"number": 7, "subject": "maria", "asset": "hist", "service": "sql", "traffic": {"flows": 3, "packets": 0}}
+    admin.routes["GET", "/admin/grants"] = (200, {"grants": [row], "traffic_is_current": False})
+    assert cli("grant", "ls") == 0
+    assert "the enforcer did not count in time" in capsys.readouterr().err
 
 
 def test_a_grant_is_revoked_by_its_number(admin: Answers, cli: Any, capsys: Any) -> None:
