@@ -8,11 +8,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+# at once: whoever imports the file of this name would otherwise leave the module in the function's place
+from penstock.kernel.render import render
+
 if TYPE_CHECKING:
     from penstock.kernel.apply import prepare, probe
     from penstock.kernel.copies import Copy, CopyLog
     from penstock.kernel.enforcer import run as run_enforcer
-    from penstock.kernel.render import render
 
 #: Where each name lives.  A process loads only what it uses: the observer, for one, does without the enforcer.
 _HOMES = {
@@ -21,7 +23,6 @@ _HOMES = {
     "Copy": ("copies", "Copy"),
     "CopyLog": ("copies", "CopyLog"),
     "run_enforcer": ("enforcer", "run"),
-    "render": ("render", "render"),
 }
 
 

@@ -113,12 +113,22 @@ class Loading:
         return verify.of_foreign(self._readback.foreign_chains())
 
     def element_differences(self) -> list[Difference]:
-        """What differs in the elements that come and go, and in who counts as alive; exact, in one go."""
+        """What differs in the elements that come and go, and in who counts as alive; each set in one go.
+
+        The kernel gives a long set in parts, and counts its way to the next one: an element that expires, or a table
+        of them that grows, between two parts hides another or shows it twice.  So what differs is looked at again.
+        """
         found: list[Difference] = []
         for name in COMPARED:
-            held = [element for batch in self._readback.elements(name) for element in batch]
-            found += self._differing(name, held)
+            differing = self._differing(name, self._held(name))
+            if differing:
+                again = self._differing(name, self._held(name))
+                differing = [each for each in again if each in differing]
+            found += differing
         return found + self._falsely_alive()
+
+    def _held(self, name: str) -> list[Element]:
+        return [element for batch in self._readback.elements(name) for element in batch]
 
     async def may_differ(self) -> bool:
         """Whether `element_differences` might find something.  Leaves the event loop to others every few hundred."""

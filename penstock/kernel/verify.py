@@ -55,7 +55,7 @@ def of_dynamic(
 ) -> tuple[list[bytes], list[bytes], list[bytes]]:
     """Keys that are missing, not ours, and with another value or time; what is about to end may be there or not."""
     left, unknown, changed = dict(expected), [], []
-    for element in found:
+    for element in {element.key: element for element in found}.values():  # a set has none twice, a dump may
         kept = left.pop(element.key, None)
         ends_s = None if element.left_ms is None else now_s + element.left_ms / 1000
         if kept is None:

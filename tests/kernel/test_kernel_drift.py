@@ -45,7 +45,7 @@ def test_a_set_that_holds_what_it_was_told_differs_in_nothing_and_any_other_does
         Element(key=key, data=b"v", left_ms=None if kept.ends_s is None else int(kept.ends_s * 1000))
         for key, kept in expected.items()
     ]
-    assert of_dynamic(expected, exact, 0.0) == ([], [], [])
+    assert of_dynamic(expected, exact, 0.0) == of_dynamic(expected, [*exact, *exact], 0.0) == ([], [], [])
     fewer = [element for element in exact if number(element) not in gone]
     lasting = {key for key, ends in told.items() if ends is None or ends > TIME_TOLERANCE_S}
     missing, unknown, changed = of_dynamic(expected, fewer, 0.0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -289,3 +291,11 @@ def test_no_text_of_a_ruleset_gets_into_the_script_unchecked(text: str) -> None:
     except Invalid:
         return
     assert re.search(r"^  \d+\.\d+\.\d+\.\d+ : 192\.168\.10\.50,$", script, re.MULTILINE)
+
+
+def test_the_function_is_what_the_package_offers_whatever_was_imported_before() -> None:
+    """The file has the same name, and the enforcer imports that."""
+    script = (
+        "import penstock.kernel.render, penstock.kernel.loading; from penstock.kernel import render; render.__code__"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
