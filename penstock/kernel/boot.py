@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 from penstock.kernel.apply import PARAMETERS, ROUTE_TABLE, RULE_PRIORITY
@@ -64,9 +63,17 @@ class BootFiles:
             for name, text in files.items():
                 write_durably(self._folder / name, text)
         except OSError as error:
-            with suppress(OSError):
-                (self._folder / TABLE_FILE).unlink(missing_ok=True)
-            self._failed(f"the ruleset cannot be kept for the next boot, which begins with everything closed: {error}")
+            self._failed(f"the ruleset cannot be kept for the next boot, which begins with {self._begins()}: {error}")
+
+    def _begins(self) -> str:
+        """Take the older table away; what the next boot begins with then."""
+        try:
+            (self._folder / TABLE_FILE).unlink(missing_ok=True)
+            if self._folder.is_dir():
+                _sync(self._folder)
+        except OSError:
+            return "an older one, which cannot be removed"
+        return "everything closed"
 
 
 def write_durably(path: Path, text: str) -> None:
@@ -78,11 +85,15 @@ def write_durably(path: Path, text: str) -> None:
         out.flush()
         os.fsync(out.fileno())
     fresh.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def _parameters(place: GatePlace, *, of_leg: bool) -> str:

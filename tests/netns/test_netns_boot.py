@@ -214,6 +214,28 @@ def test_a_broken_table_leaves_everything_closed_and_fails_the_unit(plant: Plant
     assert exchange(client, b"read") == b"read"
 
 
+def test_what_a_process_of_the_gate_may_write_is_data_to_the_script(machine: Machine) -> None:
+    """The boot runs as root with the machine's devices: a gate that was taken over must not choose what it runs."""
+    boot, secret, run = machine.folder / "boot", machine.folder / "secret", machine.folder / "was-run"
+    secret.write_text("of-another-user 42\n")
+    machine.switch_off()
+    table = (boot / TABLE_FILE).read_text()
+    (boot / TABLE_FILE).write_text(f'include "{secret}"\n{table}')
+    (boot / "parameters").write_text(f"../..{secret} overwritten\nkernel/core_pattern |{secret}\nof-another-user 42\n")
+    pattern = Path("/proc/sys/kernel/core_pattern").read_text()
+    (boot / "rule").write_text(f"vrf exec default touch {run}\n")
+    (boot / "route").write_text(f"route replace local default dev lo table 100\nvrf exec default touch {run}\n")
+    done = machine.start("penstock-boot")
+    assert done.returncode == 1
+    assert "broken: everything is closed" in done.stderr
+    assert "of-another-user" not in done.stderr
+    assert "is no parameter of the gate's" in done.stderr
+    assert "rule is not what the gate writes" in done.stderr
+    assert secret.read_text() == "of-another-user 42\n"
+    assert Path("/proc/sys/kernel/core_pattern").read_text() == pattern
+    assert not run.exists()
+
+
 def test_before_the_first_ruleset_everything_is_closed_and_the_first_one_is_inspected_from_its_start(
     plant: Plant, machine: Machine
 ) -> None:
