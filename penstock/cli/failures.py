@@ -62,6 +62,7 @@ def _show(arguments: argparse.Namespace) -> int:
         ],
         nothing="no conduit is declared",
     )
+    _say_if_old(answer)
     for row in rows:
         interval = row.get("interval")
         if isinstance(interval, dict) and interval.get("mode") == "open" and interval.get("inspected_again_at"):
@@ -100,7 +101,14 @@ def _show_conduit(arguments: argparse.Namespace, conduit: str) -> int:
             [drill_cells(row) for row in drills],
             nothing="",
         )
+    _say_if_old(answer)
     return 0
+
+
+def _say_if_old(answer: dict[str, Json]) -> None:
+    if answer.get("is_current") is False:
+        output.say("NOT CURRENT: the kernel could not be asked; flows may pass uninspected that are not told here")
+        output.hint("penstock status tells whether the enforcer is there")
 
 
 def _restore(arguments: argparse.Namespace, conduit: str) -> int:

@@ -80,6 +80,8 @@ class Register:
         #: Restorings whose first inspected flow has not come yet, by conduit.
         self._awaited: dict[str, Restored] = {}
         self._first_packets: int | None = None
+        self.is_current = True
+        """Whether what was shown last was so then: the kernel could be asked."""
 
     async def reload(self) -> None:
         """After a restart of control: take up what was going on."""
@@ -109,10 +111,13 @@ class Register:
         await self.flush()
 
     async def refresh(self) -> None:
-        """Ask the kernel now, so that what is shown is so."""
-        if self._enforcer.is_synchronised and self._failures.passing:
-            with suppress(Unavailable):
+        """Ask the kernel now, so that what is shown is so; `is_current` says whether it answered."""
+        self.is_current = self._enforcer.is_synchronised
+        if self.is_current and self._failures.passing:
+            try:
                 self._recorder.put(self._failures.counted(await self.count()))
+            except Unavailable:
+                self.is_current = False
 
     async def flush(self) -> None:
         """Keep what has changed; what the store does not take is tried again."""

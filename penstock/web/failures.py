@@ -1,6 +1,6 @@
 """The failure-mode register and drills on the administrator's socket.
 
-Every answer is what is so now: what passes uninspected is asked of the kernel before it is told.
+What passes uninspected is asked of the kernel before it is told; an answer says where that could not be done.
 """
 
 from __future__ import annotations
@@ -26,10 +26,13 @@ class NewDrill(msgspec.Struct):
 
 
 async def show(request: Request) -> JSONResponse:
-    """GET: every conduit with its failure mode, its last drill, and what goes on uninspected."""
+    """GET: every conduit with its failure mode, its last drill, and what goes on uninspected.
+
+    `is_current`: the kernel was asked.  While the enforcer is away it cannot be, and flows may pass that are not told.
+    """
     gate = gate_of(request)
     rows: list[Json] = [row_json(row) for row in await gate.register.rows()]
-    return JSONResponse({"conduits": rows})
+    return JSONResponse({"conduits": rows, "is_current": gate.register.is_current})
 
 
 async def show_conduit(request: Request) -> JSONResponse:
@@ -37,7 +40,8 @@ async def show_conduit(request: Request) -> JSONResponse:
     gate, name = gate_of(request), request.path_params["conduit"]
     intervals: list[Json] = [interval_json(each) for each in await gate.register.intervals(name)]
     drills: list[Json] = [drill_json(each) for each in await gate.register.drills(name)]
-    return JSONResponse({"conduit": name, "intervals": intervals, "drills": drills})
+    is_current = gate.register.is_current
+    return JSONResponse({"conduit": name, "intervals": intervals, "drills": drills, "is_current": is_current})
 
 
 async def restore(request: Request) -> JSONResponse:

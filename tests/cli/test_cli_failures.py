@@ -92,9 +92,9 @@ def test_the_register_says_first_what_goes_on_uninspected_and_how_to_bring_it_ba
 
 
 def test_for_programs_the_register_is_what_the_gate_said(admin: Answers, cli: Any, capsys: Any) -> None:
-    admin.routes["GET", "/admin/failures"] = (200, {"conduits": [ROW]})
+    admin.routes["GET", "/admin/failures"] = (200, {"conduits": [ROW], "is_current": True})
     assert cli("failures", "--json") == 0
-    assert json.loads(capsys.readouterr().out) == {"conduits": [ROW]}
+    assert json.loads(capsys.readouterr().out) == {"conduits": [ROW], "is_current": True}
 
 
 def test_the_intervals_and_drills_of_one_conduit_are_shown(admin: Answers, cli: Any, capsys: Any) -> None:
@@ -177,3 +177,14 @@ def test_a_drill_has_a_length_in_seconds_and_no_way_around_its_window(
 ) -> None:
     assert cli("drill", "x", *words) == 2
     assert admin.asked == []
+
+
+@pytest.mark.parametrize(("is_current", "count"), [(True, 0), (False, 1)])
+@pytest.mark.parametrize("path", ["/admin/failures", "/admin/failures/Historian"])
+def test_what_could_not_be_asked_of_the_kernel_is_not_shown_as_if_it_were_so_now(
+    admin: Answers, cli: Any, capsys: Any, path: str, *, is_current: bool, count: int
+) -> None:
+    rows = {"conduits": [CLOSED], "intervals": [], "drills": []}
+    admin.routes["GET", path] = (200, rows | {"is_current": is_current})
+    assert cli("failures", *path.split("/")[3:]) == 0
+    assert capsys.readouterr().err.count("NOT CURRENT") == count

@@ -153,3 +153,21 @@ def test_the_page_shows_the_conduits_that_lead_me_somewhere_and_no_others(world:
         assert 'href="/failures"' in (await browser.get("/")).text
 
     play(world, scenario)
+
+
+def test_while_the_kernel_cannot_be_asked_the_register_says_so(world: World) -> None:
+    async def scenario(world: World) -> None:
+        await planned(world)
+        http = admin(world)
+        assert (await http.get("/admin/failures")).json()["is_current"] is True
+        world.enforcer.is_synchronised = False
+        assert (await http.get("/admin/failures")).json()["is_current"] is False
+        assert (await http.get(PATH)).json()["is_current"] is False
+        world.enforcer.is_synchronised = True
+        await goes_on(world)
+        world.enforcer.failing.add("CountFlows")
+        assert (await http.get(PATH)).json()["is_current"] is False
+        world.enforcer.failing.clear()
+        assert (await http.get(PATH)).json()["is_current"] is True
+
+    play(world, scenario)
