@@ -117,3 +117,20 @@ def test_the_client_is_told_that_it_is_isolated_and_why(world: World) -> None:
         assert WHY in refused.json()["misses"][0]["found"]
 
     play(world, scenario)
+
+
+def test_what_is_listed_at_an_isolated_station_is_what_is_refused_there(world: World) -> None:
+    """She signed in at her own station, and carries her session to the isolated one."""
+
+    async def scenario(world: World) -> None:
+        await world.enrol("ada")
+        client, there = Client(world), Client(world, "10.20.0.13")
+        await client.sign_in("ada")
+        there.token = client.token
+        await world.gate.emergencies.isolate(IsolatedKind.ASSET, "historian", WHY, "uid 0")
+        for each, is_allowed in ((client, True), (there, False)):
+            rows = (await each.ask("GET", "/api/reach")).json()["reach"]
+            opened = await each.ask("POST", "/api/grants", {"asset": "plc-filter-1"})
+            assert (any(row["is_allowed"] for row in rows), opened.status_code == 201) == (is_allowed, is_allowed)
+
+    play(world, scenario)

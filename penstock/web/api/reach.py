@@ -7,14 +7,14 @@ from starlette.responses import JSONResponse
 
 from penstock.model import Binding, Json, Miss
 from penstock.policy import Reach
-from penstock.web.asking import client_sign_in, gate_of
+from penstock.web.asking import client_sign_in, gate_of, source_of
 
 
 async def show(request: Request) -> JSONResponse:
     """GET: every service that some conduit leads this subject to; nothing of the rest of the inventory."""
     sign_in = client_sign_in(request)
     gate = gate_of(request)
-    ways = gate.reach(sign_in, Binding.CERTIFICATE)
+    ways = gate.reach(sign_in, Binding.CERTIFICATE, source_of(request))
     return JSONResponse(
         {
             "reach": [_row(way) for way in ways],

@@ -121,7 +121,7 @@ def _rows(gate: Gate, sign_in: ActiveSignIn, station: str) -> list[Row]:
     here = {(way.asset.name, way.service.name): way for way in gate.reach(sign_in, Binding.ADDRESS, station)}
     held = {(live.grant.asset, live.grant.service) for live in gate.grants_of(sign_in) if live.grant.source == station}
     rows = []
-    for by_client in gate.reach(sign_in, Binding.CERTIFICATE):
+    for by_client in gate.reach(sign_in, Binding.CERTIFICATE, station):
         key = (by_client.asset.name, by_client.service.name)
         from_here, is_carried = here.get(key, by_client), can_carry(by_client.service, Binding.CERTIFICATE)
         way = by_client if is_carried else from_here
