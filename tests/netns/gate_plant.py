@@ -72,7 +72,7 @@ asyncio.run(run_enforcer(settings))
 Found = TypeVar("Found")
 
 
-def eventually(look: Callable[[], Found], deadline_s: float = 5.0) -> Found:
+def eventually(look: Callable[[], Found], deadline_s: float = 20.0) -> Found:
     """The first true value of `look`; fails when there is none in time."""
     end = time.monotonic() + deadline_s
     while not (found := look()):
@@ -131,7 +131,7 @@ class Control:
         """Give a command that must succeed."""
         assert self.ask(message) == Done()
 
-    def event(self, kind: type[Found], deadline_s: float = 5.0, **fields: Any) -> Found:
+    def event(self, kind: type[Found], deadline_s: float = 20.0, **fields: Any) -> Found:
         """The first event of that kind and with those fields, waiting for it if need be; it is taken out."""
         end = time.monotonic() + deadline_s
         while True:
