@@ -85,12 +85,14 @@ class Emergencies:
         victims = covered_grants(isolation, self._state.now)
         is_in_the_rules, of_rules = any(live.ends_steady_us is None for live in victims), list[str]()
 
-        async def take_out_of_the_rules() -> None:
+        async def cut_besides() -> None:
             self._rules_wanted += is_in_the_rules
             of_rules.extend(await self._take_out_of_the_rules())
+            if isolation.networks:
+                await self._revisions.bar_sources()
 
         numbers = tuple(live.grant.number for live in victims)
-        ended = await self._grants.end(numbers, Reason.ISOLATED, by, take_out_of_the_rules)
+        ended = await self._grants.end(numbers, Reason.ISOLATED, by, cut_besides)
         troubles = [_TROUBLES[name].format(count=len(ended.grants), why=why) for name, why in ended.troubles.items()]
         troubles += of_rules
         goes_on = spared_grants(isolation, self._state.now)
@@ -123,6 +125,8 @@ class Emergencies:
             self._releasing.discard(key)
         self._unkept.pop(key, None)
         self._state.set_isolations(each for each in self._state.now.isolations if each != isolation)
+        if isolation.networks:
+            await self._revisions.bar_sources()
         try:
             return Released(isolation=isolation, reopened=await self._revisions.reopen(isolation))
         except Unavailable as error:

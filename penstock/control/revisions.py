@@ -26,6 +26,7 @@ from penstock.control.without_kernel import require_fit
 from penstock.model import (
     ApplyRuleset,
     ArmWorker,
+    BarSources,
     Binding,
     GatePlace,
     Grant,
@@ -157,6 +158,14 @@ class Revisions:
         if policy is not None:
             await self._enforcer.command(ApplyRuleset(ruleset=self._ruleset(policy, {})))
 
+    async def bar_sources(self) -> None:
+        """Let no tunnel come from what is isolated, or again from what is not any more.
+
+        A worker that does not take it is unlinked, and gets it when it comes back, before any grant.
+        """
+        with suppress(Unavailable):
+            await self._workers.publish(self._barred())
+
     async def synchronise(self, workers: tuple[ArmWorker, ...]) -> None:
         """The enforcer has (re)joined: bring the kernel up to what is in force, and let it watch the armed workers.
 
@@ -179,6 +188,7 @@ class Revisions:
             if policy is None:
                 raise Unavailable("the gate has no policy yet")
             await tell.publish(PublishRevision(revision=policy.revision, site=policy.site))
+            await tell.publish(self._barred())
             await tell.publish(self._all_grants())
 
     async def arm(self, mark: int, pid: int = 0) -> None:
@@ -259,6 +269,10 @@ class Revisions:
         moment = self._clock()
         grants = sorted(self._state.now.grants.items())
         return ReplaceGrants(grants=tuple(_by_the_present_clock(live, moment) for _, live in grants))
+
+    def _barred(self) -> BarSources:
+        found = (network for isolation in self._state.now.isolations for network in isolation.networks)
+        return BarSources(networks=tuple(dict.fromkeys(found)))
 
     async def _publish(self, policy: Policy) -> None:
         """Tell the workers.  One that does not take it is unlinked, and gets everything when it comes back."""

@@ -31,6 +31,7 @@ from penstock.model.grant import (
 from penstock.model.message import (
     ApplyRuleset,
     ArmWorker,
+    BarSources,
     CloseGrant,
     CloseGrants,
     Command,
@@ -151,6 +152,7 @@ __all__ = [
     "ApplyRuleset",
     "ArmWorker",
     "Asset",
+    "BarSources",
     "Binding",
     "Charge",
     "CloseGrant",

@@ -362,6 +362,13 @@ class WithdrawGrants:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BarSources:
+    """No tunnel from these networks (CIDR), which are isolated, whoever's it is; in place of those of before."""
+
+    networks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplaceGrants:
     """All the grants there are: sent when a worker or control starts."""
 
@@ -471,6 +478,7 @@ Publication = (
     | WithdrawGrant
     | WithdrawGrants
     | ReplaceGrants
+    | BarSources
     | PublishNames
     | ObserveGrants
     | EndWorker

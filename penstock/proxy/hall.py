@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final, Protocol
 
 from penstock.bus import FlowJournal, Journal
 from penstock.model import (
+    BarSources,
     Decision,
     Grant,
     Json,
@@ -44,6 +46,8 @@ MAX_FLOWS: Final = 2048
 RESERVED_FLOWS: Final = 512
 MAX_FLOWS_OF_GRANT: Final = 256
 _MAX_WITHDRAWN: Final = 1024
+#: How a flow came that came through the tunnel.
+TUNNEL: Final = "tunnel"
 #: Less than this is the clock being steered, not set.
 CLOCK_STEP_US: Final = 500_000
 
@@ -60,6 +64,8 @@ class Flow(Protocol):
 
     grant: Grant
     relay: Relay
+    source: str
+    way: str
 
     def tick(self, now_us: int) -> None:
         """Some time went by."""
@@ -81,6 +87,7 @@ class Hall:
         self.withdrawn: dict[int, Grant] = {}
         self.flows: set[Flow] = set()
         self.revision: int | None = None
+        self._barred: tuple[IPv4Network | IPv6Network, ...] = ()
         self._make_judge = make_judge
         self._judge: Judge | None = None
         self._refusals = Refusals(journal)
@@ -103,6 +110,18 @@ class Hall:
             listed = {grant.number for grant in publication.grants}
             self._withdraw(self.grants.keys() - listed, Reason.GRANT_REVOKED)
             self._admit(*publication.grants)
+        elif isinstance(publication, BarSources):
+            self._bar(publication.networks)
+
+    def is_barred(self, source: str) -> bool:
+        """Whether no tunnel may come from there: ``10.0.0.1:5000`` or ``[2001:db8::1]:5000``."""
+        if not self._barred:
+            return False
+        try:
+            address = ip_address(source.rpartition(":")[0].strip("[]"))
+        except ValueError:  # its other end is gone already
+            return True
+        return any(address in network for network in self._barred)
 
     def has_room(self, grant: Grant) -> bool:
         """Whether one more flow of this grant may be opened, or wait."""
@@ -131,7 +150,7 @@ class Hall:
         decoder = DECODERS.get(grant.protocol)
         if not grant.is_inspected or decoder is None:
             return RawRelay(grant), flow
-        has_tls = way == "tunnel"
+        has_tls = way == TUNNEL
 
         def judge(operation: Operation, now_us: int) -> Decision:
             # a revision may change what is known of the subject while its flows go on
@@ -214,6 +233,15 @@ class Hall:
         for flow in [flow for flow in self.flows if flow.grant.number in numbers]:
             flow.drop(Ending(End.GATE, reason))
         self._turn_away(lambda guest: guest.grant.number in numbers, reason)
+
+    def _bar(self, networks: tuple[str, ...]) -> None:
+        """End the tunnels from there; who waits for an asset is refused when it is his turn.
+
+        What the kernel brings is not concerned: its grants are bound to an address, and control has ended them.
+        """
+        self._barred = tuple(ip_network(network, strict=False) for network in networks)
+        for flow in [flow for flow in self.flows if flow.way == TUNNEL and self.is_barred(flow.source)]:
+            flow.drop(Ending(End.GATE, Reason.ISOLATED))
 
     def _turn_away(self, concerns: Callable[[Guest], bool], reason: Reason) -> None:
         """Some of those who wait for an asset need not wait any more."""

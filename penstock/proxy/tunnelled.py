@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final, cast
 
-from penstock.model import Json, Malformed, Reason
+from penstock.model import Grant, Json, Malformed, Reason
+from penstock.proxy.hall import TUNNEL
 from penstock.proxy.server import ClientSide, address_of
 from penstock.proxy.tunnel import ACCEPTED, ALPN, find_grant, grant_number, refusal, split_preface, waiting
 
@@ -19,7 +20,7 @@ PREFACE_S: Final = 5.0
 class TunnelSide(ClientSide):
     """A client that came through TLS with a certificate: its first line names the grant."""
 
-    way = "tunnel"
+    way = TUNNEL
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The handshake is over; wait for the first line."""
@@ -34,6 +35,11 @@ class TunnelSide(ClientSide):
         """The asset has a place for this flow: say so, and dial it."""
         client = self._client
         assert client is not None
+        if self._hall.is_barred(self.source):  # since it began to wait
+            self._has_place = True
+            self.turn_away(Reason.ISOLATED, {})
+            self._leave()
+            return
         client.write(ACCEPTED)
         super().take_place(waited_us)
 
@@ -65,6 +71,8 @@ class TunnelSide(ClientSide):
         assert client is not None
         certificate = client.get_extra_info("ssl_object").getpeercert(binary_form=True)
         found = find_grant(number, certificate, self._hall.grants, self._hall.withdrawn, self._now())
+        if isinstance(found, Grant) and self._hall.is_barred(self.source):
+            found = Reason.ISOLATED
         if isinstance(found, Reason):
             self.turn_away(found, {})
             return

@@ -22,6 +22,7 @@ from typing import Final
 from penstock.bus import Capability, Journal, Link, Message, RingWriter, connect, keep_only
 from penstock.model import (
     FIRST_WORKER_MARK,
+    BarSources,
     Done,
     EndWorker,
     Failed,
@@ -52,6 +53,7 @@ STALL_S: Final = 0.95
 #: The exit status of a worker that stood still (sysexits.h: EX_TEMPFAIL).
 STALLED_STATUS: Final = os.EX_TEMPFAIL
 _RECONNECT_S: Final = 0.2
+_PUBLISHED: Final = PublishRevision | PublishGrant | WithdrawGrant | WithdrawGrants | ReplaceGrants | BarSources
 #: Frames hold no references and rows are integers, so hardly anything of a flow needs the collector; the default
 #: thresholds would walk the policy again and again.
 _GC_THRESHOLDS: Final = (20_000, 50, 100)
@@ -115,7 +117,7 @@ async def _follow_control(
         if isinstance(message, EndWorker):
             end(message.why)
             return None
-        if not isinstance(message, PublishRevision | PublishGrant | WithdrawGrant | WithdrawGrants | ReplaceGrants):
+        if not isinstance(message, _PUBLISHED):
             return Failed(why=f"a worker does not take {type(message).__name__}")
         try:
             hall.publish(message)

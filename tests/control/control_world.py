@@ -18,6 +18,7 @@ from penstock.control.tally import Tally
 from penstock.identity import Authority, Credentials, Passwords, Seal
 from penstock.model import (
     ApplyRuleset,
+    BarSources,
     Binding,
     CloseGrant,
     CloseGrants,
@@ -192,6 +193,7 @@ class FakeWorkers:
         self.steps, self.grants, self.revision = steps, dict[int, Grant](), 0
         self.failing: set[str] = set()
         self.is_alive = True
+        self.barred: tuple[str, ...] = ()
 
     async def publish(self, publication: Publication) -> None:
         message = decode(encode(publication)[4:])
@@ -208,6 +210,8 @@ class FakeWorkers:
             case WithdrawGrants():
                 for number in message.numbers:
                     self.grants.pop(number, None)
+            case BarSources():
+                self.barred = message.networks
             case ReplaceGrants():
                 self.grants = {grant.number: grant for grant in message.grants}
             case PublishRevision():

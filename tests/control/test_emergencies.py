@@ -609,3 +609,33 @@ def test_what_is_shown_at_an_isolated_station_is_what_is_refused_there(world: Wo
         assert refused.reason is Reason.ISOLATED
 
     play(world, scenario)
+
+
+def test_workers_take_no_tunnel_from_what_is_isolated_until_it_is_released(world: World) -> None:
+    """A grant that is bound to a certificate does not say where its owner sits by now."""
+
+    async def scenario(world: World) -> None:
+        await isolate(world, ASSET, "historian")
+        await isolate(world, ZONE, "filtration")
+        assert {"10.20.0.13", "10.20.10.0/24"} <= {*world.workers.barred}
+        world.workers.barred = ()
+        await world.restart()
+        assert {"10.20.0.13", "10.20.10.0/24"} <= {*world.workers.barred}
+        await world.gate.emergencies.release(ASSET, "historian", "uid 0")
+        assert "10.20.0.13" not in world.workers.barred
+        await world.gate.emergencies.release(ZONE, "filtration", "uid 0")
+        assert world.workers.barred == ()
+
+    play(world, scenario)
+
+
+def test_a_worker_that_does_not_hear_what_is_isolated_undoes_nothing(world: World) -> None:
+    """It is unlinked, and hears of it before it gets any grant again."""
+
+    async def scenario(world: World) -> None:
+        world.workers.failing.add("BarSources")
+        done = await isolate(world, ASSET, "plc-dosing")
+        assert done.not_yet == ()
+        assert passing(world) == {"scada-1"}
+
+    play(world, scenario)

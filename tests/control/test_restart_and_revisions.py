@@ -25,7 +25,8 @@ def test_a_restart_takes_up_revision_sign_ins_and_grants_and_tells_kernel_and_wo
         assert world.gate.state.now.grants.keys() == before.keys()
         assert sign_in.token_hash in world.gate.state.now.sign_ins
         assert world.steps.index("enforcer ApplyRuleset") < world.steps.index("enforcer KeepGrants")
-        assert world.steps[-3:] == ["worker PublishRevision", "worker ReplaceGrants", "enforcer ArmWorker"]
+        told = ["worker PublishRevision", "worker BarSources", "worker ReplaceGrants"]
+        assert world.steps[-4:] == [*told, "enforcer ArmWorker"], "no grant before what is isolated is known"
         assert not [step for step in world.steps if step.startswith("record ")]
         assert world.enforcer.ttl_ms[grant.number] == (2 * 3600 - 600) * 1000
         assert set(world.workers.grants) == set(before)

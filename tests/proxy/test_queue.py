@@ -12,7 +12,7 @@ import uvloop
 from loopback import Doors, certificate, doors
 from proxying import READ, READ_REPLY, message
 
-from penstock.model import Asset, Limits, PublishRevision, Record, Site, WithdrawGrant
+from penstock.model import Asset, BarSources, Limits, PublishRevision, Record, Site, WithdrawGrant
 
 Scene = Callable[[Doors], Awaitable[None]]
 ASSET = Asset(name="plc-filter-1", zone="z", role="plc", address="192.168.10.50", overlay="127.0.0.1")
@@ -317,5 +317,28 @@ def test_within_a_range_each_port_leads_to_its_own(tmp_path: Path) -> None:
         site.grant(port=4000, last_port=4010, overlay_port=site.direct_port - 3)
         await ask(*await site.connect(), 1)
         assert site.ports == [4003]
+
+    play(tmp_path, scene)
+
+
+def test_who_waits_in_the_tunnel_and_is_barred_meanwhile_gets_no_place(tmp_path: Path) -> None:
+    async def scene(site: Doors) -> None:
+        limit(site, connections=1, queue_s=60)
+        site.tunnel_grant(certificate(tmp_path, "client"))
+        first = await site.tunnel()
+        first[1].write(b'{"grant": 12}\n')
+        assert await first[0].readline() == b'{"ok": true}\n'
+        await ask(*first, 1)
+        reader, writer = await site.tunnel()
+        writer.write(b'{"grant": 12}\n')
+        assert json.loads(await reader.readline())["waiting"] == "asset_full"
+        site.hall.publish(BarSources(networks=("127.0.0.0/8",)))
+        assert json.loads(await reader.readline()) == {"refused": "isolated"}
+        await site.until_flows(0)
+        assert site.dialled == [12]
+        assert (site.hall.slots.waiting, sum(site.hall.slots.queues.values())) == (0, 0)
+        async with asyncio.timeout(5):
+            while site.hall.slots.held("plc-filter-1"):  # noqa: ASYNC110 - the asset's end closes in its own time
+                await asyncio.sleep(0.001)
 
     play(tmp_path, scene)

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from loopback import Doors
+from loopback import Doors, certificate
 from proxying import READ, READ_REPLY, message
 
-from penstock.model import Reason, WithdrawGrant, WithdrawGrants
+from penstock.model import BarSources, Reason, WithdrawGrant, WithdrawGrants
 
 Play = Callable[..., None]
 
@@ -79,5 +79,58 @@ def test_many_grants_are_withdrawn_with_one_message_and_the_others_go_on(play: P
         assert set(site.hall.grants) == {13}
         assert {12, 14} <= set(site.hall.withdrawn)
         assert {record.reason for record in site.records("flow.closed")} == {Reason.ISOLATED}
+
+    play(scene, talk=asset.talk)
+
+
+async def through_tunnel(site: Doors) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
+    reader, writer = await site.tunnel()
+    writer.write(b'{"grant": 12}\n')
+    return reader, writer, await reader.readline()
+
+
+def test_no_tunnel_comes_from_a_source_that_is_barred_and_those_that_did_are_reset(play: Play) -> None:
+    asset = Asset()
+
+    async def scene(site: Doors) -> None:
+        site.tunnel_grant(certificate(site.keys, "client"))
+        reader, writer, said = await through_tunnel(site)
+        assert said == b'{"ok": true}\n'
+        writer.write(message(1, READ))
+        await reader.readexactly(13)
+        site.hall.publish(BarSources(networks=("10.0.0.0/8", "127.0.0.0/8")))
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        assert await asset.until_ended(1) == ["reset"]
+        assert (await site.until_record("flow.closed")).reason == Reason.ISOLATED
+        assert (await through_tunnel(site))[2] == b'{"refused":"isolated"}\n'
+        assert (await site.until_record("flow.refused")).reason == Reason.ISOLATED
+        assert site.dialled == [12], "nothing was dialled for whoever is barred"
+        site.hall.publish(BarSources(networks=("10.0.0.0/8",)))
+        assert (await through_tunnel(site))[2] == b'{"ok": true}\n'
+
+    play(scene, talk=asset.talk)
+
+
+def test_whoever_is_barred_learns_nothing_of_grants_that_are_not_theirs(play: Play) -> None:
+    async def scene(site: Doors) -> None:
+        site.tunnel_grant(certificate(site.keys, "other"))
+        site.hall.publish(BarSources(networks=("127.0.0.1/32",)))
+        assert (await through_tunnel(site))[2] == b'{"refused":"grant_unknown"}\n'
+
+    play(scene, talk=Asset().talk)
+
+
+def test_what_the_kernel_brings_is_not_barred_by_its_source(play: Play) -> None:
+    """Control has ended what shall end; a safety-critical flow of an isolated machine goes on."""
+    asset = Asset()
+
+    async def scene(site: Doors) -> None:
+        site.grant(is_safety_critical=True)
+        await answered(site)
+        site.hall.publish(BarSources(networks=("127.0.0.0/8",)))
+        await answered(site)
+        assert len(site.hall.flows) == 2
+        assert asset.ends == []
 
     play(scene, talk=asset.talk)
