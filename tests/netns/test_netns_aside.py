@@ -72,7 +72,7 @@ def test_another_flow_that_stands_aside_is_reset_and_refused(plant: Plant) -> No
 def test_standing_aside_for_a_time_ends_by_itself(plant: Plant) -> None:
     """Also when nobody is there to end it: the enforcer is killed meanwhile."""
     proxy = plant.proxy()
-    plant.control.do(StandAside(numbers=(SAFETY_GRANT,), ttl_ms=600))
+    plant.control.do(StandAside(numbers=(SAFETY_GRANT,), ttl_ms=1500))
     plant.scada.connect(SAFETY, MODBUS).close()
     plant.control.event(KernelFlowOpened, grant=SAFETY_GRANT)
     plant.kill_enforcer()

@@ -113,18 +113,18 @@ def test_a_grant_expires_by_itself(plant: Plant) -> None:
 
 def test_an_expired_idle_flow_is_closed_at_both_ends(plant: Plant) -> None:
     """The controller gets its slot back though nobody sends anything."""
-    plant.open(42, ttl_ms=300)
+    plant.open(42, ttl_ms=1000)
     client = plant.user.connect(PLAIN, MODBUS)
-    assert is_reset(client)
+    assert is_reset(client, 5)
     eventually(lambda: plant.plain.open == 0)
 
 
 def test_opening_again_replaces_the_time_that_is_left(plant: Plant) -> None:
     """A renewed grant lives on, a shortened one ends."""
-    plant.open(42, ttl_ms=300)
+    plant.open(42, ttl_ms=1000)
     client = plant.user.connect(PLAIN, MODBUS)
     plant.open(42, ttl_ms=60_000)
-    assert not is_reset(client, timeout_s=0.6)
+    assert not is_reset(client, timeout_s=1.3)
     client.settimeout(2)
     assert exchange(client, b"read") == b"read"
     plant.open(42, ttl_ms=200)
@@ -201,12 +201,12 @@ def test_a_restarted_enforcer_disturbs_nothing_and_knows_what_is_open(plant: Pla
 
 def test_what_expired_while_no_enforcer_was_there_is_closed_by_the_next_one(plant: Plant) -> None:
     """The kernel has stopped its packets; its idle ends, and a fixed source port, are free once somebody is there."""
-    plant.open(42, ttl_ms=800)
-    plant.open(43, ttl_ms=800, transport="udp", port=BACNET)
+    plant.open(42, ttl_ms=2000)
+    plant.open(43, ttl_ms=2000, transport="udp", port=BACNET)
     UdpEcho(plant.plc, "192.168.10.50", BACNET)
     client = plant.user.connect(PLAIN, MODBUS)
     asking = plant.user.socket(kind=socket.SOCK_DGRAM)
-    asking.settimeout(0.2)
+    asking.settimeout(2)
     asking.bind((USER, BACNET))
     asking.connect((PLAIN, BACNET))
     assert exchange(asking, b"who-is") == b"who-is"
