@@ -19,6 +19,9 @@ from penstock.proxy.hall import Hall
 Dial = Callable[[Grant, int], Awaitable[socket.socket]]
 
 SO_MARK: Final = 36
+#: What an asset has not acknowledged by then is thrown away, with the connection: as long as an answer is waited for.
+#: Otherwise the kernel would go on sending it for minutes, also for a client, or a worker, that is gone.
+UNTAKEN_MS: Final = 5000
 _NS_PER_US: Final = 1000
 
 
@@ -43,6 +46,13 @@ class Clock:
         return (self.steady_ns() + self.offset_ns) // _NS_PER_US
 
 
+def send_now_or_never(dialled: socket.socket, grant: Grant) -> None:
+    """Let nothing wait in this socket: not for more to send, and commands not for an asset that is out of reach."""
+    dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if grant.is_inspected:
+        dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNTAKEN_MS)
+
+
 async def dial_asset(grant: Grant, port: int) -> socket.socket:
     """A connection to the asset that carries the grant's number as its mark: without a live grant the kernel drops it.
 
@@ -52,7 +62,7 @@ async def dial_asset(grant: Grant, port: int) -> socket.socket:
     try:
         dialled.setblocking(False)
         dialled.setsockopt(socket.SOL_SOCKET, SO_MARK, grant.mark | UPSTREAM_BIT)
-        dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        send_now_or_never(dialled, grant)
         await asyncio.get_running_loop().sock_connect(dialled, (grant.underlay, port))
     except BaseException:
         dialled.close()

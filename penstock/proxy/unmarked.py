@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from penstock.model import Grant
-from penstock.proxy.office import Clock
+from penstock.proxy.office import Clock, send_now_or_never
 
 
 async def dial_unmarked(grant: Grant, port: int) -> socket.socket:
@@ -20,7 +20,7 @@ async def dial_unmarked(grant: Grant, port: int) -> socket.socket:
     dialled = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         dialled.setblocking(False)
-        dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        send_now_or_never(dialled, grant)
         await asyncio.get_running_loop().sock_connect(dialled, (grant.underlay, port))
     except BaseException:
         dialled.close()
