@@ -81,9 +81,7 @@ def run_gate(arguments: argparse.Namespace) -> int:
         check = subprocess.run(python("policy", "check", str(arguments.site)), stdout=subprocess.DEVNULL, check=False)
         if check.returncode:
             return check.returncode
-    for folder in (arguments.state, arguments.run_dir):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        folder.chmod(0o700)
+    _take_folders(arguments)
     settings = _settings(arguments)
     path = arguments.run_dir / "settings.json"
     path.write_bytes(msgspec.json.encode(settings))
@@ -118,6 +116,15 @@ def run_gate(arguments: argparse.Namespace) -> int:
         say=_say,
     ).run()
     return 0
+
+
+def _take_folders(arguments: argparse.Namespace) -> None:
+    from penstock.supervisor import alone_on  # noqa: PLC0415  each process loads its own
+
+    for folder in {arguments.state.resolve(), arguments.run_dir.resolve()}:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.chmod(0o700)
+        alone_on(folder)
 
 
 def _say(text: str) -> None:

@@ -217,6 +217,27 @@ def test_a_revision_that_needs_the_kernel_is_refused_and_changes_nothing(bench: 
     assert [one["kind"] for one in bench.records("--kind", "revision.refused")] == ["revision.refused"]
 
 
+def test_a_second_gate_on_the_same_folders_does_not_start_and_the_first_one_goes_on(bench: Bench) -> None:
+    """It would take heartbeats and sockets away, and the first supervisor would kill its processes as hung."""
+    names = ("control", "worker-1")
+    before, settings = [bench.gate.pid(name) for name in names], bench.gate.run_dir / "settings.json"
+    written = settings.read_bytes()
+    assert None not in before
+    words = ["--no-kernel", "--state", str(bench.gate.state_dir), "--run", str(bench.gate.run_dir)]
+    done = subprocess.run(
+        [sys.executable, "-m", "penstock", "serve", *words, "--site", str(SITE_PATH)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "a gate is running on this folder" in done.stderr
+    assert settings.read_bytes() == written
+    assert bench.gate.is_ready()
+    assert [bench.gate.pid(name) for name in names] == before
+
+
 def test_without_a_leg_the_gate_says_which_option_is_missing(tmp_path: Path) -> None:
     words = ["--state", str(tmp_path / "state"), "--run", str(tmp_path / "run"), "--site", str(SITE_PATH)]
     done = subprocess.run(
