@@ -61,7 +61,8 @@ def prepare(place: GatePlace) -> None:
     bit = f"{TPROXY_BIT:#x}/{TPROXY_BIT:#x}"
     rule = ["iif", place.interface, "fwmark", bit, "lookup", str(ROUTE_TABLE), "priority", str(RULE_PRIORITY)]
     present = run_tool(["ip", "-4", "rule", "show", "priority", str(RULE_PRIORITY)])
-    if f"iif {place.interface} " not in present or f"fwmark {bit}" not in present:
+    parts = f"iif {place.interface} ", f"fwmark {bit} ", f"lookup {ROUTE_TABLE} "
+    if not any(all(part in f"{line} " for part in parts) for line in present.splitlines()):
         run_tool(["ip", "-4", "rule", "add", *rule])
     run_tool(["ip", "-4", "route", "replace", "local", "default", "dev", "lo", "table", str(ROUTE_TABLE)])
     for name, (value, why) in PARAMETERS.items():

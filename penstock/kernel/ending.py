@@ -101,9 +101,18 @@ class Ending:
         left = await self._left(numbers)
         self._close_left(left)
         await asyncio.sleep(FORGET_AFTER_S)
-        for flows in _slices([*entries, *left]):
+        late = self._unknown_before(numbers, entries)
+        if late:
+            self._prober.kick(late)
+            await asyncio.sleep(FORGET_AFTER_S)
+        for flows in _slices([*entries, *late, *left]):
             self._connections.delete_all(flows)
             await asyncio.sleep(0)
+
+    def _unknown_before(self, numbers: frozenset[int], entries: Iterable[Entry]) -> list[Entry]:
+        """Flows of these grants whose opening had not been read yet when the grants were withdrawn."""
+        known = {entry.identity for entry in entries}
+        return [entry for entry in self._carried(numbers) if entry.identity not in known]
 
     def _carried(self, numbers: frozenset[int]) -> list[Entry]:
         """The open flows of these grants on the kernel path."""

@@ -210,6 +210,17 @@ def test_parameters_and_policy_routing_are_put_right(plant: Plant) -> None:
     assert verified(plant).differences == ()
 
 
+def test_a_routing_rule_that_leads_elsewhere_is_not_taken_for_ours(plant: Plant) -> None:
+    """With the same interface, mark and priority; it is replaced by nobody, but ours is there as well."""
+    plant.gate.ip("rule del priority 100", "rule add iif eth0 fwmark 0x10000000/0x10000000 lookup 77 priority 100")
+    assert "the routing rule of priority 100 is missing" in verified(plant).differences
+    assert plant.control.event(KernelDrifted).is_corrected
+    (left,) = verified(plant).differences
+    assert left.startswith("foreign: routing rule priority 100")
+    plant.gate.ip("rule del priority 100 lookup 77")
+    assert verified(plant).differences == ()
+
+
 def test_what_is_somebody_else_s_is_told_once_and_left_alone(plant: Plant) -> None:
     """A table that redirects overlay addresses, and a routing rule before ours."""
     nft(plant, "add table ip nat; add chain ip nat pre { type nat hook prerouting priority -110; }")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 
 import pytest
@@ -12,6 +13,21 @@ from penstock.model import GRANT_MASK, CloseGrants, KeepGrants, OpenGrant
 
 HELD = 10_000
 FIRST = 1000
+
+
+def test_flows_that_opened_faster_than_they_were_read_are_closed_with_their_grant(plant: Plant) -> None:
+    """The enforcer hears of the withdrawal before it has heard of most of them; nobody sends anything."""
+    opened = plant.open(42)
+    plant.enforcer.send_signal(signal.SIGSTOP)
+    clients = [plant.user.connect(PLAIN, MODBUS) for _ in range(600)]
+    asking = threading.Thread(target=plant.cut, args=(opened,))
+    asking.start()
+    time.sleep(0.1)  # the command waits there when the enforcer goes on
+    plant.enforcer.send_signal(signal.SIGCONT)
+    asking.join()
+    assert all(is_reset(client, 10) for client in clients)
+    eventually(lambda: plant.plain.open == 0, 10)
+    eventually(lambda: plant.connections() == [], 10)
 
 
 @pytest.fixture
