@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from penstock.cli import output
 from penstock.cli.answers import clock
 from penstock.cli.client import Admin, admin_socket
 from penstock.model import Json
+
+EXIT_NOT_YET = 4
 
 
 def add_socket(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +29,15 @@ def rows_of(answer: dict[str, Json], noun: str) -> list[dict[str, Json]]:
     """The list under `noun` of an answer, as far as it is one."""
     rows = answer.get(noun)
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def not_yet(answer: dict[str, Json]) -> int:
+    """Say what the gate has not done yet; the exit status of a verb that has this answer."""
+    problems = answer.get("not_yet")
+    texts = [cell(each) for each in problems] if isinstance(problems, list) else []
+    for text in texts:
+        output.say(f"NOT YET: {text}")
+    return EXIT_NOT_YET if texts else 0
 
 
 def cell(value: Json) -> str:

@@ -72,6 +72,12 @@ class _Http:
         self._expect_done(response)
         return _decoded(kind, response, self._where)
 
+    def _told(self, method: str, path: str) -> dict[str, Json]:
+        """An order whose answer may have something to say."""
+        response = self._ask(method, path)
+        self._expect_done(response)
+        return _decoded(dict[str, Any], response, self._where) if response.content else {}
+
     def _order(self, method: str, path: str, body: Mapping[str, Json] | None = None) -> None:
         self._expect_done(self._ask(method, path, body))
 
@@ -156,13 +162,17 @@ class Admin(_Http):
         body: dict[str, Json] = {"name": name, "groups": list(groups)}
         return self._answer(AddedSubject, "POST", "/admin/subjects", body)
 
-    def set_suspended(self, name: str, *, is_suspended: bool) -> None:
-        """Suspend a subject, which ends what is under way, or let it sign in again."""
-        self._order("POST", f"/admin/subjects/{quoted(name)}/{'suspend' if is_suspended else 'resume'}")
+    def suspend(self, name: str) -> dict[str, Json]:
+        """Suspend a subject, which ends what is under way; what is not done yet."""
+        return self._told("POST", f"/admin/subjects/{quoted(name)}/suspend")
 
-    def revoke_grant(self, number: int) -> None:
-        """Revoke one grant; its flows end at once."""
-        self._order("DELETE", f"/admin/grants/{number}")
+    def resume(self, name: str) -> None:
+        """Let a subject sign in again."""
+        self._order("POST", f"/admin/subjects/{quoted(name)}/resume")
+
+    def revoke_grant(self, number: int) -> dict[str, Json]:
+        """Revoke one grant; its flows end at once, but for what is not done yet."""
+        return self._told("DELETE", f"/admin/grants/{number}")
 
     def isolate(self, kind: str, name: str, reason: str, even_safety_critical: bool) -> dict[str, Json]:  # noqa: FBT001
         """Cut an asset, a zone or the site off."""

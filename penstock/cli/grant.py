@@ -61,6 +61,6 @@ def _traffic_cells(traffic: Json) -> tuple[str, str]:
 def revoke(arguments: argparse.Namespace) -> int:
     """Revoke one grant."""
     with admin.opened(arguments) as http:
-        http.revoke_grant(arguments.number)
+        answer = http.revoke_grant(arguments.number)
     output.say(f"grant {arguments.number} is revoked")
-    return 0
+    return admin.not_yet(answer)

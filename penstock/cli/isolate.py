@@ -10,7 +10,6 @@ import argparse
 from penstock.cli import admin, output
 from penstock.model import Invalid, Json, Problem
 
-EXIT_NOT_YET = 4
 _KINDS = {
     "asset": "one asset: nothing reaches it, and it reaches nothing",
     "zone": "every asset of one zone",
@@ -77,7 +76,7 @@ def isolate(arguments: argparse.Namespace) -> int:
         output.say(f"still passes, safety-critical: {_flow(row)}")
     if admin.rows_of(answer, "goes_on"):
         output.hint("--even-safety-critical cuts these as well")
-    return _not_yet(answer)
+    return admin.not_yet(answer)
 
 
 def release(arguments: argparse.Namespace) -> int:
@@ -85,7 +84,7 @@ def release(arguments: argparse.Namespace) -> int:
     with admin.opened(arguments) as http:
         answer = http.release(arguments.kind, arguments.name)
     output.say(f"{_title(answer)} is released, machine paths open again: {answer.get('reopened')}")
-    return _not_yet(answer)
+    return admin.not_yet(answer)
 
 
 def isolated(arguments: argparse.Namespace) -> int:
@@ -94,7 +93,7 @@ def isolated(arguments: argparse.Namespace) -> int:
         answer = http.look("isolations")
     if arguments.json:
         output.data_json(answer)
-        return EXIT_NOT_YET if answer.get("not_yet") else 0
+        return admin.EXIT_NOT_YET if answer.get("not_yet") else 0
     rows = admin.rows_of(answer, "isolated")
     output.show_table(
         ("WHAT", "SINCE", "BY", "REASON", "STILL PASSES"),
@@ -110,7 +109,7 @@ def isolated(arguments: argparse.Namespace) -> int:
         ],
         nothing="nothing is isolated",
     )
-    return _not_yet(answer)
+    return admin.not_yet(answer)
 
 
 def _is_sure(arguments: argparse.Namespace) -> bool:
@@ -119,14 +118,6 @@ def _is_sure(arguments: argparse.Namespace) -> bool:
         raise Invalid(Problem(where="terminal", why="a lockdown asks first, and nobody is here", hint="add --yes"))
     even = " and its safety-critical flows" if arguments.even_safety_critical else ""
     return output.confirm(f"cut off the whole site{even}?")
-
-
-def _not_yet(answer: dict[str, Json]) -> int:
-    problems = answer.get("not_yet")
-    texts = [admin.cell(each) for each in problems] if isinstance(problems, list) else []
-    for text in texts:
-        output.say(f"NOT YET: {text}")
-    return EXIT_NOT_YET if texts else 0
 
 
 def _title(row: dict[str, Json]) -> str:

@@ -55,15 +55,15 @@ def ls(arguments: argparse.Namespace) -> int:
 def suspend(arguments: argparse.Namespace) -> int:
     """End what is under way, and sign nobody in under this name."""
     with admin.opened(arguments) as http:
-        http.set_suspended(arguments.name, is_suspended=True)
+        answer = http.suspend(arguments.name)
     output.say(f"{arguments.name} is suspended")
-    return 0
+    return admin.not_yet(answer)
 
 
 def resume(arguments: argparse.Namespace) -> int:
     """Let this person sign in again."""
     with admin.opened(arguments) as http:
-        http.set_suspended(arguments.name, is_suspended=False)
+        http.resume(arguments.name)
     output.say(f"{arguments.name} may sign in again")
     return 0
 

@@ -140,13 +140,19 @@ class Emergencies:
         return tuple((isolation, spared_grants(isolation, now)) for isolation in now.isolations)
 
     @property
-    def not_yet(self) -> tuple[str, ...]:
-        """What is not done yet and is tried again, in sentences."""
+    def not_cut(self) -> tuple[str, ...]:
+        """What has ended, whatever ended it, but may still pass; it is tried again."""
         found = []
         if count := len(self._grants.uncut):
             found.append(f"the kernel has not confirmed the cut of {count} grants")
         if self._rules_wanted != self._rules_done:
             found.append("safety-critical flows are still in the kernel's rules")
+        return tuple(found)
+
+    @property
+    def not_yet(self) -> tuple[str, ...]:
+        """The same, and what else is not done yet and is tried again, in sentences."""
+        found = [*self.not_cut]
         found += [f"{title(each)} is not kept yet: a restart would end it" for each in self._unkept.values()]
         found += [f"{title(each)} is released, but machine paths are not open yet" for each in self._unopened.values()]
         return tuple(found)

@@ -81,7 +81,8 @@ async def switch_subject(request: Request) -> Response:
     subjects, by = gate_of(request).subjects, source_of(request)
     match verb:
         case "suspend":
-            return JSONResponse({"grants_closed": await subjects.suspend(name, by)})
+            ended = await subjects.suspend(name, by)
+            return JSONResponse({"grants_closed": ended, "not_yet": [*gate_of(request).emergencies.not_cut]})
         case "resume":
             await subjects.resume(name, by)
             return Response(status_code=204)
@@ -100,9 +101,11 @@ async def show_grants(request: Request) -> JSONResponse:
 
 
 async def close_grant(request: Request) -> Response:
-    """DELETE: revoke; its flows are cut before the answer."""
+    """DELETE: revoke; its flows are cut before the answer, which is 202 where the kernel has not confirmed that."""
     if not await gate_of(request).revisions.revoke(grant_number_of(request), source_of(request)):
         raise HTTPException(404)
+    if not_cut := gate_of(request).emergencies.not_cut:
+        return JSONResponse({"not_yet": [*not_cut]}, status_code=202)
     return Response(status_code=204)
 
 

@@ -78,6 +78,21 @@ def test_a_grant_is_revoked_by_its_number(admin: Answers, cli: Any, capsys: Any)
     assert capsys.readouterr() == ("", "grant 7 is revoked\n")
 
 
+@pytest.mark.parametrize(
+    ("words", "method", "path", "status"),
+    [
+        (("grant", "revoke", "7"), "DELETE", "/admin/grants/7", 202),
+        (("subject", "suspend", "maria"), "POST", "/admin/subjects/maria/suspend", 200),
+    ],
+)
+def test_what_the_kernel_has_not_confirmed_is_no_success(
+    admin: Answers, cli: Any, capsys: Any, words: tuple[str, ...], method: str, path: str, status: int
+) -> None:
+    admin.routes[method, path] = (status, {"not_yet": ["the kernel has not confirmed the cut of 1 grants"]})
+    assert cli(*words) == 4
+    assert "NOT YET: the kernel has not confirmed the cut of 1 grants\n" in capsys.readouterr().err
+
+
 def test_a_grant_that_does_not_exist_is_invalid(admin: Answers, cli: Any) -> None:
     admin.routes["DELETE", "/admin/grants/8"] = (404, {"error": "no such grant", "problems": []})
     assert cli("grant", "revoke", "8") == 2

@@ -134,3 +134,22 @@ def test_what_is_listed_at_an_isolated_station_is_what_is_refused_there(world: W
             assert (any(row["is_allowed"] for row in rows), opened.status_code == 201) == (is_allowed, is_allowed)
 
     play(world, scenario)
+
+
+@pytest.mark.parametrize("verb", ["revoke", "suspend"])
+def test_what_was_ended_but_is_not_cut_yet_is_not_answered_as_done(world: World, verb: str) -> None:
+    async def scenario(world: World) -> None:
+        grant = await world.open(await world.signed_in())
+        http = admin(world)
+        world.enforcer.failing |= {"CloseGrant", "CloseGrants"}
+        if verb == "revoke":
+            answer = await http.delete(f"/admin/grants/{grant.number}")
+            assert answer.status_code == 202
+        else:
+            answer = await http.post("/admin/subjects/ada/suspend")
+        assert answer.json()["not_yet"] == ["the kernel has not confirmed the cut of 1 grants"]
+        world.enforcer.failing.clear()
+        await world.gate.sweep()
+        assert (await http.get("/admin/isolations")).json()["not_yet"] == []
+
+    play(world, scenario)
