@@ -20,6 +20,8 @@ from penstock.kernel.flows import KernelFlows, added, is_on_kernel_path
 from penstock.kernel.folding import Folds
 from penstock.model import GRANT_MASK, Event, EventsLost, KernelFlowClosed, KernelFlowOpened, Traffic, TrafficCounted
 
+#: When the table could not be read after a loss.
+RETRY_S: Final = 1.0
 #: The last ACK of an orderly close has passed by then.
 CLOSED_AFTER_S: Final = 0.5
 FOLD_PERIOD_S: Final = 1.0
@@ -144,10 +146,15 @@ class FlowWatch:
         opened = closed = 0
         while self._is_lost:
             self._is_lost = False
-            await self._read_all()
-            self.flows.begin_reconciling()
-            entries = await self._everything()
-            await self._read_all()
+            try:
+                await self._read_all()
+                self.flows.begin_reconciling()
+                entries = await self._everything()
+                await self._read_all()
+            except OSError:  # the loss is still there to be made good and told
+                self._is_lost = True
+                await asyncio.sleep(RETRY_S)
+                continue
             found = self.flows.reconcile(entries, _now_us())
             for event in found:
                 self._fold(event, _now_us())
