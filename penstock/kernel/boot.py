@@ -17,7 +17,7 @@ from pathlib import Path
 
 from penstock.kernel.apply import PARAMETERS, ROUTE_TABLE, RULE_PRIORITY
 from penstock.kernel.render import render
-from penstock.model import TPROXY_BIT, GatePlace, Ruleset
+from penstock.model import TPROXY_BIT, GatePlace, PenstockError, Ruleset
 
 FOLDER = "boot"
 TABLE_FILE = "table.nft"
@@ -57,12 +57,12 @@ class BootFiles:
         self._writing.submit(self._write, ruleset, tuple(addresses))
 
     def _write(self, ruleset: Ruleset, addresses: tuple[str, ...]) -> None:
-        files = boot_files(ruleset, addresses)  # here, for thousands of standing flows take a tenth of a second
         try:
+            files = boot_files(ruleset, addresses)  # here, for thousands of standing flows take a tenth of a second
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for name, text in files.items():
                 write_durably(self._folder / name, text)
-        except OSError as error:
+        except (OSError, PenstockError) as error:
             self._failed(f"the ruleset cannot be kept for the next boot, which begins with {self._begins()}: {error}")
 
     def _begins(self) -> str:

@@ -44,3 +44,12 @@ def test_an_older_table_that_cannot_be_taken_away_is_told_as_such(tmp_path: Path
     (tmp_path / TABLE_FILE / "in the way").mkdir(parents=True)
     (told,) = keep(tmp_path, NEW)
     assert "an older one, which cannot be removed" in told
+
+
+def test_a_ruleset_that_has_no_text_is_told_too(tmp_path: Path) -> None:
+    """Whatever goes wrong in the thread: it must not keep the older table in silence."""
+    keep(tmp_path, OLD)
+    strange = Ruleset(revision=3, overlay="100.64.0.0/16", place=GatePlace(interface="a b", address="192.168.10.2"))
+    (told,) = keep(tmp_path, strange)
+    assert "everything closed" in told
+    assert not (tmp_path / TABLE_FILE).exists()
