@@ -181,6 +181,14 @@ class Elements:
         """The numbers of the grants that let packets pass, with the milliseconds that they have left."""
         return {number_in(element.key): element.left_ms or 0 for element in self.dump("live")}
 
+    def numbers(self) -> frozenset[int]:
+        """The grants that let packets pass, by what the kernel says and by what it was told.
+
+        An element that expires while the kernel gives a long set in parts hides another one from that look.
+        """
+        told = self.told.of("live", time.monotonic())
+        return frozenset(self.live()) | frozenset(map(number_in, told))
+
     def stand_aside(self, numbers: Iterable[int], ttl_ms: int | None) -> None:
         """From now on inspection does not count as alive for these grants, for `ttl_ms` or until `stand_back`."""
         for some in _batches([Element(key=mark_bytes(number), left_ms=ttl_ms) for number in numbers]):

@@ -145,7 +145,7 @@ class Enforcer:
                 case CloseGrants():
                     reply = await self._cut_all(message.numbers)
                 case KeepGrants():
-                    reply = await self._cut_all(tuple(self._elements.live().keys() - set(message.numbers)))
+                    reply = await self._cut_all(tuple(self._elements.numbers() - set(message.numbers)))
                 case _:
                     reply = self._carry_out(message)
         except (PenstockError, OSError) as error:
@@ -347,10 +347,9 @@ class Enforcer:
                 for element in self._elements.dump(name):
                     self._held.add(owner_of(element), name, element.key)
             self._is_fresh = not self._standing and not self._elements.live()  # nothing passes that could be disturbed
-            live = self._elements.live()
-            for number, left_ms in live.items():
+            for number, left_ms in self._elements.live().items():
                 self._expire_in(number, left_ms / 1000)
-            ended = self._flows.numbers - live.keys() - set(self._standing.values())
+            ended = self._flows.numbers - self._elements.numbers() - set(self._standing.values())
         except OSError as error:
             if error.errno != errno.ENOENT:
                 raise

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.kernel.elements import Elements, mark_bytes
 from penstock.kernel.told import Element, Kept, Step, Told, Verb
 
 NAMES, KEYS = ("grants", "live"), (b"a", b"b", b"c")
@@ -53,3 +57,13 @@ def test_what_is_adopted_replaces_what_was_there() -> None:
     told.adopt("live", [Element(key=b"new", data=b"d", left_ms=500)], 10.0)
     assert told.of("live", 10.0) == {b"new": Kept(b"d", 10.5)}
     assert told.of("live", 10.5) == {}
+
+
+def test_a_grant_that_a_torn_look_at_the_kernel_misses_still_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or it would outlive a control that was started anew, and its flows be taken for those of nobody."""
+    monkeypatch.setattr("penstock.kernel.elements.NetlinkSocket", object)
+    elements = Elements()
+    live = [Element(key=mark_bytes(number), left_ms=60_000) for number in (1, 2)]
+    elements.told.note((Step(Verb.ADD, "live", each) for each in live), time.monotonic())
+    monkeypatch.setattr(elements, "dump", lambda _: iter([live[0], Element(key=mark_bytes(3), left_ms=1)]))
+    assert elements.numbers() == {1, 2, 3}
