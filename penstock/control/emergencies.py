@@ -30,6 +30,8 @@ DISK_WITHIN_S = 2.0
 _MAX_NAMED = 100
 _MAX_SUGGESTED = 8
 
+_IN_THE_RULES = "safety-critical flows are still in the kernel's rules"
+
 _Key: TypeAlias = tuple[IsolatedKind, str]
 
 
@@ -68,8 +70,6 @@ class Emergencies:
         self._unopened: dict[_Key, Isolation] = {}
         #: What is being released, until somebody isolates it again.
         self._releasing: set[_Key] = set()
-        #: How often flows were to leave the kernel's rules, and up to which of these times they have.
-        self._rules_wanted = self._rules_done = 0
 
     async def isolate(
         self, kind: IsolatedKind, name: str, reason: str, by: str, *, even_safety_critical: bool = False
@@ -86,8 +86,9 @@ class Emergencies:
         is_in_the_rules, of_rules = any(live.ends_steady_us is None for live in victims), list[str]()
 
         async def cut_besides() -> None:
-            self._rules_wanted += is_in_the_rules
-            of_rules.extend(await self._take_out_of_the_rules())
+            leave = self._revisions.leave_rules if is_in_the_rules else self._revisions.leave_rules_again
+            if trouble := await leave():
+                of_rules.append(f"{_IN_THE_RULES}: {trouble}; the gate keeps trying")
             if isolation.networks:
                 await self._revisions.bar_sources()
 
@@ -145,8 +146,8 @@ class Emergencies:
         found = []
         if count := len(self._grants.uncut):
             found.append(f"the kernel has not confirmed the cut of {count} grants")
-        if self._rules_wanted != self._rules_done:
-            found.append("safety-critical flows are still in the kernel's rules")
+        if self._revisions.are_rules_due:
+            found.append(_IN_THE_RULES)
         return tuple(found)
 
     @property
@@ -163,7 +164,7 @@ class Emergencies:
 
     async def cut_again(self) -> None:
         """Take out of the kernel's rules what is still in them."""
-        await self._take_out_of_the_rules()
+        await self._revisions.leave_rules_again()
 
     async def sweep(self) -> None:
         """Keep and open what could not be kept and opened."""
@@ -214,18 +215,6 @@ class Emergencies:
         is_any = kind is IsolatedKind.SITE and not name
         found = (each for each in self._state.now.isolations if each.kind is kind and (is_any or each.name == name))
         return next(found, None)
-
-    async def _take_out_of_the_rules(self) -> list[str]:
-        """Where that is due: safety-critical standing flows are in the kernel's rules, not among its grants."""
-        wanted = self._rules_wanted
-        if wanted == self._rules_done:
-            return []
-        try:
-            await self._revisions.refresh_rules()
-        except Unavailable as error:
-            return [f"safety-critical flows are still in the kernel's rules: {error}; the gate keeps trying"]
-        self._rules_done = max(self._rules_done, wanted)
-        return []
 
     async def _write_down(
         self, isolation: Isolation, closed: int, goes_on: tuple[Grant, ...], troubles: list[str]

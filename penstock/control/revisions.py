@@ -72,6 +72,8 @@ class Revisions:
         self._has_kernel = has_kernel
         self._state, self._store, self._recorder, self._clock = state, store, recorder, clock
         self._enforcer, self._workers, self._grants, self._place, self._turn = enforcer, workers, grants, place, turn
+        #: How often standing flows were to leave the kernel's rules, and up to which of these times they have.
+        self._rules_wanted = self._rules_done = 0
         self._paths: tuple[Policy, tuple[Isolation, ...], list[Path]] | None = None
         """The paths of machines that were found last; one change of policy asks for them several times."""
 
@@ -120,16 +122,17 @@ class Revisions:
     async def revoke(self, number: int, by: str) -> bool:
         """End any grant for an administrator; ``False`` when there is none of that number.
 
-        A standing one is in the kernel's rules, so these change first: or its flows would come back.  A machine whose
+        A standing one is in the kernel's rules, so these change as well, or its flows would come back; that waits for
+        no change of policy, and is tried again until the kernel has taken it.  A machine whose
         grant was revoked gets it again with the next revision, start, or release of an isolation of it, not before.
         """
-        policy, live = self._state.now.policy, self._state.now.grants.get(number)
-        if policy is not None and live is not None and live.ends_steady_us is None:
-            async with self._turn:
-                with suppress(Unavailable):
-                    ruleset = self._ruleset(policy, {number: Reason.GRANT_REVOKED})
-                    await self._enforcer.command(ApplyRuleset(ruleset=ruleset))
-        return await self._grants.close(number, Reason.GRANT_REVOKED, by)
+        live = self._state.now.grants.get(number)
+
+        async def leave_the_rules() -> None:
+            if live is not None and live.ends_steady_us is None:
+                await self.leave_rules()
+
+        return bool((await self._grants.end((number,), Reason.GRANT_REVOKED, by, leave_the_rules)).grants)
 
     async def reopen(self, isolation: Isolation) -> int:
         """An isolation was released: machines have back what it closed, but for what another one covers.
@@ -151,6 +154,28 @@ class Revisions:
             with suppress(Unavailable):  # a worker that does not take it comes back for everything
                 await self._workers.publish(self._all_grants())
             return len(lives)
+
+    @property
+    def are_rules_due(self) -> bool:
+        """Whether standing flows have ended that may still be in the kernel's rules."""
+        return self._rules_wanted != self._rules_done
+
+    async def leave_rules(self) -> str:
+        """Standing flows have ended: take them out of the kernel's rules; what is wrong, empty where nothing is."""
+        self._rules_wanted += 1
+        return await self.leave_rules_again()
+
+    async def leave_rules_again(self) -> str:
+        """The same for what is still due, if anything."""
+        wanted = self._rules_wanted  # whoever ends more of them while this is on its way asks again
+        if wanted == self._rules_done:
+            return ""
+        try:
+            await self.refresh_rules()
+        except Unavailable as error:
+            return str(error)
+        self._rules_done = max(self._rules_done, wanted)
+        return ""
 
     async def refresh_rules(self) -> None:
         """Put into the kernel's rules exactly the standing flows of now.  Raises `Unavailable`."""

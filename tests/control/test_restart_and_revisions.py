@@ -1,7 +1,9 @@
+import asyncio
+
 import pytest
 from control_world import DOCUMENTS, SITE, S, World, play
 
-from penstock.model import Invalid, Reason, RecordKind, Unavailable
+from penstock.model import Command, Invalid, ProbeOverlay, Reason, RecordKind, Reply, Unavailable
 
 WITHOUT_OPERATORS = {
     "site.yaml": SITE.replace("from: {group: operators}", "from: {group: engineers}").replace(
@@ -201,18 +203,55 @@ def test_on_a_full_disk_no_revision_is_put_in_force(world: World) -> None:
     play(world, scenario)
 
 
-def test_revoking_a_standing_grant_changes_the_rules_before_it_cuts_so_that_nothing_comes_back(world: World) -> None:
+def test_revoking_a_standing_grant_changes_the_rules_as_well_so_that_nothing_comes_back(world: World) -> None:
+    """What dials anew between the two is closed by the enforcer when the rules change."""
+
     async def scenario(world: World) -> None:
         safety = world.machine("scada-1")
         world.steps.clear()
         assert await world.gate.revisions.revoke(safety.number, "uid 0")
         assert world.steps == [
-            "enforcer ApplyRuleset",
             "enforcer CloseGrant",
             "worker WithdrawGrant",
+            "enforcer ApplyRuleset",
             "record grant.closed",
         ]
         assert world.enforcer.standing == {}
         assert not await world.gate.revisions.revoke(safety.number, "uid 0")
+
+    play(world, scenario)
+
+
+def test_revoking_a_standing_grant_waits_for_no_change_of_policy(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large revision is looked into for seconds; whoever revokes meanwhile has no time for that."""
+
+    async def scenario(world: World) -> None:
+        safety = world.machine("scada-1")
+        revoked: list[bool] = []
+        command = world.enforcer.command
+
+        async def meanwhile(given: Command) -> Reply:
+            if isinstance(given, ProbeOverlay):
+                async with asyncio.timeout(60):
+                    revoked.append(await world.gate.revisions.revoke(safety.number, "uid 0"))
+                assert world.enforcer.standing == {}
+            return await command(given)
+
+        monkeypatch.setattr(world.enforcer, "command", meanwhile)
+        await world.gate.revisions.apply(DOCUMENTS, "uid 0")
+        assert revoked == [True]
+
+    play(world, scenario)
+
+
+def test_rules_that_the_kernel_did_not_take_at_a_revocation_are_told_and_sent_again(world: World) -> None:
+    async def scenario(world: World) -> None:
+        world.enforcer.failing.add("ApplyRuleset")
+        assert await world.gate.revisions.revoke(world.machine("scada-1").number, "uid 0")
+        assert set(world.enforcer.standing) == {"10.20.0.12"}
+        assert world.gate.emergencies.not_cut == ("safety-critical flows are still in the kernel's rules",)
+        world.enforcer.failing.clear()
+        await world.gate.sweep()
+        assert (world.enforcer.standing, world.gate.emergencies.not_cut) == ({}, ())
 
     play(world, scenario)
