@@ -6,6 +6,7 @@ Works offline, on the folder of a log or a copy of it.  Whatever it exports was 
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,8 @@ from penstock.model import Invalid, Json, Problem
 from penstock.observe import blocks, packet_of, preamble
 
 DONE, NOTHING = 0, 1
+#: Records that an exported file names.
+MAX_NAMED = 1000
 
 
 def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -97,9 +100,8 @@ def run_export(args: argparse.Namespace) -> int:
     files = [(file, _whole_path(args.folder, file)) for file in _chosen(args) if not file.is_removed]
     count = 0
     try:
-        with args.output.open("xb") as out:
-            about: dict[str, Json] = {"grant": args.grant, "records": [file.seq for file, _ in files]}
-            out.write(preamble("kernel path", about))
+        with open(args.output, "xb", opener=_private) as out:
+            out.write(preamble("kernel path", about(args.grant, [file.seq for file, _ in files])))
             for _, path in files:
                 count += _copy(path, out, since_us, until_us)
     except FileExistsError:
@@ -109,6 +111,16 @@ def run_export(args: argparse.Namespace) -> int:
         raise Invalid(Problem(where=str(args.output), why=f"cannot be written: {error.strerror}")) from error
     output.say(f"{count} packets are in {args.output}")
     return DONE if count else NOTHING
+
+
+def about(grant: int | None, records: list[int]) -> dict[str, Json]:
+    """What the file says of itself: which records name its packets, as many as its comment (64 KiB) can hold."""
+    return {"grant": grant, "files": len(records), "records": [*records[:MAX_NAMED]]}
+
+
+def _private(path: str, flags: int) -> int:
+    """For the one who exports alone, as the store is for root alone: it is what the plant said."""
+    return os.open(path, flags, 0o600)
 
 
 def _whole_path(folder: Path, file: PayloadFile) -> Path:

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from penstock.cli.payload import MAX_NAMED, about
 from penstock.evidence import PUBLIC_KEY_NAME, Log, PayloadFile, path_of, payload_problems, publish_key
 from penstock.model import Record, RecordKind
-from penstock.observe.pcapng import packet_block, preamble
+from penstock.observe.pcapng import about_of, packet_block, preamble
 
 STORED = RecordKind.PAYLOAD_STORED
 S = 1_000_000
@@ -109,6 +110,7 @@ def test_packets_of_a_grant_and_a_time_are_exported_for_an_analyser(
     times = ["--since", "2026-09-21T14:13:22", "--until", "2026-09-21T16:13:27+02:00"]
     assert cli(*words, *times) == 0
     assert "5 packets are in" in capsys.readouterr().err
+    assert out.stat().st_mode & 0o777 == 0o600
     fields = ["-T", "fields", "-e", "frame.time_epoch", "-e", "ip.src", "-e", "udp.srcport"]
     lines = subprocess.run(
         ["tshark", "-n", "-r", str(out), *fields], capture_output=True, text=True, check=True
@@ -117,6 +119,13 @@ def test_packets_of_a_grant_and_a_time_are_exported_for_an_analyser(
     assert [float(line.split("\t")[0]) for line in lines] == [T0 // S + n for n in range(2, 7)]
     assert cli(*words, *times) == 2, "a file that is there is not overwritten"
     assert "it is there already" in capsys.readouterr().err
+
+
+def test_a_file_out_of_very_many_still_says_what_it_is_made_of() -> None:
+    """A comment of a capture file has 64 KiB at most."""
+    seqs = [10**12 + number for number in range(40_000)]
+    said = about_of(preamble("kernel path", about(None, seqs)))
+    assert (said["files"], said["records"]) == (40_000, seqs[:MAX_NAMED])
 
 
 def test_a_changed_file_is_not_exported(kept: Kept, cli: Any, capsys: Any, tmp_path: Path) -> None:
