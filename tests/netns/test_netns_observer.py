@@ -102,9 +102,14 @@ class Watch:
 
     def packets(self) -> list[bytes]:
         """Every packet of every file that the store has, by time, with an independent reader."""
+        files: dict[str, bytes] = {}
+        for suffix in (NEW, WHOLE):  # in this order: the observer renames a new one at any moment
+            for path in self.store.glob(f"*{suffix}"):
+                with suppress(FileNotFoundError):
+                    files[path.name.removesuffix(suffix)] = path.read_bytes()
         found: list[tuple[float, bytes]] = []
-        for path in (*self.store.glob(f"*{WHOLE}"), *self.store.glob(f"*{NEW}")):
-            found += dpkt.pcapng.Reader(io.BytesIO(path.read_bytes()))
+        for data in files.values():
+            found += dpkt.pcapng.Reader(io.BytesIO(data))
         return [bytes(data) for _, data in sorted(found, key=lambda each: each[0])]
 
     def _serve(self) -> None:
