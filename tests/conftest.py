@@ -30,6 +30,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
     if item.path.parent.name != "netns" and not PLANTS & set(getattr(item, "fixturenames", ())):
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    # what the test before it left standing for it (it may share its module) is of no use in a fork
+    item.session._setupstate.teardown_exact(None)
     for report in _reports(item):
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
