@@ -74,6 +74,7 @@ class Gate:
     def __init__(self, given: Given) -> None:
         self.settings, self.authority, self.clock = given.settings, given.authority, given.clock
         self.store, self.recorder = given.store, given.recorder
+        self.failure_store = FailureStore(given.store)
         self.enforcer, self.workers = given.enforcer, given.workers
         self.state, self.inspection = State(), Inspection(given.clock)
         self.sessions = Sessions(self.state)
@@ -108,7 +109,7 @@ class Gate:
     def _asides(self, given: Given) -> Asides:
         return Asides(
             state=self.state,
-            store=FailureStore(given.store),
+            store=self.failure_store,
             recorder=given.recorder,
             enforcer=given.enforcer,
             clock=given.clock,
@@ -125,7 +126,7 @@ class Gate:
             state=self.state,
             failures=self.failures,
             asides=self.aside,
-            store=FailureStore(given.store),
+            store=self.failure_store,
             recorder=given.recorder,
             enforcer=given.enforcer,
             workers=given.workers,
@@ -138,7 +139,7 @@ class Gate:
             failures=self.failures,
             register=self.register,
             asides=self.aside,
-            store=FailureStore(given.store),
+            store=self.failure_store,
             recorder=given.recorder,
             enforcer=given.enforcer,
             workers=given.workers,
