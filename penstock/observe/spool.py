@@ -54,11 +54,6 @@ class Growing:
     waiting_bytes: int = 0
     waiting_payload: int = 0
 
-    @property
-    def full_bytes(self) -> int:
-        """What it will have when everything that waits is written."""
-        return self.size_bytes + self.waiting_bytes
-
 
 class Spool:
     """The files that grow now.  `tell` gets what is lost."""

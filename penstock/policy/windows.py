@@ -15,7 +15,6 @@ from penstock.policy.timezones import timezone_of
 
 _US = 1_000_000
 _HOUR_US = 3600 * _US
-_DAY_MINUTES = 1440
 #: Twice a week can pass without an opening (the skipped hour of one Sunday); some zones once skipped a whole day.
 _SEARCHED_DAYS = 23
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
