@@ -15,7 +15,7 @@ import msgspec
 
 from penstock.bus import Message, decode, encode
 from penstock.lab.netns import Node
-from penstock.model import Done, Failed, GatePlace, GateSettings, Unavailable
+from penstock.model import Binding, Done, Failed, GatePlace, GateSettings, Grant, Subject, SubjectKind, Unavailable
 
 READY_WITHIN_S = 20.0
 ANSWER_WITHIN_S = 120.0
@@ -82,3 +82,26 @@ class Enforcer:
                 raise Unavailable("the enforcer closed the link")
             found += part
         return bytes(found)
+
+
+def grant(number: int, source: str, overlay: str, underlay: str, transport: str, port: int) -> Grant:
+    """A person's grant for one service on the kernel path, bound to the address `source`."""
+    return Grant(
+        number=number,
+        subject=Subject(name=f"person-{number}", kind=SubjectKind.PERSON),
+        asset="asset",
+        service="s",
+        protocol="raw",
+        transport=transport,
+        port=port,
+        overlay=overlay,
+        underlay=underlay,
+        conduits=("c",),
+        binding=Binding.ADDRESS,
+        revision=1,
+        opened_at_us=0,
+        expires_at_us=None,
+        idle_s=3600,
+        is_inspected=False,
+        source=source,
+    )

@@ -21,21 +21,17 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from enforcing import Enforcer
+from enforcing import Enforcer, grant
 from report import Row, Target, judged
 
 from penstock.lab.netns import Lan, Node, enter
 from penstock.lab.stream import Continuity, Stream, watched
 from penstock.model import (
     ApplyRuleset,
-    Binding,
     GatePlace,
-    Grant,
     OpenGrant,
     PenstockError,
     Ruleset,
-    Subject,
-    SubjectKind,
     Translation,
 )
 
@@ -85,7 +81,7 @@ class Bed:
         self._revision = 0
         self.replace()
         for number, transport in ((1, "tcp"), (2, "udp")):
-            self._enforcer.do(OpenGrant(grant=_grant(number, transport), ttl_ms=3_600_000))
+            self._enforcer.do(OpenGrant(grant=grant(number, CLIENT, OVERLAY, ASSET, transport, PORT), ttl_ms=3_600_000))
 
     def stream(self) -> Stream:
         """A fresh stream over the gate."""
@@ -156,28 +152,6 @@ def text(rows: Sequence[Row]) -> str:
     met = [each for each in rows if each.get("bench") == "target" and each["name"].startswith("rulesets replaced")]
     judged_so = [f"\n{'met   ' if each['is_met'] else 'MISSED'}  {each['name']}: {each['measured']}" for each in met]
     return "\n".join(("rulesets replaced under traffic, kernel path", *listed)) + "".join(took + judged_so)
-
-
-def _grant(number: int, transport: str) -> Grant:
-    return Grant(
-        number=number,
-        subject=Subject(name="bench", kind=SubjectKind.PERSON),
-        asset="echo",
-        service="data",
-        protocol="data",
-        transport=transport,
-        port=PORT,
-        overlay=OVERLAY,
-        underlay=ASSET,
-        conduits=("bench",),
-        binding=Binding.ADDRESS,
-        revision=1,
-        opened_at_us=0,
-        expires_at_us=None,
-        idle_s=3600,
-        is_inspected=False,
-        source=CLIENT,
-    )
 
 
 def _echo(node: Node) -> None:

@@ -24,7 +24,7 @@ from socket import SOCK_DGRAM
 from statistics import median, quantiles
 
 import processes
-from enforcing import Enforcer
+from enforcing import Enforcer, grant
 from plant import CLIENT, CLIENT_MAC, MODBUS_PORT, Plant, Way, build, gate_core, on_core
 from report import Load, Row
 
@@ -34,7 +34,6 @@ from penstock.model import (
     FIRST_WORKER_MARK,
     ApplyRuleset,
     ArmWorker,
-    Binding,
     CloseGrant,
     GatePlace,
     Grant,
@@ -42,8 +41,6 @@ from penstock.model import (
     PenstockError,
     Ruleset,
     Standing,
-    Subject,
-    SubjectKind,
     Translation,
 )
 
@@ -112,7 +109,7 @@ def measured(size: Size, rounds: int) -> list[Row]:
                 full = Enforcer(full_node, Path(folder) / "full", _place(FULL_GATE))
             small.do(ApplyRuleset(ruleset=_ruleset(SMALL_GATE, SMALL_OVERLAY, Size(assets=1, standing=0))))
             small.do(
-                OpenGrant(grant=_grant(1, CLIENT, "100.64.0.1", "192.168.10.50", "tcp", MODBUS_PORT), ttl_ms=TTL_MS)
+                OpenGrant(grant=grant(1, CLIENT, "100.64.0.1", "192.168.10.50", "tcp", MODBUS_PORT), ttl_ms=TTL_MS)
             )
             rows = _fill(plant, full, size)
             ways = {
@@ -143,7 +140,7 @@ def _fill(plant: Plant, full: Enforcer, size: Size) -> list[Row]:
     first_s = full.do(ApplyRuleset(ruleset=ruleset))
     # an enforcer lets safety-critical flows begin once there is a worker; from then on the ruleset is whole
     whole_s = full.do(ArmWorker(mark=FIRST_WORKER_MARK))
-    opened = [full.do(OpenGrant(grant=grant, ttl_ms=TTL_MS)) for grant in _grants(size.grants)]
+    opened = [full.do(OpenGrant(grant=each, ttl_ms=TTL_MS)) for each in _grants(size.grants)]
     again_s = full.do(ApplyRuleset(ruleset=ruleset))
     return [
         _row("ruleset", "render", ms=_ms(rendered_s), script_kb=len(text) // 1024),
@@ -180,10 +177,10 @@ def _compared(plant: Plant, ways: dict[str, Way], rounds: int) -> list[Row]:
 
 def _changes(full: Enforcer, size: Size) -> list[Row]:
     """One grant more and one grant less, while everything is held."""
-    more = [_grant(size.grants + 10 + n, f"10.9.{n >> 8}.{n & 255}", "100.80.0.1", "192.168.10.100", "tcp", 502)
+    more = [grant(size.grants + 10 + n, f"10.9.{n >> 8}.{n & 255}", "100.80.0.1", "192.168.10.100", "tcp", 502)
             for n in range(SAMPLES)]  # fmt: skip
-    added = [full.do(OpenGrant(grant=grant, ttl_ms=TTL_MS)) for grant in more]
-    removed = [full.do(CloseGrant(grant=grant)) for grant in more]
+    added = [full.do(OpenGrant(grant=each, ttl_ms=TTL_MS)) for each in more]
+    removed = [full.do(CloseGrant(grant=each)) for each in more]
     return [
         _row("grants", f"one {what}", **_spread(times)) for what, times in (("more", added), ("less, idle", removed))
     ]
@@ -243,34 +240,12 @@ def _grants(count: int) -> Iterator[Grant]:
     """The client's own for every real asset, TCP and UDP; the rest are other people's."""
     for n in range(REAL_ASSETS):
         outer, inner = f"100.80.0.{n + 1}", _underlay(n)
-        yield _grant(2 * n + 1, CLIENT, outer, inner, "tcp", MODBUS_PORT)
-        yield _grant(2 * n + 2, CLIENT, outer, inner, "udp", UDP_PORT)
+        yield grant(2 * n + 1, CLIENT, outer, inner, "tcp", MODBUS_PORT)
+        yield grant(2 * n + 2, CLIENT, outer, inner, "udp", UDP_PORT)
     for n in range(2 * REAL_ASSETS, count):
         asset = n % 1000
         outer = f"100.80.{asset // 250}.{asset % 250 + 1}"
-        yield _grant(n + 1, f"10.6.{n // 250}.{n % 250 + 1}", outer, _underlay(asset), "tcp", MODBUS_PORT)
-
-
-def _grant(number: int, source: str, overlay: str, underlay: str, transport: str, port: int) -> Grant:
-    return Grant(
-        number=number,
-        subject=Subject(name=f"person-{number}", kind=SubjectKind.PERSON),
-        asset="asset",
-        service="s",
-        protocol="raw",
-        transport=transport,
-        port=port,
-        overlay=overlay,
-        underlay=underlay,
-        conduits=("c",),
-        binding=Binding.ADDRESS,
-        revision=1,
-        opened_at_us=0,
-        expires_at_us=None,
-        idle_s=3600,
-        is_inspected=False,
-        source=source,
-    )
+        yield grant(n + 1, f"10.6.{n // 250}.{n % 250 + 1}", outer, _underlay(asset), "tcp", MODBUS_PORT)
 
 
 def _row(bench: str, variant: str, **figures: object) -> Row:
