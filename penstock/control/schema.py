@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 #: The migration that this code was written for.
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0004"
 
 #: STRICT takes INTEGER but not BIGINT; PostgreSQL's INTEGER has 32 bits only.
 Number = BigInteger().with_variant(Integer(), "sqlite")
@@ -40,6 +40,63 @@ subjects = Table(
     Column("last_step", Number, nullable=False),
     Column("added_at_us", Number, nullable=False),
     Column("enrolled_at_us", Number),
+    Column("source", Text, nullable=False, server_default="local"),
+    Column("source_key", Text),
+    Column("attributes", Text, nullable=False, server_default="{}"),
+    Column("sponsor", Text),
+    Column("ends_at_us", Number),
+    Column("kind", Text, nullable=False, server_default="person"),
+    Column("seen_at_us", Number),
+    Index("subjects_source_key", "source", "source_key", unique=True),
+    sqlite_strict=True,
+)
+"""`source_key` is what the source calls them and nobody else.  `kind`: person, vendor (with `sponsor` and
+`ends_at_us`) or break-glass."""
+
+passkeys = Table(
+    "passkeys",
+    metadata,
+    Column("credential_id", Text, primary_key=True),
+    Column("subject", Text, ForeignKey("subjects.name"), nullable=False, index=True),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("sign_count", Number, nullable=False),
+    Column("aaguid", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("is_synced", Number, CheckConstraint("is_synced in (0, 1)"), nullable=False),
+    Column("added_at_us", Number, nullable=False),
+    Column("used_at_us", Number),
+    sqlite_strict=True,
+)
+
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    Column("code_hash", Text, primary_key=True),
+    Column("subject", Text, ForeignKey("subjects.name"), nullable=False, index=True),
+    Column("added_at_us", Number, nullable=False),
+    Column("used_at_us", Number),
+    sqlite_strict=True,
+)
+
+roles = Table(
+    "roles",
+    metadata,
+    Column("subject", Text, ForeignKey("subjects.name"), primary_key=True),
+    Column("role", Text, primary_key=True),
+    Column("given_at_us", Number, nullable=False),
+    Column("by", Text, nullable=False),
+    sqlite_strict=True,
+)
+
+break_glass = Table(
+    "break_glass",
+    metadata,
+    Column("number", Number, primary_key=True, autoincrement=False),
+    Column("subject", Text, ForeignKey("subjects.name"), nullable=False, index=True),
+    Column("reason", Text, nullable=False),
+    Column("asked_at_us", Number, nullable=False),
+    Column("ended_at_us", Number, index=True),
+    Column("body", Text, nullable=False),
     sqlite_strict=True,
 )
 
@@ -66,8 +123,17 @@ sign_ins = Table(
     Column("expires_at_us", Number, nullable=False),
     Column("ends_steady_us", Number, nullable=False),
     Column("boot", Text, nullable=False),
+    Column("identity", Text, nullable=False, server_default="local"),
+    Column("graded", Text),
+    Column("proved_at_us", Number, nullable=False, server_default="0"),
+    Column("session", Text),
+    Column("memory_sealed", LargeBinary),
+    Column("agent", Text, nullable=False, server_default=""),
+    Index("sign_ins_session", "identity", "session"),
     sqlite_strict=True,
 )
+"""`identity` is the source that proved it, `session` its own name for it, `memory_sealed` what it must be told to be
+asked again."""
 
 revisions = Table(
     "revisions",

@@ -20,7 +20,7 @@ from penstock.identity.local import (
 from penstock.identity.lockout import Attempts, counted_as
 from penstock.identity.password import Passwords
 from penstock.identity.sealing import Seal
-from penstock.identity.source import Credentials, SignIn, Source
+from penstock.identity.source import Credentials, Directory, Membership, Proof, Reading, SignIn, Source
 
 __all__ = [
     "MAX_NAME_LENGTH",
@@ -30,12 +30,16 @@ __all__ = [
     "Authority",
     "ClientCertificate",
     "Credentials",
+    "Directory",
     "Enrolment",
     "Invitation",
     "LocalSource",
+    "Membership",
     "NotLookedAt",
     "Passwords",
     "Preparation",
+    "Proof",
+    "Reading",
     "Seal",
     "SignIn",
     "Source",

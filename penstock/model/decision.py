@@ -42,6 +42,19 @@ class Reason(StrEnum):
     KERNEL_ABSENT = "kernel_absent"
     ADDRESS_NOT_IPV4 = "address_not_ipv4"
     NOT_CARRIED = "not_carried"
+    BINDING_TOO_WEAK = "binding_too_weak"
+    PROOF_TOO_OLD = "proof_too_old"
+    MEMBERSHIP_ENDED = "membership_ended"
+    STATION_CHANGED = "station_changed"
+    SOURCE_UNAVAILABLE = "source_unavailable"
+    SOURCE_REFUSED = "source_refused"
+    IDENTITY_CONFLICT = "identity_conflict"
+    CERTIFICATE_REFUSED = "certificate_refused"
+    TOO_MANY_SIGN_INS = "too_many_sign_ins"
+    SIGNED_OUT_AT_SOURCE = "signed_out_at_source"
+    ROLE_MISSING = "role_missing"
+    BREAK_GLASS_ENDED = "break_glass_ended"
+    SUBJECT_ENDED = "subject_ended"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +71,8 @@ class Request:
     operation: Operation | None = None
     binding: Binding = Binding.ADDRESS
     has_tls: bool = False
+    proof_age_s: int | None = None
+    """How long ago the subject proved who it is; ``None``: that is not the question."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

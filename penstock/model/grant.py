@@ -58,6 +58,8 @@ class Grant:
     last_port: int | None = None
     overlay_port: int | None = None
     is_copied: bool = False
+    station_mac: str | None = None
+    """The hardware address that an address-bound grant of a person belongs to, beside `source` (RFC 7042 form)."""
 
     @property
     def reached_at(self) -> int:

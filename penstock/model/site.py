@@ -6,11 +6,12 @@ crosses process borders unchanged.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from penstock.model.identity import Identity
 from penstock.model.operation import OperationClass
-from penstock.model.subject import FactorStrength
+from penstock.model.subject import Binding, FactorStrength
 
 #: ICMP echo (RFC 792), "ping": the name, the protocol and the transport of that service.
 ECHO = "icmp"
@@ -187,6 +188,10 @@ class Requirements:
 
     factors: FactorStrength = FactorStrength.NONE
     tls: bool = False
+    binding: Binding = Binding.ADDRESS
+    """The weakest binding that is enough."""
+    reauthenticate_s: int | None = None
+    """A proof older than this many seconds does not count, also while the session goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +284,7 @@ class Site:
     conduits: tuple[Conduit, ...] = ()
     windows: tuple[Window, ...] = ()
     askers: tuple[str, ...] = ()
+    identity: Identity = field(default_factory=Identity)
 
     def asset(self, name: str) -> Asset | None:
         """The asset of that name, or ``None``."""

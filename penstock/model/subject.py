@@ -20,6 +20,8 @@ class Factor(StrEnum):
     TOTP = "totp"
     PASSKEY = "passkey"
     SMART_CARD = "smart_card"
+    RECOVERY_CODE = "recovery_code"
+    FEDERATED = "federated"
     ADDRESS = "address"
 
 
@@ -34,7 +36,10 @@ class FactorStrength(StrEnum):
     @property
     def rank(self) -> int:
         """0 (none) to 3 (phishing-resistant)."""
-        return list(FactorStrength).index(self)
+        return _STRENGTH_RANKS[self]
+
+
+_STRENGTH_RANKS = {strength: rank for rank, strength in enumerate(FactorStrength)}
 
 
 class Binding(StrEnum):
@@ -44,10 +49,27 @@ class Binding(StrEnum):
     BROWSER = "browser"
     CERTIFICATE = "certificate"
 
+    @property
+    def rank(self) -> int:
+        """0 (address) to 2 (certificate)."""
+        return _BINDING_RANKS[self]
+
+
+_BINDING_RANKS = {binding: rank for rank, binding in enumerate(Binding)}
+
+
+#: The identity source that every gate has: its own store.
+LOCAL = "local"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """Who asks.  A person has `groups` and `factors`; a machine is an asset with a `role` and a `zone`."""
+    """Who asks.  A person has `groups` and `factors`; a machine is an asset with a `role` and a `zone`.
+
+    `source` is the identity source that says so; subjects of other sources than the local one are called
+    ``NAME@SOURCE``.  `graded` is what the evidence of another source amounts to, where that is not for the gate to
+    add up out of `factors`.  `proved_at_us` is when the factors were given (microseconds since the Unix epoch).
+    """
 
     name: str
     kind: SubjectKind
@@ -55,13 +77,25 @@ class Subject:
     role: str | None = None
     zone: str | None = None
     factors: frozenset[Factor] = frozenset()
+    source: str = LOCAL
+    graded: FactorStrength | None = None
+    proved_at_us: int = 0
 
     @property
     def strength(self) -> FactorStrength:
-        """The strongest level that the given factors add up to."""
-        if self.factors & {Factor.PASSKEY, Factor.SMART_CARD}:
-            return FactorStrength.PHISHING_RESISTANT
-        proofs = self.factors - {Factor.ADDRESS}
-        if len(proofs) > 1:
-            return FactorStrength.TWO
-        return FactorStrength.ONE if proofs else FactorStrength.NONE
+        """What the source's evidence amounts to, else the strongest level that the given factors add up to."""
+        return strength_of(self.factors) if self.graded is None else self.graded
+
+
+def strength_of(factors: frozenset[Factor]) -> FactorStrength:
+    """What these factors, all checked by the gate itself, add up to (SP 800-63B: something known and something held).
+
+    A passkey or a card proves possession and, because it asks for a PIN or a fingerprint itself, knowledge or
+    inherence as well.  A recovery code is held, on paper: with a password it makes two.
+    """
+    if factors & {Factor.PASSKEY, Factor.SMART_CARD}:
+        return FactorStrength.PHISHING_RESISTANT
+    proofs = factors - {Factor.ADDRESS}
+    if len(proofs) > 1:
+        return FactorStrength.TWO
+    return FactorStrength.ONE if proofs else FactorStrength.NONE

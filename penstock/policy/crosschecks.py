@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from penstock.model import ECHO, Asset, Conduit, FactorStrength, PortPermission, Selector, Service
+from penstock.model import ECHO, Asset, Binding, Conduit, FactorStrength, PortPermission, Selector, Service
 from penstock.policy.faults import Faults, did_you_mean, shown
 from penstock.policy.sections import PlacedAsset, PlacedConduit
 from penstock.policy.selection import (
@@ -108,6 +108,12 @@ def _machines(item: PlacedConduit, faults: Faults) -> None:
     if conduit.require.factors is not FactorStrength.NONE:
         why = f"a machine cannot meet `factors: {conduit.require.factors}`: it does not sign in"
         faults.add(item.at("require"), why, "remove `factors`")
+    if conduit.require.binding is not Binding.ADDRESS:
+        why = f"a machine cannot meet `binding: {conduit.require.binding}`: it is known by its address"
+        faults.add(item.at("require"), why, "remove `binding`")
+    if conduit.require.reauthenticate_s is not None:
+        why = "a machine cannot meet `reauthenticate`: it does not sign in"
+        faults.add(item.at("require"), why, "remove `reauthenticate`")
 
 
 def _reach(item: PlacedConduit, inventory: Inventory, faults: Faults) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import PurePath
 
-from penstock.model import Asset, Invalid, Problem, Site
+from penstock.model import Asset, Identity, Invalid, Problem, Site
 from penstock.policy.crosschecks import check_conduits
 from penstock.policy.echo import with_echo
 from penstock.policy.faults import Faults, Place
@@ -28,6 +28,7 @@ from penstock.policy.sections import (
     read_assertion,
     read_asset,
     read_conduit,
+    read_identity,
     read_window,
     read_zone,
 )
@@ -35,7 +36,7 @@ from penstock.policy.source import Entry, Listing, Table, Value, read
 
 _TABLES = ("zones", "assets", "conduits", "windows")
 _SINGLE = ("site", "domain", "overlay")
-KEYS = (*_SINGLE, *_TABLES, "names", "tests")
+KEYS = (*_SINGLE, *_TABLES, "names", "identity", "tests")
 LATER = ("agreements",)
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{1,190}}\Z){_LABEL}(?:\.{_LABEL})*\Z")
@@ -133,7 +134,8 @@ def _document(table: Table, faults: Faults) -> Document | None:
     by_name |= {asset.name: asset for asset in whole}
     claims = (read_assertion(item, faults, by_name, zone_names) for item in fields.listing("tests") or ())
     assertions = tuple(claim for claim in claims if claim is not None)
-    askers = read_askers(fields)
+    askers, people = read_askers(fields), fields.inner("identity")
+    identity = Identity() if people is None else read_identity(people, faults)
     if name is None or overlay is None:
         return None
     site = Site(
@@ -145,6 +147,7 @@ def _document(table: Table, faults: Faults) -> Document | None:
         conduits=tuple(checked),
         windows=tuple(windows),
         askers=askers,
+        identity=identity,
     )
     return Document(site=site, assertions=assertions)
 

@@ -80,6 +80,8 @@ class Lane:
     permits: Mapping[OperationClass, tuple[Permit, ...]]
     required_rank: int
     requires_tls: bool
+    required_binding_rank: int
+    reauthenticate_s: int | None
     rated: frozenset[OperationClass]
     allowed: Decision
 
@@ -128,6 +130,8 @@ def lane_of(conduit: Conduit, asset: Asset | None, service: Service | None, prot
         permits=permits,
         required_rank=conduit.require.factors.rank,
         requires_tls=conduit.require.tls,
+        required_binding_rank=conduit.require.binding.rank,
+        reauthenticate_s=conduit.require.reauthenticate_s,
         rated=frozenset(each for each, found in permits.items() if any(one.permission.rate for one in found)),
         allowed=Decision(is_allowed=True, reason=Reason.ALLOWED, revision=revision, conduit=conduit.name),
     )

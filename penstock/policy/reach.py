@@ -33,13 +33,16 @@ class Reach:
     summary: tuple[str, ...]
 
 
-def reach(policy: Policy, subject: Subject, binding: Binding, *, has_tls: bool) -> tuple[Reach, ...]:
+def reach(
+    policy: Policy, subject: Subject, binding: Binding, *, has_tls: bool, proof_age_s: int | None = None
+) -> tuple[Reach, ...]:
     """Every service that some conduit leads this subject to, by asset and service name.
 
-    `has_tls` counts as true for a flow that is bound to a certificate.
+    `has_tls` counts as true for a flow that is bound to a certificate.  `proof_age_s`: how long ago the subject proved
+    who it is; ``None``: that is not the question.
     """
     found = (
-        reach_service(policy, subject, asset.name, service.name, binding, has_tls=has_tls)
+        reach_service(policy, subject, asset.name, service.name, binding, has_tls=has_tls, proof_age_s=proof_age_s)
         for asset in sorted(policy.site.assets, key=lambda each: each.name)
         for service in sorted(asset.services, key=lambda each: each.name)
     )
@@ -47,7 +50,14 @@ def reach(policy: Policy, subject: Subject, binding: Binding, *, has_tls: bool) 
 
 
 def reach_service(
-    policy: Policy, subject: Subject, asset: str, service: str, binding: Binding, *, has_tls: bool
+    policy: Policy,
+    subject: Subject,
+    asset: str,
+    service: str,
+    binding: Binding,
+    *,
+    has_tls: bool,
+    proof_age_s: int | None = None,
 ) -> Reach | None:
     """The same for one service (name, protocol or ``tcp/5432``); ``None`` where no conduit leads this subject."""
     way = policy.ways.get((asset, service))
@@ -61,9 +71,16 @@ def reach_service(
     ]
     if not named:
         return None
-    request = Request(subject=subject, asset=asset, protocol=way.service.name, binding=binding, has_tls=has_tls)
+    request = Request(
+        subject=subject,
+        asset=asset,
+        protocol=way.service.name,
+        binding=binding,
+        has_tls=has_tls,
+        proof_age_s=proof_age_s,
+    )
     is_secure = has_tls or binding is Binding.CERTIFICATE
-    met = [conduit for conduit in named if _is_met(conduit, subject, is_secure=is_secure)]
+    met = [conduit for conduit in named if _is_met(conduit, request, is_secure=is_secure)]
     met = met if can_carry(way.service, binding) else []
     lines = dict.fromkeys(line for conduit in met or named for line in allowance_lines(conduit, way.service))
     return Reach(
@@ -77,9 +94,12 @@ def reach_service(
     )
 
 
-def _is_met(conduit: Conduit, subject: Subject, *, is_secure: bool) -> bool:
-    require = conduit.require
-    return subject.strength.rank >= require.factors.rank and (is_secure or not require.tls)
+def _is_met(conduit: Conduit, request: Request, *, is_secure: bool) -> bool:
+    require, age_s = conduit.require, request.proof_age_s
+    if require.reauthenticate_s is not None and age_s is not None and age_s >= require.reauthenticate_s:
+        return False
+    is_bound = request.binding.rank >= require.binding.rank
+    return request.subject.strength.rank >= require.factors.rank and is_bound and (is_secure or not require.tls)
 
 
 def _widest(conduits: list[Conduit]) -> SessionLimits:

@@ -13,6 +13,7 @@ from penstock.policy import document
 from penstock.policy.asking import OBJECTS
 from penstock.policy.inspection import INSPECTED
 from penstock.policy.numbers import DAYS, MAX_ADDRESS, MAX_PORT, MAX_VALUE, MIN_VALUE
+from penstock.policy.schema_identity import identity_schema
 from penstock.policy.sections import (
     assertions,
     assets,
@@ -55,6 +56,7 @@ def site_schema() -> _Schema:
                 "conduits": _named("the only permitted paths", r"^[^\s].*$", _conduit()),
                 "windows": _named("recurring times of the week", _NAME_PATTERN, _window()),
                 "names": _table(naming.KEYS, {"askers": _list("who may ask for names", _network("a network"))}),
+                "identity": {"description": "how people prove who they are", **identity_schema()},
                 "tests": {"description": "what the document claims about itself", **_list("claims", _claim())},
             },
             required=("site", "overlay"),
@@ -130,6 +132,8 @@ def _conduit() -> _Schema:
                 {
                     "factors": _words("how strongly people sign in", (each.value for each in FactorStrength)),
                     "tls": _boolean("TLS from the subject to the gate"),
+                    "binding": _words("the weakest way to tie a flow to its subject that is enough", conduits.BINDINGS),
+                    "reauthenticate": _duration("how old a proof of identity may be, also inside a session: 1m to 12h"),
                 },
             ),
             "session": _table(

@@ -46,6 +46,7 @@ MAX_FLOWS: Final = 2048
 RESERVED_FLOWS: Final = 512
 MAX_FLOWS_OF_GRANT: Final = 256
 _MAX_WITHDRAWN: Final = 1024
+_US_PER_S: Final = 1_000_000
 #: How a flow came that came through the tunnel.
 TUNNEL: Final = "tunnel"
 #: Less than this is the clock being steered, not set.
@@ -205,6 +206,7 @@ class Hall:
                 operation=operation,
                 binding=grant.binding,
                 has_tls=has_tls,
+                proof_age_s=(now_us - grant.subject.proved_at_us) // _US_PER_S,
             ),
             lambda key, period_s: self.rates.spent(key, period_s, now_us),
         )

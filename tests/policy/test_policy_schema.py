@@ -36,6 +36,29 @@ CLAIMS = (
     "  - {may_not: session, on: plc-1, over: modbus, as: {asset: hmi-1}}\n"
     "  - {may_not: read, on: plc-1, over: modbus, as: {role: hmi, zone: control}, discrete_input: 7}\n"
 )
+IDENTITY = """
+identity:
+  sources:
+    keycloak:
+      kind: oidc
+      title: Plant sign-in
+      issuer: https://idp.plant.example/realms/plant
+      client: penstock
+      secret: keycloak
+      authorities: "-----BEGIN CERTIFICATE-----"
+      groups: {/operators: operators}
+    directory: {kind: ldap, url: "ldaps://ldap.plant.example", people: "ou=people,dc=plant"}
+    cards: {kind: smart-card, authorities: "-----BEGIN CERTIFICATE-----"}
+    local: {kind: local, title: Account of this gate}
+  banner: {title: Notice, text: Only for those who may.}
+  sign_in: {length: 8h, idle: 10m, at_once: 3}
+conduits:
+  Y:
+    from: {user: eve}
+    to: {asset: plc-1}
+    allow: {modbus: [read]}
+    require: {binding: certificate, reauthenticate: 1h}
+"""
 
 
 class Core(yaml.SafeLoader):
@@ -55,6 +78,7 @@ SEEDS: dict[str, Any] = {
         "seed": SEED,
         "plant": PLANT,
         "claims": INVENTORY + CLAIMS,
+        "identity": INVENTORY + IDENTITY,
         "reference": EXAMPLE[1],
         "lab": LAB.read_text(encoding="utf-8"),
     }.items()
@@ -122,7 +146,7 @@ def test_the_seeds_have_every_key_that_the_schema_knows() -> None:
     assert set(known(site_schema())) - used - classes == set()
 
 
-NAMED = {"zones", "assets", "services", "conduits", "windows"}
+NAMED = {"zones", "assets", "services", "conduits", "windows", "sources", "groups"}
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 from penstock.policy.criteria.asset import ASSET
 from penstock.policy.criteria.binding import BINDING, can_carry
+from penstock.policy.criteria.bound import BOUND
 from penstock.policy.criteria.contract import Criterion
 from penstock.policy.criteria.factors import FACTORS
+from penstock.policy.criteria.freshness import FRESHNESS
 from penstock.policy.criteria.objects import OBJECTS
 from penstock.policy.criteria.operation import OPERATION
 from penstock.policy.criteria.rate import RATE, charges
@@ -12,6 +14,18 @@ from penstock.policy.criteria.tls import TLS
 from penstock.policy.criteria.values import VALUES
 
 #: All of them must hold on one conduit for it to allow a request.
-CRITERIA: tuple[Criterion, ...] = (SUBJECT, ASSET, OPERATION, OBJECTS, VALUES, RATE, FACTORS, TLS, BINDING)
+CRITERIA: tuple[Criterion, ...] = (
+    SUBJECT,
+    ASSET,
+    OPERATION,
+    OBJECTS,
+    VALUES,
+    RATE,
+    FACTORS,
+    FRESHNESS,
+    TLS,
+    BOUND,
+    BINDING,
+)
 
 __all__ = ["CRITERIA", "Criterion", "can_carry", "charges"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from penstock.model import Factor, FactorStrength, Miss, Reason, Subject, SubjectKind
+from penstock.model import Factor, FactorStrength, Miss, Reason, Subject, strength_of
 from penstock.policy.criteria.contract import Criterion
 from penstock.policy.describe import strength_text
 from penstock.policy.lanes import Lane, Question
@@ -17,15 +17,19 @@ _REMEDIES = {
 }
 
 
-@lru_cache(maxsize=64)
-def _rank(factors: frozenset[Factor]) -> int:
-    """The model's own rank of a set of factors; there are at most 32 sets."""
-    return Subject(name="", kind=SubjectKind.PERSON, factors=factors).strength.rank
+@lru_cache(maxsize=256)
+def _rank(factors: frozenset[Factor], graded: FactorStrength | None) -> int:
+    """The model's own rank of a set of factors; there are few sets."""
+    return (strength_of(factors) if graded is None else graded).rank
+
+
+def _met(subject: Subject, required_rank: int) -> bool:
+    return _rank(subject.factors, subject.graded) >= required_rank
 
 
 def is_met(lane: Lane, question: Question) -> bool:
     """Whether the factors that were given are at least as strong as those required."""
-    return lane.required_rank == 0 or _rank(question.request.subject.factors) >= lane.required_rank
+    return lane.required_rank == 0 or _met(question.request.subject, lane.required_rank)
 
 
 def explain(lane: Lane, question: Question) -> Miss:

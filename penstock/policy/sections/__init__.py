@@ -3,6 +3,7 @@
 from penstock.policy.sections.assertions import Assertion, read_assertion
 from penstock.policy.sections.assets import PlacedAsset, read_asset
 from penstock.policy.sections.conduits import PlacedConduit, read_conduit
+from penstock.policy.sections.identity import read_identity
 from penstock.policy.sections.naming import read_askers
 from penstock.policy.sections.windows import read_window
 from penstock.policy.sections.zones import PlacedZone, network_of, read_zone
@@ -17,6 +18,7 @@ __all__ = [
     "read_assertion",
     "read_asset",
     "read_conduit",
+    "read_identity",
     "read_window",
     "read_zone",
 ]

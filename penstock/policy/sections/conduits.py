@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from penstock.model import Conduit, FactorStrength, Requirements, Selector, SessionLimits
+from penstock.model import Binding, Conduit, FactorStrength, Requirements, Selector, SessionLimits
 from penstock.policy.faults import Faults, Place
 from penstock.policy.fields import Fields, table_of, text_of
 from penstock.policy.sections import keeping
@@ -16,11 +16,15 @@ KEYS = ("from", "to", "allow", "require", "session", *keeping.KEYS)
 #: Parts of the product's full language that this version does not enforce, so it must not accept them.
 LATER = ("pattern", "hold", "approval", "reason", "agreement", "window")
 LATER_REQUIRE = ("approval", "reason", "agreement", "window")
-REQUIRE = ("factors", "tls")
+REQUIRE = ("factors", "tls", "binding", "reauthenticate")
 SESSION = ("length", "idle")
 SOURCE = ("group", "user", "role", "zone", "asset")
 TARGET = ("role", "zone", "asset")
 
+#: From weak to strong; `browser` is for portal sessions.
+BINDINGS = tuple(each.value for each in Binding)
+#: Nobody proves himself more often than each minute; longer than a sign-in lasts means nothing.
+MIN_REAUTHENTICATE_S, MAX_REAUTHENTICATE_S = 60, 12 * 3600
 #: A grant that outlives a week is a standing one, which only safety-critical conduits have.
 _MAX_LENGTH_S = 7 * 86_400
 _MIN_S = 1
@@ -110,7 +114,14 @@ def _require(fields: Fields) -> tuple[Requirements, bool | None]:
     factors = inner.choice("factors", tuple(item.value for item in FactorStrength))
     tls = inner.boolean("tls")
     strength = FactorStrength(factors) if factors is not None else FactorStrength.NONE
-    return Requirements(factors=strength, tls=bool(tls)), tls
+    binding = inner.choice("binding", BINDINGS)
+    requirements = Requirements(
+        factors=strength,
+        tls=bool(tls),
+        binding=Binding.ADDRESS if binding is None else Binding(binding),
+        reauthenticate_s=inner.duration("reauthenticate", MIN_REAUTHENTICATE_S, MAX_REAUTHENTICATE_S),
+    )
+    return requirements, tls
 
 
 def _session(fields: Fields) -> SessionLimits:

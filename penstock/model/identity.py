@@ -1,0 +1,165 @@
+"""How people prove who they are at one site, exactly as the site document's `identity:` says it, defaults filled in.
+
+Plain data.  `penstock.policy` reads it, `penstock.identity` makes sources out of it.  Secrets are never in here: a
+source names the file of its secret below the gate's ``keys/sources`` folder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from penstock.model.subject import LOCAL, FactorStrength
+
+
+class SourceKind(StrEnum):
+    """What an identity source is."""
+
+    LOCAL = "local"
+    OIDC = "oidc"
+    LDAP = "ldap"
+    SMART_CARD = "smart-card"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupMap:
+    """Which groups of a source are believed: `taken` maps the source's own name of a group to the site's.
+
+    A group that is not listed is not taken: an identity source must not be able to invent membership.
+    """
+
+    taken: tuple[tuple[str, str], ...] = ()
+
+    def of(self, theirs: frozenset[str]) -> frozenset[str]:
+        """The site's groups for the source's."""
+        return frozenset(ours for name, ours in self.taken if name in theirs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceRule:
+    """What a provider's token must say to be worth `strength`.
+
+    One of `acr`, or all of `amr_all`, or two of `amr_two_of`.
+
+    RFC 8176 has the words of `amr`; `acr` values are the provider's own.
+    """
+
+    strength: FactorStrength
+    acr: tuple[str, ...] = ()
+    amr_all: tuple[str, ...] = ()
+    amr_two_of: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OidcPlan:
+    """An OpenID Connect provider on the plant's own premises.
+
+    `authorities` (PEM) are the only ones believed for its TLS; `secret` names the file of the client's secret
+    (``None``: a public client).  `rules` grade a token's evidence, the strongest that fits counts, and a token that
+    fits none is worth `unproved`.  `acr_words` says what to ask the provider for, by strength.  `max_age_s`: how old a
+    sign-in at the provider may be at ours.  `refresh_s`: how often groups are read again.  `skew_s`: how far its clock
+    may be off.
+    """
+
+    name: str
+    title: str
+    issuer: str
+    client_id: str
+    secret: str | None = None
+    authorities: str | None = None
+    scopes: tuple[str, ...] = ("openid", "profile")
+    name_claim: str = "preferred_username"
+    groups_claim: str = "groups"
+    groups: GroupMap = GroupMap()
+    rules: tuple[EvidenceRule, ...] = ()
+    unproved: FactorStrength = FactorStrength.ONE
+    acr_words: tuple[tuple[FactorStrength, str], ...] = ()
+    amr_words: tuple[tuple[str, str], ...] = ()
+    trusts_auth_time: bool = True
+    max_age_s: int = 300
+    refresh_s: int = 30
+    skew_s: int = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LdapPlan:
+    """A directory over TLS: LDAP (RFC 4511) or Active Directory."""
+
+    name: str
+    title: str
+    url: str
+    people: str
+    bind_name: str = ""
+    secret: str | None = None
+    authorities: str | None = None
+    groups: GroupMap = GroupMap()
+    refresh_s: int = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardPlan:
+    """Smart cards (PIV, CAC): client certificates of these `authorities` (PEM)."""
+
+    name: str
+    title: str
+    authorities: str
+    groups: GroupMap = GroupMap()
+    refresh_s: int = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalPlan:
+    """The gate's own store, as far as a site may choose; every gate has it, whether or not the document names it."""
+
+    name: str = LOCAL
+    title: str = "Account of this gate"
+
+
+SourcePlan: TypeAlias = LocalPlan | OidcPlan | LdapPlan | CardPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Banner:
+    """The notice that everybody must accept before signing in (NIST SP 800-53 AC-8).  `text` may have several lines."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInLimits:
+    """How long a sign-in lasts, how long a portal may be left alone, and how many one subject may have at once."""
+
+    length_s: int = 10 * 3600
+    idle_s: int = 15 * 60
+    at_once: int = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Everything about people at one site.
+
+    `order` are the names of the sources as the document has them: the sign-in page shows them so, and the first that
+    takes a password is meant where somebody signs in with a password and names none.  The local store is always among
+    them, last unless the document places it.
+    """
+
+    local: LocalPlan = LocalPlan()
+    oidc: tuple[OidcPlan, ...] = ()
+    ldap: tuple[LdapPlan, ...] = ()
+    cards: tuple[CardPlan, ...] = ()
+    order: tuple[str, ...] = (LOCAL,)
+    banner: Banner | None = None
+    limits: SignInLimits = SignInLimits()
+
+    @property
+    def sources(self) -> tuple[SourcePlan, ...]:
+        """Every source, in the order of the document."""
+        every: tuple[SourcePlan, ...] = (*self.oidc, *self.ldap, *self.cards, self.local)
+        named = {each.name: each for each in every}
+        return tuple(named[name] for name in self.order)
+
+    def source(self, name: str) -> SourcePlan | None:
+        """The source of that name, or ``None``."""
+        return next((each for each in self.sources if each.name == name), None)

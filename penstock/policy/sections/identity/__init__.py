@@ -1,0 +1,5 @@
+"""The `identity:` section of a site document: how people prove who they are.  One file for each kind of source."""
+
+from penstock.policy.sections.identity.section import KEYS, read_identity
+
+__all__ = ["KEYS", "read_identity"]
