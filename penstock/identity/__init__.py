@@ -20,7 +20,7 @@ from penstock.identity.local import (
 from penstock.identity.lockout import Attempts, counted_as
 from penstock.identity.password import Passwords
 from penstock.identity.sealing import Seal
-from penstock.identity.source import Credentials, Directory, Membership, Proof, Reading, SignIn, Source
+from penstock.identity.source import Credentials, Directory, Membership, Proof, Reading, Refused, SignIn, Source
 
 __all__ = [
     "MAX_NAME_LENGTH",
@@ -40,6 +40,7 @@ __all__ = [
     "Preparation",
     "Proof",
     "Reading",
+    "Refused",
     "Seal",
     "SignIn",
     "Source",

@@ -101,11 +101,23 @@ class Source(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A source did not take a name and a password.
+
+    `reason` is the true one: it goes into the evidence as it is, and to nobody who signs in.  `name` is what the source
+    calls whoever was meant, where it knows one.
+    """
+
+    reason: str
+    name: str = ""
+
+
 class Directory(Protocol):
     """A source that checks a name and a password, and can be asked again about whoever it knows."""
 
-    async def check(self, name: str, password: str, now_us: int) -> Proof | None:
-        """The proof, or ``None`` for whatever was wrong with it.  Raises `Unavailable`."""
+    async def check(self, name: str, password: str, now_us: int) -> Proof | Refused:
+        """The proof, or why not; every refusal takes the same time.  Raises `Unavailable`."""
         ...
 
 
