@@ -4,6 +4,7 @@ Stands between the portal (`penstock.web`) and the enforcement points, which it 
 a path that the evidence does not hold, and never see a packet.
 """
 
+from penstock.control.arrivals import Arrival, NotSignedIn, SignedIn
 from penstock.control.conduits import ConduitNow, Measured
 from penstock.control.drill import Drill, DrillResult
 from penstock.control.exposition import CONTENT_TYPE as METRICS_TYPE
@@ -25,12 +26,13 @@ from penstock.control.rows import (
     StoredRevision,
     StoredSubject,
 )
-from penstock.control.sign_ins import NotSignedIn, SignedIn
+from penstock.control.sign_ins import local_proof
 from penstock.control.store import Store
 
 __all__ = [
     "METRICS_TYPE",
     "ActiveSignIn",
+    "Arrival",
     "Asking",
     "Cause",
     "Clock",
@@ -60,6 +62,7 @@ __all__ = [
     "check_fit",
     "count_traffic",
     "figures",
+    "local_proof",
     "metrics_page",
     "run_control",
 ]

@@ -142,7 +142,8 @@ class Closing:
         found: list[Record] = []
         for live in lives:
             has_expired = live.ends_steady_us is not None and live.ends_steady_us <= moment.steady_us
-            why = Reason.GRANT_EXPIRED if has_expired else reason
+            is_stale = has_expired and live.limit_steady_us not in {None, live.ends_steady_us}
+            why = Reason.PROOF_TOO_OLD if is_stale else Reason.GRANT_EXPIRED if has_expired else reason
             totals = self._sessions.totals(live.grant.number)
             found += [
                 closed(live.grant, moment, why.value, detail | totals),

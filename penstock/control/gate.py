@@ -5,9 +5,9 @@ Wiring only, no I/O of its own and no decision.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from penstock.control.aside import Asides
 from penstock.control.binding import narrowed
@@ -17,10 +17,16 @@ from penstock.control.emergencies import Emergencies
 from penstock.control.events import Events
 from penstock.control.failure_store import FailureStore
 from penstock.control.failures import Failures
+from penstock.control.following import Following
 from penstock.control.grants import Grants
+from penstock.control.identities import Identities, Maker
 from penstock.control.inspection import Inspection
 from penstock.control.isolation import covering, ends_of_asset, refusal, title
+from penstock.control.memberships import Memberships
+from penstock.control.minting import proof_age_s
 from penstock.control.overload import Overload
+from penstock.control.people import People
+from penstock.control.people_store import PeopleStore
 from penstock.control.ports import Clock, Enforcer, Recorder, Workers
 from penstock.control.register import Register
 from penstock.control.revisions import Revisions
@@ -66,6 +72,8 @@ class Given:
     clock: Clock
     make_token: Callable[[], str]
     turn: AbstractAsyncContextManager[None]
+    makers: Mapping[type, Maker] = field(default_factory=dict)
+    """What makes identity sources out of their plans, by the kind of plan."""
 
 
 class Gate:
@@ -89,8 +97,13 @@ class Gate:
         self.events.on_flow_opened = self.drills.flow_opened
         self.revisions = self._revisions(given)
         self.emergencies = self._emergencies(given)
+        people_store = PeopleStore(given.store)
+        self.identities = Identities(self.state, given.makers)
+        self.following = self._following(given, people_store)
         source = LocalSource(given.store, given.passwords, given.seal, given.settings.names[0])
-        self.sign_ins = self._sign_ins(given, source)
+        self.sign_ins = self._sign_ins(given, source, People(people_store))
+        self.memberships = self._memberships(given)
+        self.grants.require_membership = self.memberships.require
         self.subjects = self._subjects(given, source)
 
     def _grants(self, given: Given) -> Grants:
@@ -170,9 +183,35 @@ class Gate:
             clock=given.clock,
         )
 
-    def _sign_ins(self, given: Given, source: LocalSource) -> SignIns:
+    def _following(self, given: Given, store: PeopleStore) -> Following:
+        return Following(
+            state=self.state,
+            store=store,
+            grants=self.grants,
+            revisions=self.revisions,
+            recorder=given.recorder,
+            clock=given.clock,
+        )
+
+    def _memberships(self, given: Given) -> Memberships:
+        return Memberships(
+            identities=self.identities,
+            sign_ins=self.sign_ins,
+            following=self.following,
+            state=self.state,
+            store=given.store,
+            recorder=given.recorder,
+            seal=given.seal,
+            clock=given.clock,
+        )
+
+    def _sign_ins(self, given: Given, source: LocalSource, people: People) -> SignIns:
         return SignIns(
             source=source,
+            identities=self.identities,
+            people=people,
+            following=self.following,
+            seal=given.seal,
             authority=given.authority,
             state=self.state,
             store=given.store,
@@ -216,7 +255,8 @@ class Gate:
         now = self.state.now
         if now.policy is None:
             return ()
-        ways = reach(now.policy, sign_in.subject, binding, has_tls=binding is Binding.CERTIFICATE)
+        age_s = proof_age_s(sign_in.subject, self.clock())
+        ways = reach(now.policy, sign_in.subject, binding, has_tls=binding is Binding.CERTIFICATE, proof_age_s=age_s)
         ways = tuple(narrowed(way, binding, source, has_kernel=self.settings.has_kernel) for way in ways)
         stations = tuple(dict.fromkeys(each for each in (source, sign_in.source) if each))
         return tuple(_unisolated(way, stations, now) for way in ways) if now.isolations else ways
@@ -275,6 +315,7 @@ class Gate:
         await self.register.sweep()
         await self.drills.sweep()
         await self.sign_ins.sweep()
+        await self.memberships.sweep()
         await self.grants.sweep()
         await self.emergencies.sweep()
         await self.aside.sweep()

@@ -79,6 +79,8 @@ class Grants:
         self._state, self._store, self._recorder, self._clock = state, store, recorder, clock
         self._enforcer, self._workers, self._turn = enforcer, workers, turn
         self._has_kernel = has_kernel
+        self.require_membership: Callable[[ActiveSignIn], Awaitable[None]] = _nothing_to_ask
+        """Asked before each new grant of a person: what its identity source says now.  Raises `Unavailable`."""
         self._closing = Closing(
             state=state,
             store=store,
@@ -99,10 +101,12 @@ class Grants:
 
         Raises `Unavailable` when a step failed and was undone, `Unauthenticated` when the sign-in has ended.
         """
+        await self.require_membership(asking.sign_in)
         async with self._turn:
             moment, policy = self._clock(), self._state.now.policy
             if not self._is_signed_in(asking.sign_in, moment):
                 raise Unauthenticated("the sign-in has ended")
+            asking = replace(asking, sign_in=self._state.now.sign_ins[asking.sign_in.token_hash])
             if policy is None:
                 raise Unavailable("the gate has no policy yet")
             way = self._unisolated(self._way(policy, asking), asking)
@@ -115,9 +119,11 @@ class Grants:
             if present := self._present(path, asking.sign_in, moment):
                 return present
             await self._make_room(path)
-            length_us = minting.session_us(path, asking.sign_in, moment)
+            limit_us = minting.session_us(path, asking.sign_in, moment)
+            proof_left_us = minting.proof_left_us(path, moment)
+            length_us = limit_us if proof_left_us is None else max(0, min(limit_us, proof_left_us))
             try:
-                (live,) = await self._mint([(path, length_us)], moment, asking.sign_in.token_hash)
+                (live,) = await self._mint([(path, length_us)], moment, asking.sign_in.token_hash, limit_us)
             except _Unrecorded:
                 return replace(way.decision, is_allowed=False, reason=Reason.EVIDENCE_UNAVAILABLE)
             self._state.put_grant(live)
@@ -147,6 +153,26 @@ class Grants:
             now = self._state.now
             isolated = (each for each in lives if covering(now.isolations, ends_of_grant(each, now)))
             await self.close_all(tuple(live.grant.number for live in isolated), Reason.ISOLATED)
+
+    async def follow(self, live: LiveGrant) -> None:
+        """Its subject or its end has changed: in force where it has not ended meanwhile.  Raises `Unavailable`.
+
+        The end is moved in the kernel as well; a grant that ends meanwhile is cut once more.
+        """
+        grant, moment = live.grant, self._clock()
+        try:
+            await self._store.put_grants((live,))
+            if grant.number in self._state.now.grants and live.ends_steady_us is not None:
+                left_ms = max(1, (live.ends_steady_us - moment.steady_us) // 1000)
+                await self._enforcer.command(OpenGrant(grant=grant, ttl_ms=left_ms))
+            if grant.number in self._state.now.grants:
+                await self._workers.publish(PublishGrant(grant=grant))
+        finally:
+            now = self._state.now.grants.get(grant.number)
+            if now is None:
+                await self._closing.cut((grant,), Reason.GRANT_REVOKED)
+        if now is not None:
+            self._state.put_grant(replace(live, session_at_us=now.session_at_us))
 
     async def renew(self, live: LiveGrant, moment: Moment) -> None:
         """Begin a machine's lease anew.  Raises `Unavailable`: it then goes on until its old end.
@@ -197,16 +223,17 @@ class Grants:
     async def sweep(self) -> None:
         """End what has expired, renew machines' leases that are due, and keep what could not be kept."""
         moment = self._clock()
-        over, due = list[int](), list[LiveGrant]()
+        over, due, stale = list[int](), list[LiveGrant](), list[int]()
         for number, live in self._state.now.grants.items():
             if live.ends_steady_us is None:
                 continue
             left_us = live.ends_steady_us - moment.steady_us
             if left_us <= 0:
-                over.append(number)
+                (over if live.limit_steady_us in {None, live.ends_steady_us} else stale).append(number)
             elif live.sign_in is None and left_us <= minting.MACHINE_LEASE_US - minting.MACHINE_RENEWAL_US:
                 due.append(live)
         await self.close_all(tuple(over), Reason.GRANT_EXPIRED)
+        await self.close_all(tuple(stale), Reason.PROOF_TOO_OLD)
         for lease in due:
             if lease.grant.number in self._state.now.grants:
                 with suppress(Unavailable):
@@ -230,7 +257,17 @@ class Grants:
                 reason = Reason.GRANT_EXPIRED if left_us <= 0 else Reason.NOT_SIGNED_IN
                 ended.setdefault(reason, []).append(live)
                 continue
-            kept.append(replace(live, boot=moment.boot, ends_steady_us=moment.steady_us + left_us))
+            limit_steady_us = live.limit_steady_us
+            if limit_steady_us is not None:  # as far behind the end as it was
+                limit_steady_us += moment.steady_us + left_us - live.ends_steady_us
+            kept.append(
+                replace(
+                    live,
+                    boot=moment.boot,
+                    ends_steady_us=moment.steady_us + left_us,
+                    limit_steady_us=limit_steady_us,
+                )
+            )
         self._state.put_grants(kept)
         for reason, lives in ended.items():
             await self._closing.ended(tuple(lives), reason)
@@ -245,7 +282,10 @@ class Grants:
             first = None if asset is None else asset.service()
             name = "" if first is None else first.name
         has_tls = asking.binding is Binding.CERTIFICATE
-        way = reach_service(policy, asking.sign_in.subject, asking.asset, name, asking.binding, has_tls=has_tls)
+        age_s = minting.proof_age_s(asking.sign_in.subject, self._clock())
+        way = reach_service(
+            policy, asking.sign_in.subject, asking.asset, name, asking.binding, has_tls=has_tls, proof_age_s=age_s
+        )
         return None if way is None else narrowed(way, asking.binding, asking.source, has_kernel=self._has_kernel)
 
     def _is_signed_in(self, sign_in: ActiveSignIn, moment: Moment) -> bool:
@@ -284,12 +324,16 @@ class Grants:
             await self.close(number, Reason.GRANT_REVOKED, path.subject.name)
 
     async def _mint(
-        self, asked: Sequence[tuple[Path, int | None]], moment: Moment, sign_in: str | None
+        self,
+        asked: Sequence[tuple[Path, int | None]],
+        moment: Moment,
+        sign_in: str | None,
+        limit_us: int | None = None,
     ) -> list[LiveGrant]:
         """Grants for paths with their lengths in microseconds (``None``: standing), recorded and kept, or none."""
         numbers, revision = await self._store.next_grant_numbers(len(asked)), self._state.now.revision
         lives = [
-            minting.live(minting.mint(path, number, revision, moment, length_us), moment, length_us, sign_in)
+            minting.live(minting.mint(path, number, revision, moment, length_us), moment, length_us, sign_in, limit_us)
             for number, (path, length_us) in zip(numbers, asked, strict=True)
         ]
         try:
@@ -370,6 +414,10 @@ class Grants:
             detail=detail,
         )
         self._recorder.put([record])
+
+
+async def _nothing_to_ask(_: ActiveSignIn) -> None:
+    """Where there is only the local store, it is asked at each change."""
 
 
 class _Unrecorded(Exception):

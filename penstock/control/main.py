@@ -24,6 +24,7 @@ from penstock.control.gate import Gate, Given
 from penstock.control.intervals import Cause
 from penstock.control.journal import JournalTransfer
 from penstock.control.links import EnforcerLink, WorkerLinks, tell
+from penstock.control.making import makers
 from penstock.control.names_link import NamesLinks
 from penstock.control.observers import Observers
 from penstock.control.ports import US_PER_S, Moment, Recorder
@@ -161,6 +162,7 @@ class Control:
                 clock=read_clock,
                 make_token=lambda: secrets.token_urlsafe(TOKEN_BYTES),
                 turn=asyncio.Lock(),
+                makers=makers(settings),
             )
         )
         self._names = NamesLinks(self.gate.state, settings.place)

@@ -35,6 +35,8 @@ class Path:
     binding: Binding
     source: str | None = None
     certificate: str | None = None
+    reauthenticate_s: int | None = None
+    """How old a proof of identity may become while the grant goes on; the strictest of its conduits counts."""
 
     @property
     def key(self) -> PathKey:
@@ -67,6 +69,10 @@ def path_of(
         binding=binding,
         source=source if binding is Binding.ADDRESS else None,
         certificate=None if binding is Binding.ADDRESS else certificate,
+        reauthenticate_s=min(
+            (each.require.reauthenticate_s for each in conduits if each.require.reauthenticate_s is not None),
+            default=None,
+        ),
     )
 
 
@@ -127,15 +133,45 @@ def carried_over(grant: Grant, path: Path, revision: int) -> Grant | None:
     return same if mint(path, grant.number, revision, moment, length_us) == same else None
 
 
+def proof_age_s(subject: Subject, moment: Moment) -> int:
+    """How many whole seconds ago a subject proved who it is."""
+    return max(0, moment.wall_us - subject.proved_at_us) // US_PER_S
+
+
 def session_us(path: Path, sign_in: ActiveSignIn, moment: Moment) -> int:
-    """How long a person's grant lives: as its conduits say, but never beyond the sign-in that it hangs on."""
+    """How long a person's grant can live: as its conduits say, but never beyond the sign-in that it hangs on."""
     return max(0, min(path.session.length_s * US_PER_S, sign_in.ends_steady_us - moment.steady_us))
 
 
-def live(grant: Grant, moment: Moment, length_us: int | None, sign_in: str | None = None) -> LiveGrant:
-    """The grant with its end on the steady clock."""
+def proof_left_us(path: Path, moment: Moment) -> int | None:
+    """How long until its subject must prove anew who it is; ``None``: no conduit of this path asks for that."""
+    if path.reauthenticate_s is None:
+        return None
+    return path.reauthenticate_s * US_PER_S - max(0, moment.wall_us - path.subject.proved_at_us)
+
+
+def live(
+    grant: Grant, moment: Moment, length_us: int | None, sign_in: str | None = None, limit_us: int | None = None
+) -> LiveGrant:
+    """The grant with its end on the steady clock; `limit_us`: how far a new proof of identity can move that."""
     ends_steady_us = None if length_us is None else moment.steady_us + length_us
-    return LiveGrant(grant=grant, boot=moment.boot, sign_in=sign_in, ends_steady_us=ends_steady_us)
+    limit_steady_us = None if limit_us is None else moment.steady_us + limit_us
+    return LiveGrant(
+        grant=grant, boot=moment.boot, sign_in=sign_in, ends_steady_us=ends_steady_us, limit_steady_us=limit_steady_us
+    )
+
+
+def followed(live: LiveGrant, grant: Grant, path: Path, moment: Moment) -> LiveGrant:
+    """The same with this grant of the same number, and the end that the age of its subject's proof leaves it now."""
+    limit_steady_us = live.limit_steady_us
+    if limit_steady_us is None or live.ends_steady_us is None:
+        return replace(live, grant=grant)
+    left = proof_left_us(path, moment)
+    ends = limit_steady_us if left is None else min(limit_steady_us, moment.steady_us + left)
+    if ends == live.ends_steady_us:
+        return replace(live, grant=grant)
+    grant = replace(grant, expires_at_us=moment.wall_us + ends - moment.steady_us)
+    return replace(live, grant=grant, ends_steady_us=ends)
 
 
 def left_us(expires_at_us: int, opened_at_us: int, ends_steady_us: int, boot: str, moment: Moment) -> int:

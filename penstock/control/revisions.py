@@ -320,13 +320,28 @@ class Revisions:
             numbers = tuple(number for number, why in unwanted.items() if why is reason)
             await self._grants.close_all(numbers, reason, f"revision {policy.revision}")
         wanted = {path.key: path for path in self._machine_paths(policy)}
-        kept: list[LiveGrant] = []
+        moment, kept, moved = self._clock(), list[LiveGrant](), list[LiveGrant]()
         for live in self._state.now.grants.values():
             path, _ = self._path(policy, live, wanted)
             carried = None if path is None else minting.carried_over(live.grant, path, policy.revision)
-            if carried is not None and carried != live.grant:
-                kept.append(replace(live, grant=carried))
+            if path is None or carried is None:
+                continue
+            followed = minting.followed(live, carried, path, moment)
+            if followed != live:
+                kept.append(followed)
+            if followed.ends_steady_us != live.ends_steady_us:
+                moved.append(followed)
         await self._grants.carry_over(kept)
+        for live in moved:
+            with suppress(Unavailable):  # control ends it in time all the same
+                await self._open_lease(live, moment)
+
+    def path_of(self, live: LiveGrant) -> tuple[Path | None, Reason]:
+        """The way that the policy in force would open for this grant now, or why it would not."""
+        policy = self._state.now.policy
+        if policy is None:
+            return None, Reason.NO_CONDUIT
+        return self._path(policy, live, {})
 
     def _path(
         self, policy: Policy, live: LiveGrant, wanted: Mapping[minting.PathKey, Path]
@@ -337,7 +352,10 @@ class Revisions:
         if grant.subject.kind is SubjectKind.MACHINE:
             return wanted.get(minting.key_of(grant)), Reason.NO_CONDUIT
         has_tls = grant.binding is Binding.CERTIFICATE
-        way = reach_service(policy, grant.subject, grant.asset, grant.service, grant.binding, has_tls=has_tls)
+        age_s = minting.proof_age_s(grant.subject, self._clock())
+        way = reach_service(
+            policy, grant.subject, grant.asset, grant.service, grant.binding, has_tls=has_tls, proof_age_s=age_s
+        )
         if way is None:
             return None, Reason.NO_CONDUIT
         if not way.decision.is_allowed:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from penstock.model import Grant, Subject
+from penstock.model import LOCAL, Grant, Subject
 
 
 class SignInKind(StrEnum):
@@ -25,6 +25,9 @@ class ActiveSignIn:
 
     `token_hash` is the SHA-256 (hex) of its token; the token itself is nowhere.  `ends_steady_us` is on the clock that
     nobody can set, `boot` says of which start of the machine; `expires_at_us` is the same moment for people.
+    `session` is the identity source's own name for it, `memory_sealed` what the source must be told to be asked again.
+    `agent` is the browser or the computer, for its owner to recognise.  A portal's token is changed now and then:
+    `shown_hash` is of the one that counts now, `token_hash` goes on to name the sign-in.
     """
 
     token_hash: str
@@ -36,6 +39,15 @@ class ActiveSignIn:
     ends_steady_us: int
     boot: str
     certificate: str | None = None
+    session: str | None = None
+    memory_sealed: bytes | None = field(default=None, repr=False)
+    agent: str = ""
+    shown_hash: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """The identity source that proved who this is."""
+        return self.subject.source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +55,8 @@ class LiveGrant:
     """A grant that has not ended, and what control must know about it besides.
 
     `sign_in` is the hash of the sign-in that asked for it (``None``: a machine's), `ends_steady_us` its end on the
-    clock that nobody can set (``None``: standing), `session_at_us` when its first flow came.
+    clock that nobody can set (``None``: standing), `session_at_us` when its first flow came.  Where a conduit asks
+    for a new proof of identity now and then (`reauthenticate`), `limit_steady_us` is how far one can move its end.
     """
 
     grant: Grant
@@ -51,6 +64,7 @@ class LiveGrant:
     sign_in: str | None = None
     ends_steady_us: int | None = None
     session_at_us: int | None = None
+    limit_steady_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +86,12 @@ class StoredSubject:
     is_suspended: bool
     added_at_us: int
     enrolled_at_us: int | None
+    source: str = LOCAL
+    source_key: str | None = None
+    sponsor: str | None = None
+    ends_at_us: int | None = None
+    kind: str = "person"
+    seen_at_us: int | None = None
 
 
 class IsolatedKind(StrEnum):

@@ -129,11 +129,12 @@ sign_ins = Table(
     Column("session", Text),
     Column("memory_sealed", LargeBinary),
     Column("agent", Text, nullable=False, server_default=""),
+    Column("shown_hash", Text),
     Index("sign_ins_session", "identity", "session"),
     sqlite_strict=True,
 )
 """`identity` is the source that proved it, `session` its own name for it, `memory_sealed` what it must be told to be
-asked again."""
+asked again.  `shown_hash` is of the token that the browser shows now, where it is not the first one any more."""
 
 revisions = Table(
     "revisions",
@@ -152,6 +153,7 @@ grants = Table(
     Column("sign_in", Text),
     Column("body", Text, nullable=False),
     Column("ends_steady_us", Number),
+    Column("limit_steady_us", Number),
     Column("boot", Text, nullable=False),
     Column("session_at_us", Number),
     Column("closed_at_us", Number),

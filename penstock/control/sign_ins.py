@@ -1,7 +1,7 @@
 """Signing in and out: proofs become sign-ins, sign-ins end, and with them everything that hangs on them.
 
 Evidence before effect here too: no token leaves before the record of the sign-in is on the disk.  It must never keep a
-token, only its SHA-256.
+token, only its SHA-256, nor let a proof of one subject count for another.
 """
 
 from __future__ import annotations
@@ -9,42 +9,27 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from penstock.control import sign_in_records as records
+from penstock.control.arrivals import Arrival, NotSignedIn, SignedIn
+from penstock.control.following import Following
 from penstock.control.grants import Grants
+from penstock.control.identities import Identities
 from penstock.control.minting import left_us
+from penstock.control.people import People, Stranger
 from penstock.control.ports import US_PER_S, Clock, Moment, Recorder
 from penstock.control.rows import ActiveSignIn, SignInKind
 from penstock.control.state import State
 from penstock.control.store import Store
-from penstock.identity import Authority, ClientCertificate, Credentials, Source
-from penstock.model import Json, Reason, Record, RecordKind, Subject, Unavailable
+from penstock.identity import Authority, Credentials, Proof, Seal, SignIn, Source
+from penstock.model import LOCAL, Reason, Subject, Unavailable
 
-#: A shift with its handover; the certificate ends with it.
-LENGTH_US = 10 * 3600 * US_PER_S
-#: A portal left alone is signed out after this (SP 800-63B section 4.2.3: at most 30 minutes at AAL2).
-IDLE_US = 15 * 60 * US_PER_S
-_SHOWN_NAME = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignedIn:
-    """A sign-in that has just begun.  `token` is here and with its owner only."""
-
-    token: str
-    sign_in: ActiveSignIn
-    certificate: ClientCertificate | None = None
-
-    def __repr__(self) -> str:
-        """Without the token."""
-        return f"SignedIn(subject={self.sign_in.subject.name!r})"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotSignedIn:
-    """The proof was refused, or not even looked at for another `retry_after_s` seconds."""
-
-    retry_after_s: int = 0
+#: How old a portal's token may become, and for how long the one before it still counts: requests may cross.
+TOKEN_LIFE_US = 15 * 60 * US_PER_S
+TOKEN_GRACE_US = 60 * US_PER_S
+_MAX_AGENT = 120
+_MAX_STALE = 2000
 
 
 class SignIns:
@@ -54,84 +39,276 @@ class SignIns:
         self,
         *,
         source: Source,
+        identities: Identities,
+        people: People,
         authority: Authority,
+        seal: Seal,
         state: State,
         store: Store,
         recorder: Recorder,
         grants: Grants,
+        following: Following,
         clock: Clock,
         make_token: Callable[[], str],
     ) -> None:
-        self._source, self._authority, self._state, self._store = source, authority, state, store
-        self._recorder, self._grants, self._clock, self._make_token = recorder, grants, clock, make_token
+        self._source, self._identities, self._people, self._authority = source, identities, people, authority
+        self._seal, self._state, self._store, self._recorder = seal, state, store, recorder
+        self._grants, self._following, self._clock, self._make_token = grants, following, clock, make_token
         self._seen: dict[str, int] = {}
         self._unkept: set[str] = set()
+        self._shown: dict[str, str] = {}
+        """The hash of a token that was changed, and the sign-in that it belongs to."""
+        self._changed: dict[str, int] = {}
+        """When a sign-in's token was changed last, on the steady clock."""
+        self._stale: dict[str, tuple[str, int]] = {}
+        """The hash of a token that was replaced, its sign-in, and until when it still counts."""
 
     async def sign_in(
-        self, credentials: Credentials, kind: SignInKind, csr_pem: str | None = None
+        self, credentials: Credentials, kind: SignInKind, csr_pem: str | None = None, agent: str = ""
     ) -> SignedIn | NotSignedIn:
-        """Check a proof; with a request for a certificate, issue one.  Raises `Invalid` (request) and `Unavailable`."""
+        """Check name, password and code; see `admit`."""
+        arrival = Arrival(kind=kind, source=credentials.source, csr_pem=csr_pem, agent=agent)
+        return await self.sign_in_from(credentials, arrival)
+
+    async def sign_in_from(self, credentials: Credentials, arrival: Arrival) -> SignedIn | NotSignedIn:
+        """The same, for whoever arrives in this way."""
         moment = self._clock()
-        if csr_pem is not None:
-            self._authority.check(csr_pem)
-        outcome = await self._source.sign_in(credentials, moment.wall_us)
+        if arrival.csr_pem is not None:
+            self._authority.check(arrival.csr_pem)
+        outcome = await self.check(credentials)
         if outcome.retry_after_s:
             return NotSignedIn(retry_after_s=outcome.retry_after_s)
-        if outcome.subject is None:
-            self._recorder.put(_refused(credentials, outcome.locked, moment))
+        proof = _proof_of(outcome, moment)
+        if proof is None:
+            self._recorder.put(records.refused(credentials, outcome, moment))
             return NotSignedIn()
-        return await self._begin(outcome.subject, credentials, kind, csr_pem)
+        return await self.admit(proof, arrival)
 
-    async def _begin(
-        self, subject: Subject, credentials: Credentials, kind: SignInKind, csr_pem: str | None
-    ) -> SignedIn | NotSignedIn:
+    async def check(self, credentials: Credentials) -> SignIn:
+        """What the source that is meant says of a name, a password and a code.  No falling through to another one."""
+        realms = [plan.name for plan in self._identities.of_passwords()]
+        realm = credentials.realm or realms[0]
+        moment = self._clock()
+        if realm == LOCAL or realm not in realms:  # a realm that does not exist takes the same work, and fails
+            asked = credentials if realm == LOCAL else replace(credentials, subject="")
+            return await self._source.sign_in(asked, moment.wall_us)
+        source: Source | None = self._identities.password_source(realm)
+        if source is None:
+            raise Unavailable(f"the identity source {realm} cannot be asked")
+        return await source.sign_in(credentials, moment.wall_us)
+
+    async def admit(self, proof: Proof, arrival: Arrival) -> SignedIn | NotSignedIn:
+        """Begin a sign-in for a proof; with a request for a certificate, issue one.
+
+        Raises `Invalid` (the request) and `Unavailable`.
+        """
+        if arrival.csr_pem is not None:
+            self._authority.check(arrival.csr_pem)
+        subject = await self._people.resolve(proof, self._clock())
+        if isinstance(subject, Stranger):
+            self._recorder.put([records.stranger(proof, subject, arrival, self._clock())])
+            return NotSignedIn()
+        return await self._begin(subject, proof, arrival)
+
+    async def begin_client(self, portal: ActiveSignIn, arrival: Arrival) -> SignedIn | NotSignedIn:
+        """A sign-in of the command line for whoever is signed in at the portal, with the same proof as there."""
+        if arrival.csr_pem is not None:
+            self._authority.check(arrival.csr_pem)
+        if not self._lasts(portal, self._clock()):
+            return NotSignedIn()
+        return await self._keep(
+            self._made(portal.subject, arrival, portal.expires_at_us, portal.ends_steady_us, portal)
+        )
+
+    async def _begin(self, subject: Subject, proof: Proof, arrival: Arrival) -> SignedIn | NotSignedIn:
+        moment = self._clock()
+        length_us = self._identities.identity.limits.length_s * US_PER_S
+        if proof.ends_at_us is not None:
+            length_us = min(length_us, proof.ends_at_us - moment.wall_us)
+        if length_us <= 0:
+            return NotSignedIn()
+        made = self._made(subject, arrival, moment.wall_us + length_us, moment.steady_us + length_us, None)
+        sealed = self._seal.close(proof.memory, subject.name) if proof.memory else None
+        signed = replace(made, sign_in=replace(made.sign_in, session=proof.session, memory_sealed=sealed))
+        return await self._keep(signed, proof)
+
+    def _made(
+        self, subject: Subject, arrival: Arrival, expires_at_us: int, ends_steady_us: int, parent: ActiveSignIn | None
+    ) -> SignedIn:
         moment, certificate = self._clock(), None
-        expires_at_us = moment.wall_us + LENGTH_US
-        if csr_pem is not None:
-            certificate = self._authority.issue(csr_pem, subject.name, expires_at_us, moment.wall_us)
+        if arrival.csr_pem is not None:
+            certificate = self._authority.issue(arrival.csr_pem, subject.name, expires_at_us, moment.wall_us)
         token = self._make_token()
         sign_in = ActiveSignIn(
             token_hash=hash_of(token),
-            kind=kind,
+            kind=arrival.kind,
             subject=subject,
-            source=credentials.source,
+            source=arrival.source,
             opened_at_us=moment.wall_us,
             expires_at_us=expires_at_us,
-            ends_steady_us=moment.steady_us + LENGTH_US,
+            ends_steady_us=ends_steady_us,
             boot=moment.boot,
             certificate=certificate.fingerprint if certificate else None,
+            agent="".join(sign for sign in arrival.agent if sign.isprintable())[:_MAX_AGENT],
+            session=None if parent is None else parent.session,
+            memory_sealed=None if parent is None else parent.memory_sealed,
         )
-        await self._recorder.write(_began(sign_in, certificate), urgent=True)
+        return SignedIn(token=token, sign_in=sign_in, certificate=certificate)
+
+    async def _keep(self, signed: SignedIn, proof: Proof | None = None) -> SignedIn | NotSignedIn:
+        sign_in, moment = signed.sign_in, self._clock()
+        await self._recorder.write(records.began(sign_in, signed.certificate, proof), urgent=True)
         try:
             is_kept = await self._store.add_sign_in(sign_in)
         except Unavailable:
-            self._recorder.put([_ended(sign_in, moment, "undone")])
+            self._recorder.put([records.ended(sign_in, moment, "undone")])
             raise
         if not is_kept:
-            self._recorder.put([_ended(sign_in, moment, "suspended")])
+            self._recorder.put([records.ended(sign_in, moment, "suspended")])
             return NotSignedIn()
         self._state.put_sign_in(sign_in)
-        self._seen[sign_in.token_hash] = moment.steady_us
-        return SignedIn(token=token, sign_in=sign_in, certificate=certificate)
+        self._seen[sign_in.token_hash] = self._changed[sign_in.token_hash] = moment.steady_us
+        await self._end_surplus(sign_in)
+        return signed
+
+    async def _end_surplus(self, newest: ActiveSignIn) -> None:
+        """One subject has so many sign-ins at once and no more: the one that was used longest ago ends."""
+        mine = [
+            each
+            for each in self._state.now.sign_ins.values()
+            if each.subject.name == newest.subject.name and each.kind is not SignInKind.LEFT
+        ]
+        surplus = len(mine) - self._identities.identity.limits.at_once
+        mine.sort(key=lambda each: (each is newest, self._seen.get(each.token_hash, 0), each.opened_at_us))
+        for sign_in in mine[: max(0, surplus)]:
+            await self.sign_out(sign_in, Reason.TOO_MANY_SIGN_INS.value)
+
+    async def prove_again(self, sign_in: ActiveSignIn, proof: Proof) -> bool:
+        """Take a new proof into a sign-in: a stronger one (step-up), or the same again (reauthentication).
+
+        Only of the very same subject, and never one that is worth less.  What hangs on the sign-in goes on with it.
+        Raises `Unavailable`: nothing has changed then.
+        """
+        moment, present = self._clock(), self._state.now.sign_ins.get(sign_in.token_hash)
+        subject = await self._people.resolve(proof, moment)
+        if present is None or not self._lasts(present, moment):
+            return False
+        why = None
+        if isinstance(subject, Stranger):
+            why = subject.why
+        elif (subject.name, subject.source) != (present.subject.name, present.subject.source):
+            why = f"it is the proof of {subject.name}"
+        elif subject.strength.rank < present.subject.strength.rank:
+            why = f"{subject.strength.value} is less than {present.subject.strength.value}"
+        if why is not None or isinstance(subject, Stranger):
+            self._recorder.put([records.not_proved_again(present, why or "", moment)])
+            return False
+        sealed = self._seal.close(proof.memory, subject.name) if proof.memory else present.memory_sealed
+        renewed = replace(present, subject=subject, session=proof.session or present.session, memory_sealed=sealed)
+        await self._recorder.write([records.proved_again(renewed, proof, moment)], urgent=True)
+        await self._store.change_sign_in(renewed)
+        if sign_in.token_hash not in self._state.now.sign_ins:
+            return False
+        self._state.put_sign_in(renewed)
+        await self._following.proved_again(renewed)
+        return True
 
     def current(self, token: str, kind: SignInKind) -> ActiveSignIn | None:
         """The sign-in that this token belongs to, while it lasts; looking at it keeps a portal's sign-in awake."""
-        moment, sign_in = self._clock(), self._state.now.sign_ins.get(hash_of(token))
+        moment, sign_in = self._clock(), self._find(hash_of(token))
         if sign_in is None or sign_in.kind is not kind or not self._lasts(sign_in, moment):
             return None
         self._seen[sign_in.token_hash] = moment.steady_us
         return sign_in
 
-    async def sign_out(self, sign_in: ActiveSignIn, reason: str = "asked") -> None:
-        """End a sign-in and all of its grants."""
+    def _find(self, shown: str) -> ActiveSignIn | None:
+        """By the token that counts now, or by the one before it for a moment."""
+        sign_ins = self._state.now.sign_ins
+        stale = self._stale.get(shown)
+        if stale is not None:
+            sign_in = sign_ins.get(stale[0])
+            return sign_in if self._clock().steady_us < stale[1] else None
+        sign_in = sign_ins.get(self._shown.get(shown, shown))
+        return sign_in if sign_in is not None and shown == (sign_in.shown_hash or sign_in.token_hash) else None
+
+    async def renew_token(self, token: str, *, is_due: bool = False) -> str | None:
+        """A new token for a portal's sign-in where its own has become old, or `is_due` for another reason; or ``None``.
+
+        A token that was replaced and comes back after its grace was copied by somebody: its sign-in ends, for both.
+        """
+        moment, shown = self._clock(), hash_of(token)
+        stale = self._stale.get(shown)
+        if stale is not None:
+            sign_in = self._state.now.sign_ins.get(stale[0])
+            if sign_in is not None and moment.steady_us >= stale[1]:
+                self._recorder.put([records.token_used_again(sign_in, moment)])
+                await self.sign_out(sign_in, "its token was used again")
+            return None
+        sign_in = self._find(shown)
+        if sign_in is None or sign_in.kind is not SignInKind.PORTAL or not self._lasts(sign_in, moment):
+            return None
+        key = sign_in.token_hash
+        if not is_due and moment.steady_us - self._changed.get(key, 0) < TOKEN_LIFE_US:
+            return None
+        fresh = self._make_token()
+        renewed = replace(sign_in, shown_hash=hash_of(fresh))
+        self._changed[key] = moment.steady_us
+        await self._store.change_sign_in(renewed)
+        if key not in self._state.now.sign_ins:
+            return None
+        self._state.put_sign_in(replace(self._state.now.sign_ins[key], shown_hash=renewed.shown_hash))
+        self._shown.pop(shown, None)
+        self._shown[renewed.shown_hash or ""] = key
+        self._stale[shown] = (key, moment.steady_us + TOKEN_GRACE_US)
+        while len(self._stale) > _MAX_STALE:
+            del self._stale[next(iter(self._stale))]
+        return fresh
+
+    async def key_of(self, name: str) -> str:
+        """What its source calls a subject.  Raises `Unavailable`, also where there is no such subject."""
+        key = await self._people.key_of(name)
+        if key is None:
+            raise Unavailable(f"there is no subject {name}")
+        return key
+
+    def of_subject(self, name: str) -> tuple[ActiveSignIn, ...]:
+        """The sign-ins of a subject, the newest first."""
+        found = (each for each in self._state.now.sign_ins.values() if each.subject.name == name)
+        return tuple(sorted(found, key=lambda each: -each.opened_at_us))
+
+    def seen_ago_s(self, sign_in: ActiveSignIn) -> int:
+        """How many seconds ago it was used."""
+        return (self._clock().steady_us - self._seen.get(sign_in.token_hash, 0)) // US_PER_S
+
+    async def end_at_source(self, source: str, key: str | None, session: str | None) -> int:
+        """The source says that somebody signed out there: end what it proved.  Answers how many sign-ins that were.
+
+        With a `session`, that one; with a `key` only, everything of that person.
+        """
+        name = None if key is None else await self._people.name_of(source, key)
+        if session is None and name is None:
+            return 0
+        ended = 0
+        for sign_in in tuple(self._state.now.sign_ins.values()):
+            if sign_in.identity != source or (name is not None and sign_in.subject.name != name):
+                continue
+            if session is None or sign_in.session == session:
+                ended += await self.sign_out(sign_in, "signed out at the identity source", Reason.SIGNED_OUT_AT_SOURCE)
+        return ended
+
+    async def sign_out(
+        self, sign_in: ActiveSignIn, reason: str = "asked", ending: Reason = Reason.NOT_SIGNED_IN
+    ) -> bool:
+        """End a sign-in and all of its grants; ``False`` where it had ended."""
         if self._state.drop_sign_in(sign_in.token_hash) is None:
-            return
-        self._seen.pop(sign_in.token_hash, None)
+            return False
+        self._forget_tokens(sign_in.token_hash)
         numbers = tuple(n for n, live in self._state.now.grants.items() if live.sign_in == sign_in.token_hash)
-        await self._grants.close_all(numbers, Reason.NOT_SIGNED_IN, sign_in.subject.name)
+        await self._grants.close_all(numbers, ending, sign_in.subject.name)
         if sign_in.kind is not SignInKind.LEFT:
-            self._recorder.put([_ended(sign_in, self._clock(), reason, len(numbers))])
+            self._recorder.put([records.ended(sign_in, self._clock(), reason, len(numbers))])
         await self._forget(sign_in.token_hash)
+        return True
 
     async def sweep(self) -> None:
         """End the sign-ins that have expired.
@@ -159,14 +336,22 @@ class SignIns:
                 over.append(sign_in.token_hash)
                 continue
             self._state.put_sign_in(_continued(sign_in, moment, left))
-            self._seen[sign_in.token_hash] = moment.steady_us
+            self._seen[sign_in.token_hash] = self._changed[sign_in.token_hash] = moment.steady_us
+            if sign_in.shown_hash is not None:
+                self._shown[sign_in.shown_hash] = sign_in.token_hash
         await self._store.remove_sign_ins(tuple(over))
 
     def _leave(self, sign_in: ActiveSignIn, moment: Moment) -> None:
         if sign_in.token_hash in self._state.now.sign_ins:
-            self._seen.pop(sign_in.token_hash, None)
+            self._forget_tokens(sign_in.token_hash)
             self._state.put_sign_in(replace(sign_in, kind=SignInKind.LEFT))
-            self._recorder.put([_ended(sign_in, moment, "idle")])
+            self._recorder.put([records.ended(sign_in, moment, "idle")])
+
+    def _forget_tokens(self, token_hash: str) -> None:
+        self._seen.pop(token_hash, None)
+        self._changed.pop(token_hash, None)
+        self._shown = {shown: key for shown, key in self._shown.items() if key != token_hash}
+        self._stale = {shown: stale for shown, stale in self._stale.items() if stale[0] != token_hash}
 
     async def _forget(self, *token_hashes: str) -> None:
         """Forget them for good, again and again until the store takes it: or they would come back with a restart."""
@@ -180,8 +365,9 @@ class SignIns:
     def _lasts(self, sign_in: ActiveSignIn, moment: Moment) -> bool:
         if sign_in.ends_steady_us <= moment.steady_us:
             return False
+        idle_us = self._identities.identity.limits.idle_s * US_PER_S
         seen_us = self._seen.get(sign_in.token_hash, 0)
-        return sign_in.kind is not SignInKind.PORTAL or moment.steady_us - seen_us < IDLE_US
+        return sign_in.kind is not SignInKind.PORTAL or moment.steady_us - seen_us < idle_us
 
 
 def hash_of(token: str) -> str:
@@ -189,56 +375,23 @@ def hash_of(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
+def local_proof(subject: Subject, moment: Moment) -> Proof:
+    """The proof of a subject of this gate, whose factors were all given now."""
+    return Proof(
+        source=LOCAL,
+        key=subject.name,
+        name=subject.name,
+        proved_at_us=moment.wall_us,
+        groups=subject.groups,
+        factors=subject.factors,
+    )
+
+
+def _proof_of(outcome: SignIn, moment: Moment) -> Proof | None:
+    if outcome.proof is not None:
+        return outcome.proof
+    return None if outcome.subject is None else local_proof(outcome.subject, moment)
+
+
 def _continued(sign_in: ActiveSignIn, moment: Moment, left: int) -> ActiveSignIn:
     return replace(sign_in, ends_steady_us=moment.steady_us + left, boot=moment.boot)
-
-
-def _began(sign_in: ActiveSignIn, certificate: ClientCertificate | None) -> list[Record]:
-    subject = sign_in.subject
-    factors: list[Json] = [factor.value for factor in sorted(subject.factors)]
-    groups: list[Json] = [*sorted(subject.groups)]
-    signed_in = Record(
-        kind=RecordKind.SIGNED_IN,
-        at_us=sign_in.opened_at_us,
-        subject=subject.name,
-        detail={"kind": sign_in.kind.value, "source": sign_in.source, "factors": factors, "groups": groups},
-    )
-    if certificate is None:
-        return [signed_in]
-    detail: dict[str, Json] = {
-        "fingerprint": certificate.fingerprint,
-        "serial": certificate.serial,
-        "expires_at_us": certificate.expires_at_us,
-    }
-    issued = Record(kind=RecordKind.CERTIFICATE_ISSUED, at_us=sign_in.opened_at_us, subject=subject.name, detail=detail)
-    return [signed_in, issued]
-
-
-def _refused(credentials: Credentials, locked: tuple[str, ...], moment: Moment) -> list[Record]:
-    name = credentials.subject[:_SHOWN_NAME]
-    source: dict[str, Json] = {"source": credentials.source}
-    reason = Reason.NOT_SIGNED_IN.value
-    records = [
-        Record(kind=RecordKind.SIGN_IN_REFUSED, at_us=moment.wall_us, subject=name, reason=reason, detail=source)
-    ]
-    records += [
-        Record(
-            kind=RecordKind.SUBJECT_LOCKED,
-            at_us=moment.wall_us,
-            subject=name,
-            reason=Reason.LOCKED_OUT.value,
-            detail={**source, "counted_by": counter},
-        )
-        for counter in locked
-    ]
-    return records
-
-
-def _ended(sign_in: ActiveSignIn, moment: Moment, reason: str, grants_closed: int = 0) -> Record:
-    return Record(
-        kind=RecordKind.SIGNED_OUT,
-        at_us=moment.wall_us,
-        subject=sign_in.subject.name,
-        reason=reason,
-        detail={"kind": sign_in.kind.value, "grants_closed": grants_closed},
-    )

@@ -37,8 +37,9 @@ from sqlalchemy.pool import StaticPool
 
 from penstock.control import schema
 from penstock.control.rows import ActiveSignIn, LiveGrant, SignInKind, StoredRevision, StoredSubject
+from penstock.control.sign_in_rows import sign_in_of, sign_in_values, stored_subject
 from penstock.identity import Account, Attempts, Enrolment
-from penstock.model import Factor, Grant, Invalid, Problem, Subject, SubjectKind, Unavailable
+from penstock.model import Grant, Invalid, Problem, Unavailable
 
 T = TypeVar("T")
 
@@ -48,6 +49,7 @@ GRANT_REST_US = 6 * 86_400 * 1_000_000
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "mmap_size=0", "cache_size=-2048")
 
+_CHANGING = ("sign_in", "body", "ends_steady_us", "limit_steady_us", "boot", "session_at_us")
 _CLOSE = (
     update(schema.grants)
     .where(schema.grants.c.number == bindparam("ended"))
@@ -197,16 +199,7 @@ class Store:
         """Every subject, by name."""
         table = schema.subjects
         rows = await self._run(lambda c: c.execute(select(table).order_by(table.c.name)).all())
-        return tuple(
-            StoredSubject(
-                name=row.name,
-                groups=frozenset(json.loads(row.groups)),
-                is_suspended=bool(row.is_suspended),
-                added_at_us=row.added_at_us,
-                enrolled_at_us=row.enrolled_at_us,
-            )
-            for row in rows
-        )
+        return tuple(stored_subject(row) for row in rows)
 
     async def set_suspended(self, name: str, *, is_suspended: bool) -> bool:
         """Suspend, with every sign-in, or resume a subject; ``False`` when there is none of that name."""
@@ -226,18 +219,7 @@ class Store:
         """Keep a sign-in; ``False`` when its subject is suspended by now."""
         people = schema.subjects
         suspended = select(people.c.is_suspended).where(people.c.name == sign_in.subject.name)
-        values = {
-            "token_hash": sign_in.token_hash,
-            "kind": sign_in.kind.value,
-            "subject": sign_in.subject.name,
-            "source": sign_in.source,
-            "factors": _json(sorted(sign_in.subject.factors)),
-            "certificate": sign_in.certificate,
-            "opened_at_us": sign_in.opened_at_us,
-            "expires_at_us": sign_in.expires_at_us,
-            "ends_steady_us": sign_in.ends_steady_us,
-            "boot": sign_in.boot,
-        }
+        values = sign_in_values(sign_in)
 
         def work(connection: Connection) -> bool:
             if connection.execute(suspended).scalar_one_or_none():
@@ -246,6 +228,12 @@ class Store:
             return True
 
         return await self._run(work)
+
+    async def change_sign_in(self, sign_in: ActiveSignIn) -> None:
+        """Keep what has changed about a sign-in."""
+        table = schema.sign_ins
+        change = update(table).where(table.c.token_hash == sign_in.token_hash).values(**sign_in_values(sign_in))
+        await self._run(lambda c: c.execute(change))
 
     async def leave_sign_in(self, token_hash: str) -> None:
         """Keep that a portal was left alone."""
@@ -257,7 +245,7 @@ class Store:
         """Every sign-in that was not ended, with the groups that its subject has now; suspended subjects have none."""
         table, people = schema.sign_ins, schema.subjects
         query = select(table, people.c.groups).join(people).where(people.c.is_suspended == 0)
-        return tuple(_sign_in(row) for row in await self._run(lambda c: c.execute(query).all()))
+        return tuple(sign_in_of(row) for row in await self._run(lambda c: c.execute(query).all()))
 
     async def remove_sign_ins(self, token_hashes: tuple[str, ...]) -> None:
         """Forget sign-ins that ended."""
@@ -332,13 +320,14 @@ class Store:
                 "sign_in": live.sign_in,
                 "body": msgspec.json.encode(live.grant).decode(),
                 "ends_steady_us": live.ends_steady_us,
+                "limit_steady_us": live.limit_steady_us,
                 "boot": live.boot,
                 "session_at_us": live.session_at_us,
             }
             for live in lives
         ]
         fresh = sqlite_insert(table)
-        changed = {key: fresh.excluded[key] for key in ("sign_in", "body", "ends_steady_us", "boot", "session_at_us")}
+        changed = {key: fresh.excluded[key] for key in _CHANGING}
         upsert = fresh.on_conflict_do_update(index_elements=[table.c.number], set_=changed)
         if rows:
             await self._run(lambda connection: connection.execute(upsert, rows))
@@ -462,26 +451,6 @@ def _counts(attempts: Attempts) -> dict[str, int]:
     return {"failures": attempts.failures, "last_at_us": attempts.last_at_us, "until_us": attempts.until_us}
 
 
-def _sign_in(row: Any) -> ActiveSignIn:
-    subject = Subject(
-        name=row.subject,
-        kind=SubjectKind.PERSON,
-        groups=frozenset(json.loads(row.groups)),
-        factors=frozenset(Factor(factor) for factor in json.loads(row.factors)),
-    )
-    return ActiveSignIn(
-        token_hash=row.token_hash,
-        kind=SignInKind(row.kind),
-        subject=subject,
-        source=row.source,
-        opened_at_us=row.opened_at_us,
-        expires_at_us=row.expires_at_us,
-        ends_steady_us=row.ends_steady_us,
-        boot=row.boot,
-        certificate=row.certificate,
-    )
-
-
 def _live(row: Any) -> LiveGrant:
     return LiveGrant(
         grant=msgspec.json.decode(row.body, type=Grant),
@@ -489,4 +458,5 @@ def _live(row: Any) -> LiveGrant:
         sign_in=row.sign_in,
         ends_steady_us=row.ends_steady_us,
         session_at_us=row.session_at_us,
+        limit_steady_us=row.limit_steady_us,
     )

@@ -4,7 +4,7 @@ Stands between the sign-in forms of `penstock.web` and the subjects that `pensto
 know what a subject may reach.
 """
 
-from penstock.identity.authority import Authority, read_or_make_secret
+from penstock.identity.authority import Authority, read_or_make_secret, read_secret
 from penstock.identity.certificates import ClientCertificate
 from penstock.identity.local import (
     MAX_NAME_LENGTH,
@@ -46,5 +46,6 @@ __all__ = [
     "Source",
     "counted_as",
     "read_or_make_secret",
+    "read_secret",
     "subject_of",
 ]

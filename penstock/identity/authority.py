@@ -29,6 +29,7 @@ from penstock.model import Tampered
 
 RENEW_AHEAD = timedelta(days=30)
 _OTHERS = 0o077
+_MAX_SECRET = 4096
 
 
 class Authority:
@@ -83,6 +84,14 @@ def read_or_make_secret(path: Path, length_bytes: int = KEY_BYTES) -> bytes:
     if len(secret) != length_bytes:
         raise Tampered(f"{path.name} is not {length_bytes} bytes long")
     return secret
+
+
+def read_secret(path: Path) -> str:
+    """The text in a file that nobody but the gate's user may read.  Raises `OSError` and `Tampered`."""
+    text = _read_private(path).decode(errors="replace").strip()
+    if not text or len(text) > _MAX_SECRET:
+        raise Tampered(f"{path.name} is empty or longer than {_MAX_SECRET} characters")
+    return text
 
 
 def _private_key(path: Path) -> ec.EllipticCurvePrivateKey:

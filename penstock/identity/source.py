@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from penstock.model import Factor, FactorStrength, Subject
 
@@ -44,6 +44,10 @@ class SignIn:
     subject: Subject | None = None
     retry_after_s: int = 0
     locked: tuple[str, ...] = ()
+    proof: Proof | None = None
+    """Instead of `subject`, where another source than the local one proved it."""
+    why: str = ""
+    """The true reason of a refusal, for the evidence; nobody else may read it."""
 
 
 def _nothing() -> Mapping[str, str]:
@@ -121,6 +125,7 @@ class Directory(Protocol):
         ...
 
 
+@runtime_checkable
 class Reading(Protocol):
     """A source that can be asked again about somebody who signed in with it."""
 

@@ -26,6 +26,8 @@ def upgrade() -> None:
     op.add_column("sign_ins", sa.Column("session", sa.Text))
     op.add_column("sign_ins", sa.Column("memory_sealed", sa.LargeBinary))
     op.add_column("sign_ins", sa.Column("agent", sa.Text, nullable=False, server_default=""))
+    op.add_column("sign_ins", sa.Column("shown_hash", sa.Text))
+    op.add_column("grants", sa.Column("limit_steady_us", Number))
     op.create_index("sign_ins_session", "sign_ins", ["identity", "session"])
     op.create_table(
         "passkeys",
@@ -72,7 +74,8 @@ def downgrade() -> None:
     for table in ("break_glass", "roles", "recovery_codes", "passkeys"):
         op.drop_table(table)
     op.drop_index("sign_ins_session", "sign_ins")
-    for column in ("agent", "memory_sealed", "session", "proved_at_us", "graded", "identity"):
+    op.drop_column("grants", "limit_steady_us")
+    for column in ("shown_hash", "agent", "memory_sealed", "session", "proved_at_us", "graded", "identity"):
         op.drop_column("sign_ins", column)
     op.drop_index("subjects_source_key", "subjects")
     for column in ("seen_at_us", "kind", "ends_at_us", "sponsor", "attributes", "source_key", "source"):
