@@ -58,6 +58,8 @@ passkeys = Table(
     metadata,
     Column("credential_id", Text, primary_key=True),
     Column("subject", Text, ForeignKey("subjects.name"), nullable=False, index=True),
+    Column("rp_id", Text, nullable=False),
+    Column("user_handle", Text, nullable=False),
     Column("public_key", LargeBinary, nullable=False),
     Column("sign_count", Number, nullable=False),
     Column("aaguid", Text, nullable=False),
@@ -65,6 +67,7 @@ passkeys = Table(
     Column("is_synced", Number, CheckConstraint("is_synced in (0, 1)"), nullable=False),
     Column("added_at_us", Number, nullable=False),
     Column("used_at_us", Number),
+    Column("barred_at_us", Number),
     sqlite_strict=True,
 )
 
@@ -77,6 +80,18 @@ recovery_codes = Table(
     Column("used_at_us", Number),
     sqlite_strict=True,
 )
+
+factor_changes = Table(
+    "factor_changes",
+    metadata,
+    Column("number", Number, primary_key=True),
+    Column("subject", Text, ForeignKey("subjects.name"), nullable=False, index=True),
+    Column("at_us", Number, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    sqlite_strict=True,
+)
+"""The last changes of somebody's factors, for the page that shows them; the evidence has them all."""
 
 roles = Table(
     "roles",

@@ -109,11 +109,26 @@ class CardPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PasskeyRules:
+    """Which passkeys are taken.  `aaguids`: only these models (empty: any); `allows_synced`: also such as are copied.
+
+    `needs_attestation`: a new one proves its model by a certificate of these `authorities` (PEM); without it, its model
+    is its own word.
+    """
+
+    allows_synced: bool = True
+    aaguids: tuple[str, ...] = ()
+    needs_attestation: bool = False
+    authorities: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LocalPlan:
     """The gate's own store, as far as a site may choose; every gate has it, whether or not the document names it."""
 
     name: str = LOCAL
     title: str = "Account of this gate"
+    passkeys: PasskeyRules = PasskeyRules()
 
 
 SourcePlan: TypeAlias = LocalPlan | OidcPlan | LdapPlan | CardPlan

@@ -49,7 +49,14 @@ identity:
       groups: {/operators: operators}
     directory: {kind: ldap, url: "ldaps://ldap.plant.example", people: "ou=people,dc=plant"}
     cards: {kind: smart-card, authorities: "-----BEGIN CERTIFICATE-----"}
-    local: {kind: local, title: Account of this gate}
+    local:
+      kind: local
+      title: Account of this gate
+      passkeys:
+        allow_synced: false
+        aaguids: [2fc0579f-8113-47ea-b116-bb5a8db9202a]
+        attestation: required
+        authorities: "-----BEGIN CERTIFICATE-----"
   banner: {title: Notice, text: Only for those who may.}
   sign_in: {length: 8h, idle: 10m, at_once: 3}
 conduits:

@@ -33,6 +33,8 @@ def upgrade() -> None:
         "passkeys",
         sa.Column("credential_id", sa.Text, primary_key=True),
         sa.Column("subject", sa.Text, sa.ForeignKey("subjects.name"), nullable=False, index=True),
+        sa.Column("rp_id", sa.Text, nullable=False),
+        sa.Column("user_handle", sa.Text, nullable=False),
         sa.Column("public_key", sa.LargeBinary, nullable=False),
         sa.Column("sign_count", Number, nullable=False),
         sa.Column("aaguid", sa.Text, nullable=False),
@@ -40,6 +42,7 @@ def upgrade() -> None:
         sa.Column("is_synced", Number, sa.CheckConstraint("is_synced in (0, 1)"), nullable=False),
         sa.Column("added_at_us", Number, nullable=False),
         sa.Column("used_at_us", Number),
+        sa.Column("barred_at_us", Number),
         sqlite_strict=True,
     )
     op.create_table(
@@ -48,6 +51,15 @@ def upgrade() -> None:
         sa.Column("subject", sa.Text, sa.ForeignKey("subjects.name"), nullable=False, index=True),
         sa.Column("added_at_us", Number, nullable=False),
         sa.Column("used_at_us", Number),
+        sqlite_strict=True,
+    )
+    op.create_table(
+        "factor_changes",
+        sa.Column("number", Number, primary_key=True),
+        sa.Column("subject", sa.Text, sa.ForeignKey("subjects.name"), nullable=False, index=True),
+        sa.Column("at_us", Number, nullable=False),
+        sa.Column("what", sa.Text, nullable=False),
+        sa.Column("source", sa.Text, nullable=False),
         sqlite_strict=True,
     )
     op.create_table(
@@ -71,7 +83,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("break_glass", "roles", "recovery_codes", "passkeys"):
+    for table in ("break_glass", "roles", "factor_changes", "recovery_codes", "passkeys"):
         op.drop_table(table)
     op.drop_index("sign_ins_session", "sign_ins")
     op.drop_column("grants", "limit_steady_us")
