@@ -261,6 +261,7 @@ class World:
         )
         self.enforcer.now_us = lambda: self.clock.wall_us
         self.secrets: dict[str, str] = {}
+        self.makers: dict[type, Callable[[Any], object]] = {}
         self.gate: Gate
 
     async def start(self, documents: dict[str, str] | None = None) -> None:
@@ -290,6 +291,7 @@ class World:
                 clock=self.clock,
                 make_token=lambda: secrets.token_urlsafe(32),
                 turn=asyncio.Lock(),
+                makers=self.makers,
             )
         )
         await self.gate.begin(documents or DOCUMENTS)
