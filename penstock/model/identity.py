@@ -82,19 +82,57 @@ class OidcPlan:
     skew_s: int = 60
 
 
+class DirectoryKind(StrEnum):
+    """Whose schema a directory follows; it decides what the plan leaves open."""
+
+    OPENLDAP = "openldap"
+    ACTIVE_DIRECTORY = "active-directory"
+
+
+class GroupWay(StrEnum):
+    """How a directory says who is in which group.
+
+    `MEMBER_OF` is an attribute of the person.  `MEMBER`, `UNIQUE_MEMBER` and `MEMBER_UID` are attributes of the group.
+    `IN_CHAIN` lets Active Directory follow groups in groups itself (LDAP_MATCHING_RULE_IN_CHAIN).
+    """
+
+    MEMBER_OF = "memberOf"
+    MEMBER = "member"
+    UNIQUE_MEMBER = "uniqueMember"
+    MEMBER_UID = "memberUid"
+    IN_CHAIN = "in-chain"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LdapPlan:
-    """A directory over TLS: LDAP (RFC 4511) or Active Directory."""
+    """A directory over TLS: LDAP (RFC 4511) or Active Directory.
+
+    `urls` are servers with the same content, the first that answers is asked; ``ldap://`` only with `start_tls`.
+    `authorities` (PEM) are the only ones believed.  The gate binds as `bind_name` with the secret in the file `secret`,
+    finds people below `people` that match `people_filter` by their `name_attribute`, and knows them for ever by their
+    `key_attribute`.  Groups lie below `group_base`; with `nested`, a member of a group is a member of the groups that
+    hold it.  `groups` takes a group by its DN, or by its cn.  `refresh_s`: how often membership is read again.
+    `timeout_s`: how long one question to the directory may take as a whole.
+    """
 
     name: str
     title: str
-    url: str
+    urls: tuple[str, ...]
+    authorities: str
+    bind_name: str
+    secret: str
     people: str
-    bind_name: str = ""
-    secret: str | None = None
-    authorities: str | None = None
+    start_tls: bool = False
+    directory: DirectoryKind = DirectoryKind.OPENLDAP
+    people_filter: str = "(objectClass=person)"
+    name_attribute: str = "uid"
+    key_attribute: str = "entryUUID"
+    group_base: str = ""
+    group_way: GroupWay = GroupWay.MEMBER
+    nested: bool = True
     groups: GroupMap = GroupMap()
     refresh_s: int = 60
+    timeout_s: int = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from penstock.policy.source import Kind, Listing, Scalar, Table, Value
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 #: A name that an identity source gives: anything printable without spaces.
 _FOREIGN = re.compile(r"[^\s\x00-\x1f\x7f]{1,128}\Z")
-_LINE_LENGTH = 120
+LINE_LENGTH = 120
 
 
 class Fields:
@@ -128,14 +128,14 @@ class Fields:
         return None
 
 
-def text_of(value: Value, faults: Faults, what: str) -> str | None:
+def text_of(value: Value, faults: Faults, what: str, longest: int = LINE_LENGTH) -> str | None:
     """Printable text of one line out of a scalar."""
     if not isinstance(value, Scalar) or value.kind is Kind.NOTHING or not value.text.strip():
         faults.add(value.place, f"{what} must be text")
         return None
     text = value.text.strip()
-    if len(text) > _LINE_LENGTH or not text.isprintable():
-        faults.add(value.place, f"{what} must be one line of at most {_LINE_LENGTH} printable characters")
+    if len(text) > longest or not text.isprintable():
+        faults.add(value.place, f"{what} must be one line of at most {longest} printable characters")
         return None
     if text != value.text:
         faults.add(value.place, f"{what} begins or ends with a space", f"write {shown(text)}")

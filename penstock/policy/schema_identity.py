@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from penstock.model import Json, SourceKind
-from penstock.policy.sections.identity import KEYS, passkeys
+from penstock.model import DirectoryKind, GroupWay, Json, SourceKind
+from penstock.policy.sections.identity import KEYS, ldap, passkeys
 from penstock.policy.sections.identity import section as identity
 
 _TEXT: dict[str, Json] = {"type": ["string", "number", "boolean"]}
 
 
+def _plain(properties: dict[str, Json]) -> dict[str, Json]:
+    return {"type": ["object", "null"], "properties": properties, "additionalProperties": False}
+
+
 def _table(properties: dict[str, Json], keys: tuple[str, ...]) -> dict[str, Json]:
     assert tuple(properties) == keys, f"the parser knows {keys}, the schema {tuple(properties)}"
-    return {"type": ["object", "null"], "properties": properties, "additionalProperties": False}
+    return _plain(properties)
 
 
 _PASSKEYS: dict[str, Json] = {
@@ -33,6 +37,25 @@ _PASSKEYS: dict[str, Json] = {
 #: What the keys of every kind of source mean; a key that has more to say than that stands here with its own schema.
 _KEYS: Mapping[str, Json] = {
     "title": {"description": "what the sign-in page calls it", **_TEXT},
+    "directory": {"description": "whose schema it follows", "enum": [*DirectoryKind]},
+    "url": {
+        "description": "where it is (ldaps://HOST); several with the same content are asked one after the other",
+        "anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": ldap.MAX_URLS}],
+    },
+    "start_tls": {"description": "ldap:// becomes TLS before anything else is said", "type": "boolean"},
+    "bind": {"description": "the name that the gate itself signs in with", **_TEXT},
+    "people": {
+        "description": "where people are, and which attributes are their name and their key for ever",
+        **_plain(dict.fromkeys(ldap.PEOPLE, _TEXT)),
+    },
+    "membership": {
+        "description": "how it says who is in which group",
+        **_plain(
+            dict(zip(ldap.MEMBERSHIP, (_TEXT, {"enum": [*GroupWay]}, {"type": "boolean"}), strict=True)),
+        ),
+    },
+    "refresh": {"description": "how often membership is read again", **_TEXT},
+    "timeout": {"description": "how long one question may take", **_TEXT},
     "secret": {"description": "the file below keys/sources on the gate that holds its secret", **_TEXT},
     "authorities": {"description": "certificates in PEM form; the only ones believed", "type": "string"},
     "groups": {

@@ -47,7 +47,20 @@ identity:
       secret: keycloak
       authorities: "-----BEGIN CERTIFICATE-----"
       groups: {/operators: operators}
-    directory: {kind: ldap, url: "ldaps://ldap.plant.example", people: "ou=people,dc=plant"}
+    directory:
+      kind: ldap
+      title: Plant directory
+      directory: active-directory
+      url: ["ldaps://dc1.plant.example", "ldaps://dc2.plant.example:3269"]
+      start_tls: false
+      bind: penstock@plant.example
+      secret: directory
+      authorities: "-----BEGIN CERTIFICATE-----"
+      people: {base: "ou=people,dc=plant", filter: (objectClass=user), name: sAMAccountName, key: objectGUID}
+      membership: {base: "ou=groups,dc=plant", way: in-chain, nested: true}
+      groups: {"cn=Operators,ou=groups,dc=plant": operators}
+      refresh: 45s
+      timeout: 5s
     cards: {kind: smart-card, authorities: "-----BEGIN CERTIFICATE-----"}
     local:
       kind: local

@@ -6,7 +6,7 @@ import re
 
 from penstock.model import GroupMap
 from penstock.policy.faults import shown
-from penstock.policy.fields import Fields, text_of
+from penstock.policy.fields import LINE_LENGTH, Fields, text_of
 from penstock.policy.source import Scalar
 
 #: The name of a file in the gate's ``keys/sources`` folder; never a path.
@@ -16,7 +16,7 @@ MAX_PEM = 64 << 10
 _MARK = "-----BEGIN CERTIFICATE-----"
 
 
-def read_groups(fields: Fields) -> GroupMap:
+def read_groups(fields: Fields, longest: int = LINE_LENGTH) -> GroupMap:
     """``groups: {THEIRS: OURS}``: the source's own names of groups, and what they are called in conduits."""
     table = fields.inner("groups")
     if table is None:
@@ -27,7 +27,7 @@ def read_groups(fields: Fields) -> GroupMap:
     inner = Fields(table, fields.faults, "'groups'", tuple(entry.key.text for entry in table.entries))
     taken = []
     for entry in table.entries:
-        theirs = text_of(entry.key, fields.faults, "the name of a group")
+        theirs = text_of(entry.key, fields.faults, "the name of a group", longest)
         ours = inner.foreign(entry.key.text)
         if theirs is not None and ours is not None:
             taken.append((theirs, ours))
