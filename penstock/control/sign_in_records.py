@@ -12,7 +12,9 @@ from penstock.model import Json, Reason, Record, RecordKind
 _SHOWN_NAME = 64
 
 
-def began(sign_in: ActiveSignIn, certificate: ClientCertificate | None, proof: Proof | None) -> list[Record]:
+def began(
+    sign_in: ActiveSignIn, certificate: ClientCertificate | None, proof: Proof | None, notice: str | None = None
+) -> list[Record]:
     """Somebody signed in, and got a certificate."""
     subject = sign_in.subject
     factors: list[Json] = [factor.value for factor in sorted(subject.factors)]
@@ -29,15 +31,29 @@ def began(sign_in: ActiveSignIn, certificate: ClientCertificate | None, proof: P
     if proof is not None and proof.detail:
         detail["evidence"] = {**proof.detail}
     signed_in = Record(kind=RecordKind.SIGNED_IN, at_us=sign_in.opened_at_us, subject=subject.name, detail=detail)
+    accepted = () if notice is None else (_accepted(sign_in, notice),)
     if certificate is None:
-        return [signed_in]
+        return [*accepted, signed_in]
     issued: dict[str, Json] = {
         "fingerprint": certificate.fingerprint,
         "serial": certificate.serial,
         "expires_at_us": certificate.expires_at_us,
     }
     at_us = sign_in.opened_at_us
-    return [signed_in, Record(kind=RecordKind.CERTIFICATE_ISSUED, at_us=at_us, subject=subject.name, detail=issued)]
+    return [
+        *accepted,
+        signed_in,
+        Record(kind=RecordKind.CERTIFICATE_ISSUED, at_us=at_us, subject=subject.name, detail=issued),
+    ]
+
+
+def _accepted(sign_in: ActiveSignIn, notice: str) -> Record:
+    return Record(
+        kind=RecordKind.NOTICE_ACCEPTED,
+        at_us=sign_in.opened_at_us,
+        subject=sign_in.subject.name,
+        detail={"sha256": notice, "source": sign_in.source},
+    )
 
 
 def refused(credentials: Credentials, outcome: SignIn, moment: Moment) -> list[Record]:

@@ -23,7 +23,7 @@ from penstock.control.rows import ActiveSignIn, SignInKind
 from penstock.control.state import State
 from penstock.control.store import Store
 from penstock.identity import Authority, Credentials, Proof, Seal, SignIn, Source
-from penstock.model import LOCAL, Reason, Subject, Unavailable
+from penstock.model import LOCAL, Invalid, Problem, Reason, Subject, Unavailable
 
 #: How old a portal's token may become, and for how long the one before it still counts: requests may cross.
 TOKEN_LIFE_US = 15 * 60 * US_PER_S
@@ -64,17 +64,16 @@ class SignIns:
         """The hash of a token that was replaced, its sign-in, and until when it still counts."""
 
     async def sign_in(
-        self, credentials: Credentials, kind: SignInKind, csr_pem: str | None = None, agent: str = ""
+        self, credentials: Credentials, kind: SignInKind, csr_pem: str | None = None
     ) -> SignedIn | NotSignedIn:
         """Check name, password and code; see `admit`."""
-        arrival = Arrival(kind=kind, source=credentials.source, csr_pem=csr_pem, agent=agent)
+        arrival = Arrival(kind=kind, source=credentials.source, csr_pem=csr_pem)
         return await self.sign_in_from(credentials, arrival)
 
     async def sign_in_from(self, credentials: Credentials, arrival: Arrival) -> SignedIn | NotSignedIn:
         """The same, for whoever arrives in this way."""
         moment = self._clock()
-        if arrival.csr_pem is not None:
-            self._authority.check(arrival.csr_pem)
+        self._check(arrival)
         outcome = await self.check(credentials)
         if outcome.retry_after_s:
             return NotSignedIn(retry_after_s=outcome.retry_after_s)
@@ -102,13 +101,21 @@ class SignIns:
 
         Raises `Invalid` (the request) and `Unavailable`.
         """
-        if arrival.csr_pem is not None:
-            self._authority.check(arrival.csr_pem)
+        self._check(arrival)
         subject = await self._people.resolve(proof, self._clock())
         if isinstance(subject, Stranger):
             self._recorder.put([records.stranger(proof, subject, arrival, self._clock())])
             return NotSignedIn()
         return await self._begin(subject, proof, arrival)
+
+    def _check(self, arrival: Arrival) -> None:
+        """Before any proof is used up: the notice was accepted, the request could be signed.  Raises `Invalid`."""
+        banner = self._identities.identity.banner
+        if banner is not None and arrival.notice != banner.digest:
+            hint = "read the notice and accept it"
+            raise Invalid(Problem(where="notice", why="the notice of this site has not been accepted", hint=hint))
+        if arrival.csr_pem is not None:
+            self._authority.check(arrival.csr_pem)
 
     async def begin_client(self, portal: ActiveSignIn, arrival: Arrival) -> SignedIn | NotSignedIn:
         """A sign-in of the command line for whoever is signed in at the portal, with the same proof as there."""
@@ -130,7 +137,7 @@ class SignIns:
         made = self._made(subject, arrival, moment.wall_us + length_us, moment.steady_us + length_us, None)
         sealed = self._seal.close(proof.memory, subject.name) if proof.memory else None
         signed = replace(made, sign_in=replace(made.sign_in, session=proof.session, memory_sealed=sealed))
-        return await self._keep(signed, proof)
+        return await self._keep(signed, proof, arrival.notice)
 
     def _made(
         self, subject: Subject, arrival: Arrival, expires_at_us: int, ends_steady_us: int, parent: ActiveSignIn | None
@@ -155,9 +162,11 @@ class SignIns:
         )
         return SignedIn(token=token, sign_in=sign_in, certificate=certificate)
 
-    async def _keep(self, signed: SignedIn, proof: Proof | None = None) -> SignedIn | NotSignedIn:
+    async def _keep(
+        self, signed: SignedIn, proof: Proof | None = None, notice: str | None = None
+    ) -> SignedIn | NotSignedIn:
         sign_in, moment = signed.sign_in, self._clock()
-        await self._recorder.write(records.began(sign_in, signed.certificate, proof), urgent=True)
+        await self._recorder.write(records.began(sign_in, signed.certificate, proof, notice), urgent=True)
         try:
             is_kept = await self._store.add_sign_in(sign_in)
         except Unavailable:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import sha256
 from typing import TypeAlias
 
 from penstock.model.subject import LOCAL, FactorStrength
@@ -178,6 +179,11 @@ class Banner:
 
     title: str
     text: str
+
+    @property
+    def digest(self) -> str:
+        """What an acceptance refers to: SHA-256 (hex) of title and text."""
+        return sha256(f"{self.title}\n{self.text}".encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from penstock.model import PenstockError
 from penstock.web import api, pages
 from penstock.web.errors import json_error
 from penstock.web.guard import Guard
+from penstock.web.rotation import Rotation
 
 _FORM_KEY_BYTES = 32
 
@@ -31,7 +32,7 @@ def portal_app(gate: Gate) -> ASGIApp:
     )
     app.state.gate = gate
     app.state.form_key = secrets.token_bytes(_FORM_KEY_BYTES)
-    return Guard(app)
+    return Guard(Rotation(app, gate))
 
 
 async def _answer(request: Request, error: Exception) -> Response:

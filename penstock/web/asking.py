@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from typing import TypeVar
 
@@ -53,6 +54,11 @@ def client_sign_in(request: Request) -> ActiveSignIn:
     if sign_in is None:
         raise Unauthenticated("sign in first")
     return sign_in
+
+
+def sign_in_id(sign_in: ActiveSignIn) -> str:
+    """What a sign-in is called towards its owner: part of a hash of a hash, so that nothing of its token is in it."""
+    return hashlib.sha256(sign_in.token_hash.encode()).hexdigest()[:16]
 
 
 def end_text(at_us: int | None) -> str | None:

@@ -12,7 +12,7 @@ from penstock.model import RecordKind
 def test_whoever_meets_the_gate_learns_its_authority_and_nothing_else(world: World) -> None:
     async def scenario(world: World) -> None:
         about = (await Client(world).ask("GET", "/api/gate")).json()
-        assert about.keys() == {"gate", "site", "tunnel_port", "ca_pem"}
+        assert about.keys() == {"gate", "site", "tunnel_port", "ca_pem", "notice", "sources"}
         assert (about["gate"], about["site"], about["tunnel_port"]) == ("gate.riverside.ot", "riverside-water", 8444)
         assert x509.load_pem_x509_certificate(about["ca_pem"].encode())
 
@@ -323,7 +323,7 @@ def test_a_failure_that_is_a_bug_says_nothing_about_itself(world: World) -> None
     async def scenario(world: World) -> None:
         await world.enrol()
         transport = httpx2.ASGITransport(app=Client(world).http._transport.app, raise_app_exceptions=False)
-        world.gate.sign_ins.sign_in = None  # type: ignore[method-assign, assignment]
+        world.gate.sign_ins.sign_in_from = None  # type: ignore[method-assign, assignment]
         async with httpx2.AsyncClient(base_url="https://gate.riverside.ot", transport=transport) as http:
             proof = {"subject": "ada", "password": "x", "totp": "1", "csr_pem": CSR}
             answer = await http.post("/api/sign-ins", json=proof)

@@ -11,6 +11,15 @@ from penstock.web.asking import gate_of
 async def show(request: Request) -> JSONResponse:
     """GET: the names, the tunnel's port and the authority.  Nothing here is secret."""
     gate = gate_of(request)
+    banner = gate.identities.identity.banner
+    notice = None if banner is None else {"title": banner.title, "text": banner.text, "sha256": banner.digest}
     return JSONResponse(
-        {"gate": gate.name, "site": gate.site, "tunnel_port": gate.tunnel_port, "ca_pem": gate.authority.pem}
+        {
+            "gate": gate.name,
+            "site": gate.site,
+            "tunnel_port": gate.tunnel_port,
+            "ca_pem": gate.authority.pem,
+            "notice": notice,
+            "sources": [{"name": each.name, "title": each.title} for each in gate.identities.identity.sources],
+        }
     )

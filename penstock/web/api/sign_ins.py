@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from penstock.control import NotSignedIn, SignInKind
+from penstock.control import Arrival, NotSignedIn, SignInKind
 from penstock.identity import Credentials
-from penstock.model import Unauthenticated
-from penstock.web.asking import body_of, client_sign_in, gate_of, moment_text, source_of
+from penstock.model import Json, Unauthenticated
+from penstock.web.asking import body_of, client_sign_in, gate_of, moment_text, sign_in_id, source_of
 from penstock.web.errors import TooManyAttempts
 
 #: The same words whatever was wrong, also for a subject that does not exist.
@@ -23,6 +24,7 @@ class Proof(msgspec.Struct):
     password: str
     totp: str
     csr_pem: str
+    notice: str | None = None
 
 
 async def begin(request: Request) -> JSONResponse:
@@ -31,7 +33,14 @@ async def begin(request: Request) -> JSONResponse:
     credentials = Credentials(
         subject=asked.subject, password=asked.password, code=asked.totp, source=source_of(request)
     )
-    outcome = await gate.sign_ins.sign_in(credentials, SignInKind.CLIENT, asked.csr_pem)
+    arrival = Arrival(
+        kind=SignInKind.CLIENT,
+        source=credentials.source,
+        csr_pem=asked.csr_pem,
+        agent=request.headers.get("user-agent", ""),
+        notice=asked.notice,
+    )
+    outcome = await gate.sign_ins.sign_in_from(credentials, arrival)
     if isinstance(outcome, NotSignedIn):
         if outcome.retry_after_s:
             raise TooManyAttempts(outcome.retry_after_s)
@@ -47,6 +56,38 @@ async def begin(request: Request) -> JSONResponse:
             "expires_at": moment_text(sign_in.expires_at_us),
         }
     )
+
+
+async def show(request: Request) -> JSONResponse:
+    """GET: where I am signed in."""
+    mine, gate = client_sign_in(request), gate_of(request)
+    rows: list[Json] = [
+        {
+            "id": sign_in_id(each),
+            "kind": each.kind.value,
+            "source": each.source,
+            "agent": each.agent,
+            "identity": each.identity,
+            "strength": each.subject.strength.value,
+            "opened_at": moment_text(each.opened_at_us),
+            "expires_at": moment_text(each.expires_at_us),
+            "seen_ago_s": gate.sign_ins.seen_ago_s(each),
+            "is_this": each.token_hash == mine.token_hash,
+        }
+        for each in gate.sign_ins.of_subject(mine.subject.name)
+    ]
+    return JSONResponse({"sign_ins": rows})
+
+
+async def end_one(request: Request) -> Response:
+    """DELETE: end one of mine.  Somebody else's is answered as one that does not exist."""
+    mine, gate = client_sign_in(request), gate_of(request)
+    wanted = request.path_params["id"]
+    for each in gate.sign_ins.of_subject(mine.subject.name):
+        if sign_in_id(each) == wanted:
+            await gate.sign_ins.sign_out(each, "ended by its owner")
+            return Response(status_code=204)
+    raise HTTPException(404)
 
 
 async def end(request: Request) -> Response:

@@ -38,9 +38,10 @@ def form_token(request: Request, cookie: str) -> str:
 
 
 def cookie_of(request: Request) -> str | None:
-    """The cookie that forms of this browser are tied to: the sign-in's while there is one."""
-    if portal_sign_in(request) is not None:
-        return request.cookies.get(SIGN_IN_COOKIE)
+    """What forms of this browser are tied to: the sign-in while there is one (its cookie changes), else a cookie."""
+    sign_in = portal_sign_in(request)
+    if sign_in is not None:
+        return sign_in.token_hash
     return request.cookies.get(FORM_COOKIE)
 
 

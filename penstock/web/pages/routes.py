@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from penstock.web.errors import failure_of
-from penstock.web.pages import enrol, failures, home, sign_in, static
+from penstock.web.pages import arriving, enrol, failures, home, my_sign_ins, sign_in, static
 from penstock.web.pages.render import page
 
 routes = [
@@ -17,6 +17,10 @@ routes = [
     Route("/failures", failures.show, methods=["GET"]),
     Route("/sign-in", sign_in.show, methods=["GET"]),
     Route("/sign-in", sign_in.begin, methods=["POST"]),
+    Route("/notice", arriving.show, methods=["GET"]),
+    Route("/notice", arriving.accept, methods=["POST"]),
+    Route("/sign-ins", my_sign_ins.show, methods=["GET"]),
+    Route("/sign-ins/{id}/end", my_sign_ins.end, methods=["POST"]),
     Route("/sign-out", sign_in.end, methods=["POST"]),
     Route("/enrol", enrol.show, methods=["GET"]),
     Route("/enrol", enrol.begin, methods=["POST"]),

@@ -5,18 +5,12 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from penstock.control import NotSignedIn, SignInKind
+from penstock.control import NotSignedIn
 from penstock.identity import Credentials
 from penstock.web.api.sign_ins import REFUSED
 from penstock.web.asking import gate_of, source_of
-from penstock.web.pages.forms import (
-    FORM_COOKIE,
-    SIGN_IN_COOKIE,
-    forget_cookie,
-    form_of,
-    portal_sign_in,
-    set_cookie,
-)
+from penstock.web.pages.arriving import arrival_of, must_accept, welcome
+from penstock.web.pages.forms import SIGN_IN_COOKIE, forget_cookie, form_of, portal_sign_in
 from penstock.web.pages.render import page, see
 
 
@@ -24,6 +18,8 @@ async def show(request: Request) -> Response:
     """GET: the form; whoever is signed in goes on to the assets."""
     if portal_sign_in(request) is not None:
         return see("/")
+    if must_accept(request):
+        return see("/notice")
     return page(request, "sign_in.html", subject="", trouble="", is_enrolled="enrolled" in request.query_params)
 
 
@@ -37,15 +33,14 @@ async def begin(request: Request) -> Response:
         code=fields.get("code", ""),
         source=source_of(request),
     )
-    outcome = await gate.sign_ins.sign_in(credentials, SignInKind.PORTAL)
+    if must_accept(request):
+        return see("/notice")
+    outcome = await gate.sign_ins.sign_in_from(credentials, arrival_of(request))
     if isinstance(outcome, NotSignedIn):
         return _refused(request, credentials.subject, outcome.retry_after_s)
     if before is not None:
         await gate.sign_ins.sign_out(before, "signed in again")
-    response = see("/")
-    set_cookie(response, SIGN_IN_COOKIE, outcome.token)
-    forget_cookie(response, FORM_COOKIE)
-    return response
+    return welcome(see("/"), outcome)
 
 
 async def end(request: Request) -> Response:
