@@ -6,6 +6,11 @@ know what a subject may reach.
 
 from penstock.identity.authority import Authority, read_or_make_secret, read_secret
 from penstock.identity.certificates import ClientCertificate
+from penstock.identity.counting import count_source, forgive_source
+from penstock.identity.factors import passkey as passkeys
+from penstock.identity.factors import totp
+from penstock.identity.factors.challenge import NONCE_BYTES, Challenges
+from penstock.identity.factors.passkey import Party, Passkey, PasskeyFault, PasskeyRefused, party_of
 from penstock.identity.local import (
     MAX_NAME_LENGTH,
     Account,
@@ -19,15 +24,19 @@ from penstock.identity.local import (
 )
 from penstock.identity.lockout import Attempts, counted_as
 from penstock.identity.password import Passwords
+from penstock.identity.password import problems as password_problems
+from penstock.identity.recovering import RecoveryCodes
 from penstock.identity.sealing import Seal
 from penstock.identity.source import Credentials, Directory, Membership, Proof, Reading, Refused, SignIn, Source
 
 __all__ = [
     "MAX_NAME_LENGTH",
+    "NONCE_BYTES",
     "Account",
     "AccountStore",
     "Attempts",
     "Authority",
+    "Challenges",
     "ClientCertificate",
     "Credentials",
     "Directory",
@@ -36,16 +45,27 @@ __all__ = [
     "LocalSource",
     "Membership",
     "NotLookedAt",
+    "Party",
+    "Passkey",
+    "PasskeyFault",
+    "PasskeyRefused",
     "Passwords",
     "Preparation",
     "Proof",
     "Reading",
+    "RecoveryCodes",
     "Refused",
     "Seal",
     "SignIn",
     "Source",
+    "count_source",
     "counted_as",
+    "forgive_source",
+    "party_of",
+    "passkeys",
+    "password_problems",
     "read_or_make_secret",
     "read_secret",
     "subject_of",
+    "totp",
 ]

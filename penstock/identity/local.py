@@ -10,13 +10,15 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from penstock.identity import lockout
-from penstock.identity.factors import totp
+from penstock.identity.counting import count
+from penstock.identity.factors import recovery, totp
 from penstock.identity.lockout import Attempts, Limit
 from penstock.identity.password import Passwords, problems
+from penstock.identity.recovering import RecoveryCodes
 from penstock.identity.sealing import Seal
 from penstock.identity.source import Credentials, SignIn
 from penstock.model import Factor, Invalid, Problem, Subject, SubjectKind, Unauthenticated
@@ -115,8 +117,16 @@ class AccountStore(Protocol):
 class LocalSource:
     """Subjects of this gate."""
 
-    def __init__(self, store: AccountStore, passwords: Passwords, seal: Seal, gate: str) -> None:
+    def __init__(
+        self,
+        store: AccountStore,
+        passwords: Passwords,
+        seal: Seal,
+        gate: str,
+        recovery_codes: RecoveryCodes | None = None,
+    ) -> None:
         self._store, self._passwords, self._seal, self._gate = store, passwords, seal, gate
+        self._recovery_codes = recovery_codes
         self._nobodys_secret = totp.make_secret()
 
     async def sign_in(self, credentials: Credentials, now_us: int) -> SignIn:
@@ -136,22 +146,17 @@ class LocalSource:
         return SignIn(subject=subject)
 
     async def _count(self, keys: tuple[tuple[str, Limit], ...], now_us: int) -> tuple[int, tuple[str, ...]]:
-        locked = []
-        for key, limit in keys:
-            before, after = await self._store.change_attempts(
-                key,
-                lambda attempts, limit=limit: lockout.counted(attempts, now_us, limit),  # type: ignore[misc]
-            )
-            if wait := lockout.wait_s(before, now_us):
-                return wait, ()
-            if after is not None and lockout.wait_s(after, now_us):
-                locked.append(key.partition(":")[0])
-        return 0, tuple(locked)
+        return await count(self._store, keys, now_us)
 
     async def _prove(self, credentials: Credentials, now_us: int) -> Subject | None:
         account = await self._store.account(credentials.subject)
         is_usable = account is not None and not account.is_suspended and account.totp_sealed is not None
         checked = await self._passwords.check(account.password_hash if account else None, credentials.password)
+        signs = recovery.normal(credentials.code)
+        if signs is not None and self._recovery_codes is not None:
+            may = is_usable and checked.is_right
+            is_spent = await self._recovery_codes.spend(credentials.subject, signs, now_us, may=may)
+            return recovered(account) if account is not None and is_spent else None
         secret = self._nobodys_secret
         if account is not None and account.totp_sealed is not None:
             secret = self._seal.open(account.totp_sealed, account.name)
@@ -233,6 +238,11 @@ def subject_of(account: Account) -> Subject:
     """The subject that a full proof of this account makes."""
     factors = frozenset({Factor.PASSWORD, Factor.TOTP})
     return Subject(name=account.name, kind=SubjectKind.PERSON, groups=account.groups, factors=factors)
+
+
+def recovered(account: Account) -> Subject:
+    """The subject that a password and a recovery code of this account make."""
+    return replace(subject_of(account), factors=frozenset({Factor.PASSWORD, Factor.RECOVERY_CODE}))
 
 
 def code_hash(code: str) -> str:

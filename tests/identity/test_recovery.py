@@ -1,9 +1,11 @@
+import asyncio
 import math
 import secrets
+from collections.abc import Sequence
 
 import pytest
 
-from penstock.identity import Seal
+from penstock.identity import RecoveryCodes, Seal
 from penstock.identity.factors import recovery
 
 
@@ -41,3 +43,43 @@ def test_the_matching_mark_is_found_among_those_that_are_kept_and_nothing_else()
     assert recovery.matching(secrets.token_hex(32), kept) is None
     assert recovery.matching(kept[0], []) is None
     assert recovery.matching("", kept[:3]) is None, "an empty mark is nobody's"
+
+
+class Marks:
+    """The store of marks in memory."""
+
+    def __init__(self) -> None:
+        self.unused: dict[str, list[str]] = {}
+        self.reads: list[str] = []
+
+    async def recovery_marks(self, subject: str) -> tuple[str, ...]:
+        self.reads.append(subject)
+        return tuple(self.unused.get(subject, ()))
+
+    async def spend_recovery_code(self, subject: str, mark: str, now_us: int) -> bool:
+        assert now_us
+        if mark not in self.unused.get(subject, ()):
+            return False
+        self.unused[subject].remove(mark)
+        return True
+
+    async def replace_recovery_codes(self, subject: str, marks: Sequence[str], now_us: int) -> None:
+        assert now_us
+        self.unused[subject] = list(marks)
+
+
+def test_a_code_is_spent_once_by_its_owner_and_the_next_ten_make_the_last_void() -> None:
+    async def scenario() -> None:
+        marks = Marks()
+        codes = RecoveryCodes(marks, Seal(bytes(32), secrets.token_bytes))
+        first, second, *_ = (recovery.normal(code) or "" for code in await codes.make("ada", 1))
+        assert not await codes.spend("eve", first, 1, may=True)
+        assert not await codes.spend("ada", first, 1, may=False)
+        both = await asyncio.gather(codes.spend("ada", first, 1, may=True), codes.spend("ada", first, 1, may=True))
+        assert both.count(True) == 1
+        assert await codes.left("ada") == 9
+        await codes.make("ada", 1)
+        assert not await codes.spend("ada", second, 1, may=True)
+        assert await codes.left("ada") == 10
+
+    asyncio.run(scenario())

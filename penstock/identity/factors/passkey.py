@@ -257,18 +257,15 @@ def read_new(answer: str) -> NewClaim:
 def check_sign_in(claim: Claim, passkey: Passkey, party: Party, rules: PasskeyRules) -> int:
     """Whether this answer, whose challenge was ours, proves the owner of this passkey; the new sign counter.
 
-    Raises `PasskeyRefused`.  A counter that did not grow means that somebody has a copy (WebAuthn Level 3 section
-    6.1.1), and only an answer with a right signature can say so: nobody else may have a passkey barred.
+    Raises `PasskeyRefused`.  What concerns this passkey alone is said only to whoever signed with it.  A counter that
+    did not grow means that somebody has a copy (WebAuthn Level 3 section 6.1.1).
     """
     _check_origin(claim.client, party)
     _check_data(claim.data, party)
     if claim.credential_id != passkey.credential_id or claim.user_handle not in (None, passkey.user_handle):
         raise PasskeyRefused(PasskeyFault.FOREIGN)
-    if passkey.barred_at_us is not None:
-        raise PasskeyRefused(PasskeyFault.BARRED)
     if claim.data.flags.be != passkey.is_synced:
         raise PasskeyRefused(PasskeyFault.SIGNATURE)
-    _check_rules(rules, passkey.aaguid, is_synced=passkey.is_synced)
     try:
         verified = webauthn.verify_authentication_response(
             credential=claim.credential,
@@ -281,6 +278,9 @@ def check_sign_in(claim: Claim, passkey: Passkey, party: Party, rules: PasskeyRu
         )
     except Exception as error:
         raise PasskeyRefused(PasskeyFault.SIGNATURE) from error
+    if passkey.barred_at_us is not None:
+        raise PasskeyRefused(PasskeyFault.BARRED)
+    _check_rules(rules, passkey.aaguid, is_synced=passkey.is_synced)
     if verified.new_sign_count <= passkey.sign_count and (verified.new_sign_count or passkey.sign_count):
         raise PasskeyRefused(PasskeyFault.CLONED)
     return verified.new_sign_count
