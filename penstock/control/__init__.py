@@ -5,6 +5,16 @@ a path that the evidence does not hold, and never see a packet.
 """
 
 from penstock.control.arrivals import Arrival, NotSignedIn, SignedIn
+from penstock.control.client_codes import is_challenge, user_code_text
+from penstock.control.client_logins import (
+    MAX_HOST,
+    ClientError,
+    ClientWay,
+    DeviceCodes,
+    LetIn,
+    TooMany,
+    Visitor,
+)
 from penstock.control.conduits import ConduitNow, Measured
 from penstock.control.drill import Drill, DrillResult
 from penstock.control.exposition import CONTENT_TYPE as METRICS_TYPE
@@ -30,13 +40,17 @@ from penstock.control.sign_ins import local_proof
 from penstock.control.store import Store
 
 __all__ = [
+    "MAX_HOST",
     "METRICS_TYPE",
     "ActiveSignIn",
     "Arrival",
     "Asking",
     "Cause",
+    "ClientError",
+    "ClientWay",
     "Clock",
     "ConduitNow",
+    "DeviceCodes",
     "Drill",
     "DrillResult",
     "Enforcer",
@@ -46,6 +60,7 @@ __all__ = [
     "Interval",
     "IsolatedKind",
     "Isolation",
+    "LetIn",
     "LiveGrant",
     "Measured",
     "Moment",
@@ -58,11 +73,15 @@ __all__ = [
     "Store",
     "StoredRevision",
     "StoredSubject",
+    "TooMany",
+    "Visitor",
     "Workers",
     "check_fit",
     "count_traffic",
     "figures",
+    "is_challenge",
     "local_proof",
     "metrics_page",
     "run_control",
+    "user_code_text",
 ]

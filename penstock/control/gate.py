@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from penstock.control.aside import Asides
 from penstock.control.binding import narrowed
+from penstock.control.client_logins import ClientLogins
+from penstock.control.client_proofs import ClientProofs
 from penstock.control.conduits import Conduits
 from penstock.control.drills import Drills
 from penstock.control.emergencies import Emergencies
@@ -105,6 +107,12 @@ class Gate:
         self.memberships = self._memberships(given)
         self.grants.require_membership = self.memberships.require
         self.subjects = self._subjects(given, source)
+        self.client_logins = ClientLogins(
+            state=self.state, recorder=given.recorder, clock=given.clock, make_token=given.make_token
+        )
+        self.client_proofs = ClientProofs(
+            state=self.state, store=given.store, recorder=given.recorder, following=self.following, clock=given.clock
+        )
 
     def _grants(self, given: Given) -> Grants:
         return Grants(

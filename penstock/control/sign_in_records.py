@@ -94,13 +94,13 @@ def stranger(proof: Proof, who: Stranger, arrival: Arrival, moment: Moment) -> R
     )
 
 
-def proved_again(sign_in: ActiveSignIn, proof: Proof, moment: Moment) -> Record:
+def proved_again(sign_in: ActiveSignIn, proof: Proof | None, moment: Moment) -> Record:
     """A new proof was taken into a sign-in."""
     subject = sign_in.subject
     factors: list[Json] = [factor.value for factor in sorted(subject.factors)]
     detail: dict[str, Json] = {"identity": subject.source, "strength": subject.strength.value, "factors": factors}
-    detail |= {"proved_at_us": subject.proved_at_us}
-    if proof.detail:
+    detail |= {"kind": sign_in.kind.value, "proved_at_us": subject.proved_at_us}
+    if proof is not None and proof.detail:
         detail["evidence"] = {**proof.detail}
     return Record(kind=RecordKind.PROVED_AGAIN, at_us=moment.wall_us, subject=subject.name, detail=detail)
 

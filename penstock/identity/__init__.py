@@ -22,7 +22,7 @@ from penstock.identity.local import (
     Preparation,
     subject_of,
 )
-from penstock.identity.lockout import Attempts, counted_as
+from penstock.identity.lockout import Attempts, Limit, counted, counted_as, wait_s
 from penstock.identity.password import Passwords
 from penstock.identity.password import problems as password_problems
 from penstock.identity.recovering import RecoveryCodes
@@ -42,6 +42,7 @@ __all__ = [
     "Directory",
     "Enrolment",
     "Invitation",
+    "Limit",
     "LocalSource",
     "Membership",
     "NotLookedAt",
@@ -59,6 +60,7 @@ __all__ = [
     "SignIn",
     "Source",
     "count_source",
+    "counted",
     "counted_as",
     "forgive_source",
     "party_of",
@@ -68,4 +70,5 @@ __all__ = [
     "read_secret",
     "subject_of",
     "totp",
+    "wait_s",
 ]

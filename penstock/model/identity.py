@@ -188,11 +188,15 @@ class Banner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignInLimits:
-    """How long a sign-in lasts, how long a portal may be left alone, and how many one subject may have at once."""
+    """How long a sign-in lasts, how long a portal may be left alone, and how many one subject may have at once.
+
+    `has_device_way`: a computer without a browser may be signed in by a code that is typed on another one.
+    """
 
     length_s: int = 10 * 3600
     idle_s: int = 15 * 60
     at_once: int = 5
+    has_device_way: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,6 +65,12 @@ _KEYS: Mapping[str, Json] = {
     },
     "passkeys": {"description": "which passkeys are taken", **_table(_PASSKEYS, passkeys.KEYS)},
 }
+_SIGN_IN: Mapping[str, dict[str, Json]] = {
+    "device": {
+        "description": "whether a computer may be signed in by a code that is typed in the browser of another",
+        "type": "boolean",
+    }
+}
 
 
 def identity_schema() -> dict[str, Json]:
@@ -78,7 +84,7 @@ def identity_schema() -> dict[str, Json]:
                 "additionalProperties": {"anyOf": kinds},
             },
             "banner": _table({"title": dict(_TEXT), "text": {"type": "string"}}, identity.BANNER),
-            "sign_in": _table({key: dict(_TEXT) for key in identity.SIGN_IN}, identity.SIGN_IN),
+            "sign_in": _table({key: _SIGN_IN.get(key, dict(_TEXT)) for key in identity.SIGN_IN}, identity.SIGN_IN),
         },
         KEYS,
     )

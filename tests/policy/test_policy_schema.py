@@ -71,7 +71,7 @@ identity:
         attestation: required
         authorities: "-----BEGIN CERTIFICATE-----"
   banner: {title: Notice, text: Only for those who may.}
-  sign_in: {length: 8h, idle: 10m, at_once: 3}
+  sign_in: {length: 8h, idle: 10m, at_once: 3, device: false}
 conduits:
   Y:
     from: {user: eve}

@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from penstock.control import Arrival, NotSignedIn, SignInKind
+from penstock.control import Arrival, Gate, NotSignedIn, SignedIn, SignInKind
 from penstock.identity import Credentials
 from penstock.model import Json, Unauthenticated
 from penstock.web.asking import body_of, client_sign_in, gate_of, moment_text, sign_in_id, source_of
@@ -45,17 +45,7 @@ async def begin(request: Request) -> JSONResponse:
         if outcome.retry_after_s:
             raise TooManyAttempts(outcome.retry_after_s)
         raise Unauthenticated(REFUSED)
-    sign_in, certificate = outcome.sign_in, outcome.certificate
-    return JSONResponse(
-        {
-            "token": outcome.token,
-            "certificate_pem": certificate.pem if certificate else "",
-            "ca_pem": gate.authority.pem,
-            "subject": sign_in.subject.name,
-            "groups": sorted(sign_in.subject.groups),
-            "expires_at": moment_text(sign_in.expires_at_us),
-        }
-    )
+    return JSONResponse(signed_in_row(outcome, gate))
 
 
 async def show(request: Request) -> JSONResponse:
@@ -95,3 +85,18 @@ async def end(request: Request) -> Response:
     sign_in = client_sign_in(request)
     await gate_of(request).sign_ins.sign_out(sign_in)
     return Response(status_code=204)
+
+
+def signed_in_row(outcome: SignedIn, gate: Gate) -> dict[str, Json]:
+    """A sign-in that has just begun, as its owner needs it."""
+    sign_in, certificate = outcome.sign_in, outcome.certificate
+    groups: list[Json] = [*sorted(sign_in.subject.groups)]
+    return {
+        "token": outcome.token,
+        "certificate_pem": certificate.pem if certificate else "",
+        "ca_pem": gate.authority.pem,
+        "subject": sign_in.subject.name,
+        "groups": groups,
+        "strength": sign_in.subject.strength.value,
+        "expires_at": moment_text(sign_in.expires_at_us),
+    }

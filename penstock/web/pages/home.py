@@ -13,6 +13,7 @@ from penstock.model import ECHO, Asset, Binding, Decision, Invalid, Miss, Reason
 from penstock.policy import can_carry
 from penstock.web.api.grants import check_recorded
 from penstock.web.asking import gate_of, grant_number_of, source_of
+from penstock.web.pages.coming_back import way_on
 from penstock.web.pages.forms import form_of, portal_sign_in
 from penstock.web.pages.render import page, see
 
@@ -56,7 +57,7 @@ async def show(request: Request) -> Response:
     sign_in = portal_sign_in(request)
     if sign_in is None:
         return see("/sign-in")
-    return _home(request, sign_in)
+    return way_on(request) or _home(request, sign_in)
 
 
 async def open_grant(request: Request) -> Response:

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from penstock.web.errors import failure_of
-from penstock.web.pages import arriving, enrol, failures, home, my_sign_ins, sign_in, static
+from penstock.web.pages import arriving, clients, enrol, failures, home, my_sign_ins, sign_in, static
 from penstock.web.pages.render import page
 
 routes = [
@@ -25,6 +25,14 @@ routes = [
     Route("/enrol", enrol.show, methods=["GET"]),
     Route("/enrol", enrol.begin, methods=["POST"]),
     Route("/enrol/confirm", enrol.confirm, methods=["POST"]),
+    Route("/client", clients.show, methods=["GET"]),
+    Route("/client", clients.confirm, methods=["POST"]),
+    Route("/client/refuse", clients.refuse, methods=["POST"]),
+    Route("/client/anew", clients.begin_anew, methods=["POST"]),
+    Route("/device", clients.ask_code, methods=["GET"]),
+    Route("/device", clients.show_device, methods=["POST"]),
+    Route("/device/confirm", clients.confirm_device, methods=["POST"]),
+    Route("/device/refuse", clients.refuse_device, methods=["POST"]),
     Route("/static/{name}", static.show, methods=["GET"]),
 ]
 

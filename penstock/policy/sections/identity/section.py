@@ -27,7 +27,7 @@ from penstock.policy.source import Entry, Table
 
 KEYS = ("sources", "banner", "sign_in")
 BANNER = ("title", "text")
-SIGN_IN = ("length", "idle", "at_once")
+SIGN_IN = ("length", "idle", "at_once", "device")
 #: NIST SP 800-63B section 4.2.3 (AAL2) asks for a new proof after 12 hours, and after 30 minutes without activity.
 _MAX_LENGTH_S, _MAX_IDLE_S, _MIN_S = 12 * 3600, 30 * 60, 60
 _MAX_AT_ONCE, _MAX_BANNER = 50, 8000
@@ -104,4 +104,5 @@ def _limits(fields: Fields) -> SignInLimits:
     if idle_s > length_s:
         why = f"'idle' ({idle_s} s) is longer than 'length' ({length_s} s)"
         fields.faults.add(inner.place("idle"), why, "shorten it, or lengthen the sign-in")
-    return SignInLimits(length_s=length_s, idle_s=idle_s, at_once=at_once)
+    has_device_way = inner.boolean("device") is not False
+    return SignInLimits(length_s=length_s, idle_s=idle_s, at_once=at_once, has_device_way=has_device_way)
