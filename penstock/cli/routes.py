@@ -74,7 +74,7 @@ def ways_of(answer: ReachAnswer) -> tuple[IPv4Address, frozenset[IPv4Address]]:
 
 
 def _leads(row: Reachable) -> bool:
-    """Whether it may be reached, be it only past the client: its tunnel does not carry datagrams, ranges and echo."""
+    """Whether it may be reached, be it only past the client: its tunnel does not carry echo."""
     return row.is_allowed or [miss.criterion for miss in row.misses] == ["binding"]
 
 

@@ -8,7 +8,7 @@ enforcer that hangs keep the workers from ending flows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from penstock.control.ports import Clock, Enforcer, Moment, Recorder, Workers
@@ -33,6 +33,8 @@ from penstock.model import (
 PATIENCE_S = 0.5
 #: How long the answer to a cut waits for the state's disk; the work goes on, and nothing passes meanwhile.
 KEPT_WITHIN_S = 2.0
+#: Of how many grants that have ended it is known why, for whoever had them and asks.
+REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +63,16 @@ class Closing:
         self._enforcer, self._workers, self._sessions = enforcer, workers, sessions
         self._uncut: dict[int, Grant] = {}
         self._unkept: dict[int, int] = {}
+        self._lately: dict[int, tuple[str, Reason]] = {}
 
     @property
     def uncut(self) -> frozenset[int]:
         """The grants that have ended but that the kernel has not confirmed to be cut."""
         return frozenset(self._uncut)
+
+    def lately(self, subject: str) -> dict[int, Reason]:
+        """Which grants of this subject ended lately, and why; what was before the start of control is not known."""
+        return {number: reason for number, (name, reason) in self._lately.items() if name == subject}
 
     async def end(
         self, numbers: tuple[int, ...], reason: Reason, by: str = "", then: Callable[[], Awaitable[None]] | None = None
@@ -75,6 +82,7 @@ class Closing:
         `then` is what belongs to the cut besides: it is done after it, and before a disk is waited for.
         """
         lives = self._state.drop_grants(numbers)
+        self._remember(lives, reason)  # at once: whoever sees that a grant is gone must find out why
         # the store's thread would only keep this one from the interpreter while the kernel's answer waits
         grants = tuple(live.grant for live in lives)
         troubles = await self.cut(grants, reason) if grants else {}
@@ -105,6 +113,7 @@ class Closing:
 
     async def ended(self, lives: tuple[LiveGrant, ...], reason: Reason) -> None:
         """Write down the end of grants that nothing has to be cut of."""
+        self._remember(lives, reason)
         moment = self._clock()
         self._recorder.put(self._records(lives, reason, {}, moment))
         await self.keep(tuple(live.grant.number for live in lives), moment.wall_us)
@@ -141,15 +150,26 @@ class Closing:
     ) -> list[Record]:
         found: list[Record] = []
         for live in lives:
-            has_expired = live.ends_steady_us is not None and live.ends_steady_us <= moment.steady_us
-            is_stale = has_expired and live.limit_steady_us not in {None, live.ends_steady_us}
-            why = Reason.PROOF_TOO_OLD if is_stale else Reason.GRANT_EXPIRED if has_expired else reason
+            why = _why(live, reason, moment)
             totals = self._sessions.totals(live.grant.number)
             found += [
                 closed(live.grant, moment, why.value, detail | totals),
                 *self._sessions.ended(live, moment.wall_us, why),
             ]
         return found
+
+    def _remember(self, lives: Iterable[LiveGrant], reason: Reason) -> None:
+        moment = self._clock()
+        for live in lives:
+            self._lately[live.grant.number] = (live.grant.subject.name, _why(live, reason, moment))
+            if len(self._lately) > REMEMBERED:
+                del self._lately[next(iter(self._lately))]
+
+
+def _why(live: LiveGrant, reason: Reason, moment: Moment) -> Reason:
+    has_expired = live.ends_steady_us is not None and live.ends_steady_us <= moment.steady_us
+    is_stale = has_expired and live.limit_steady_us not in {None, live.ends_steady_us}
+    return Reason.PROOF_TOO_OLD if is_stale else Reason.GRANT_EXPIRED if has_expired else reason
 
 
 async def in_time(work: Awaitable[object], within_s: float) -> str:

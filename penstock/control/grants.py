@@ -96,6 +96,10 @@ class Grants:
         """The grants that have ended but that the kernel has not confirmed to be cut."""
         return self._closing.uncut
 
+    def ended_lately(self, subject: str) -> dict[int, Reason]:
+        """Which grants of this subject ended lately, and why."""
+        return self._closing.lately(subject)
+
     async def open(self, asking: Asking) -> LiveGrant | Decision:
         """A grant, or the decision that refused it.
 

@@ -316,7 +316,9 @@ tproxy ip to 127.0.0.1:$proxy_port accept
   chain fence {                        # a worker that hung must not deliver stale commands when it wakes up
     meta mark set $worker
     meta mark @alive return
-    counter name fenced reject with tcp reset
+    counter name fenced
+    meta l4proto tcp reject with tcp reset
+    drop                               # datagrams: nobody waits for an answer to each
   }
   chain refuse {
     meta pkttype != host counter name refused drop  # broadcasts of the plant: counted, not told

@@ -197,9 +197,9 @@ def _encrypted(item: PlacedConduit, conduit: Conduit, faults: Faults) -> None:
         return
     because = "requires TLS" if item.conduit.require.tls else "leads to an asset with `handles_cui: true`"
     for port in conduit.ports:
-        if port.transport != "tcp" or port.last_port is not None:
-            why = f"nobody could use `{port.at}`: the conduit {because}, and the client's tunnel carries one TCP port"
-            faults.add(item.at("allow"), why, "name single TCP ports, or make a conduit without TLS for it")
+        if port.transport == ECHO:
+            why = f"nobody could use `{port.at}`: the conduit {because}, and the client's tunnel carries no echo"
+            faults.add(item.at("allow"), why, "name TCP and UDP ports, or make a conduit without TLS for it")
 
 
 def _ports(conduits: Sequence[PlacedConduit], inventory: Inventory, faults: Faults) -> None:

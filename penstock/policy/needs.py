@@ -1,6 +1,6 @@
 """What in a site document only the kernel can enforce, for a gate that has none (`penstock serve --no-kernel`).
 
-Pure.  Such a gate offers the tunnel and the proxy: a person with a certificate reaches one TCP port at a time.
+Pure.  Such a gate offers the tunnel and the proxy: a person with a certificate reaches TCP and UDP ports.
 Whatever a document promises beyond that would be promised and not kept, so each such thing is a problem.
 """
 
@@ -52,11 +52,8 @@ def _of_conduit(conduit: Conduit) -> Iterator[Problem]:
         yield Problem(where=where, why=why, hint=f"remove the conduit, or {_GATE}")
     for port in conduit.ports:
         if port.transport == ECHO:
-            why = "`icmp`: echo passes the kernel; the tunnel carries one TCP port"
+            why = "`icmp`: echo passes the kernel; the tunnel carries TCP and UDP"
             yield Problem(where=where, why=why, hint=f"remove it, or {_GATE}")
-        elif port.transport != "tcp" or port.last_port is not None:
-            why = f"`{port.at}: any`: only the kernel carries it; the tunnel carries one TCP port"
-            yield Problem(where=where, why=why, hint=f"name single TCP ports, or {_GATE}")
     if conduit.records_payload:
         why = "`record: payload`: payload is copied by the kernel"
         yield Problem(where=where, why=why, hint=f"write `record: operations`, or {_GATE}")

@@ -17,6 +17,8 @@ from penstock.proxy.hall import Hall
 
 #: Of a grant's asset, the port that is meant.
 Dial = Callable[[Grant, int], Awaitable[socket.socket]]
+#: The same for datagrams, where nothing has to be waited for.
+DialDatagrams = Callable[[Grant, int], socket.socket]
 
 SO_MARK: Final = 36
 #: What an asset has not acknowledged by then is thrown away, with the connection: as long as an answer is waited for.
@@ -70,6 +72,28 @@ async def dial_asset(grant: Grant, port: int) -> socket.socket:
     return dialled
 
 
+def dial_datagrams(grant: Grant, port: int) -> socket.socket:
+    """A UDP socket that is connected to the asset and marked with the grant's number.
+
+    Needs CAP_NET_ADMIN.  Raises `OSError`.
+    """
+    return connected_datagrams(grant, port, grant.mark | UPSTREAM_BIT)
+
+
+def connected_datagrams(grant: Grant, port: int, mark: int | None = None) -> socket.socket:
+    """A UDP socket that hears this port of the asset and nobody else.  Raises `OSError`."""
+    dialled = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        dialled.setblocking(False)
+        if mark is not None:
+            dialled.setsockopt(socket.SOL_SOCKET, SO_MARK, mark)
+        dialled.connect((grant.underlay, port))
+    except BaseException:
+        dialled.close()
+        raise
+    return dialled
+
+
 def mark_of(accepted: socket.socket) -> int:
     """The mark that the kernel put on an accepted connection (net.ipv4.tcp_fwmark_accept)."""
     return accepted.getsockopt(socket.SOL_SOCKET, SO_MARK)
@@ -84,10 +108,11 @@ def port_behind(grant: Grant, overlay: str, port: int) -> int | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Office:
-    """What a connection needs of its worker; tests, which may not set marks, bring their own `dial` and `mark`."""
+    """What a connection needs of its worker; tests, which may not set marks, bring their own ways."""
 
     hall: Hall
     clock: Clock
     group: asyncio.TaskGroup
     dial: Dial = dial_asset
+    dial_datagrams: DialDatagrams = dial_datagrams
     mark: Callable[[socket.socket], int] = mark_of

@@ -30,7 +30,7 @@ CLOSE_TIMEOUT_S: Final = 5.0
 #: SO_LINGER on, 0 s: closing sends RST, so that the client learns at once that there is nothing here.
 _RESET: Final = struct.pack("ii", 1, 0)
 #: The right to the flow is gone: nothing of it is sent on, and an asset's place is free at once.
-_CUT: Final = frozenset({Reason.GRANT_REVOKED, Reason.GRANT_EXPIRED, Reason.NOT_SIGNED_IN, Reason.ISOLATED})
+CUT: Final = frozenset({Reason.GRANT_REVOKED, Reason.GRANT_EXPIRED, Reason.NOT_SIGNED_IN, Reason.ISOLATED})
 _US_PER_S: Final = 1_000_000
 _NS_PER_US: Final = 1000
 _NS_PER_S: Final = 1_000_000_000
@@ -246,8 +246,8 @@ class ClientSide(asyncio.Protocol):
         self._hall.flows.discard(self)
         for transport in (self._client, self._asset):
             if transport is not None and not transport.is_closing():
-                if ending.reason in _CUT:
-                    _reset(transport)
+                if ending.reason in CUT:
+                    reset(transport)
                     continue
                 transport.close()
                 if transport.get_write_buffer_size():
@@ -257,7 +257,7 @@ class ClientSide(asyncio.Protocol):
         """End the flow with a reset of both ends: what waits in the kernel to be sent is thrown away."""
         for transport in (self._client, self._asset):
             if transport is not None:
-                _reset(transport)
+                reset(transport)
         self.end(ending)
 
     def take_place(self, waited_us: int) -> None:
@@ -377,7 +377,7 @@ class ClientSide(asyncio.Protocol):
         """A client that came directly gets a reset: there is nothing here for it."""
         client = self._client
         assert client is not None
-        _reset(client)
+        reset(client)
 
     def _record(self, ending: Ending, flow: int, now_us: int) -> Record:
         grant = self.grant
@@ -411,7 +411,8 @@ def address_of(name: tuple[str, int] | None) -> str:
     return f"{host}:{name[1]}"
 
 
-def _reset(transport: asyncio.Transport) -> None:
+def reset(transport: asyncio.Transport) -> None:
+    """Close with RST, and throw away what waits to be sent."""
     with suppress(OSError):
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     transport.abort()

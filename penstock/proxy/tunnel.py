@@ -1,7 +1,9 @@
 """The first line of a tunnel: which grant the flow is for, and what the gate answers.
 
-Pure.  After the TLS handshake the client sends ``{"grant": 12}`` and a line feed, 512 bytes at most; the gate answers
-``{"ok": true}`` or ``{"refused": "grant_revoked"}`` and closes.  Where the asset has as many connections as it can
+Pure.  After the TLS handshake the client sends ``{"grant": 12}`` and a line feed, 512 bytes at most; where the grant is
+for a range of ports, ``{"grant": 12, "port": 5003}`` names one of the asset's own; without it the first is meant.  The
+gate answers ``{"ok": true}`` or ``{"refused": "grant_revoked"}`` and closes.  Then bytes pass unchanged; where the
+service is UDP, framed datagrams (`penstock.proxy.datagrams`).  Where the asset has as many connections as it can
 bear, the answer is ``{"waiting": "asset_full", …}``, and later one of the two.  A grant that does not exist and one
 that belongs to another certificate look alike: numbers are easy to guess and must tell nothing.
 """
@@ -27,11 +29,14 @@ NOTHING: Final[Mapping[str, Json]] = MappingProxyType({})
 _TOLD: Final = frozenset({"shortage", "connections", "opens", "period_s", "queue_s"})
 
 
-class _Preface(msgspec.Struct, forbid_unknown_fields=True):
+class Preface(msgspec.Struct, forbid_unknown_fields=True):
+    """What a client asks for: a grant by its number, and of a range one of the asset's ports."""
+
     grant: int
+    port: int | None = None
 
 
-_decode = msgspec.json.Decoder(_Preface).decode
+_decode = msgspec.json.Decoder(Preface).decode
 
 
 def split_preface(received: bytes) -> tuple[bytes, bytes] | None:
@@ -42,12 +47,20 @@ def split_preface(received: bytes) -> tuple[bytes, bytes] | None:
     return (line, rest) if feed else None
 
 
-def grant_number(line: bytes) -> int:
-    """The grant that the client asks for.  Raises `Malformed`."""
+def read_preface(line: bytes) -> Preface:
+    """What the client asks for.  Raises `Malformed`."""
     try:
-        return _decode(line).grant
+        return _decode(line)
     except msgspec.MsgspecError as error:
         raise Malformed(f"not the first line of a tunnel: {error}") from error
+
+
+def port_in(grant: Grant, asked: int | None) -> int | None:
+    """The asset's port that is meant; ``None`` where the grant does not lead there."""
+    if asked is None:
+        return grant.port
+    last = grant.port if grant.last_port is None else grant.last_port
+    return asked if grant.port <= asked <= last else None
 
 
 def refusal(reason: Reason, detail: Mapping[str, Json] = NOTHING) -> bytes:
@@ -74,8 +87,6 @@ def find_grant(
     is_owner = hmac.compare_digest(fingerprint, owner or "0" * len(fingerprint))
     if known is None or not is_owner:
         return Reason.GRANT_UNKNOWN
-    if number not in live:
-        return Reason.GRANT_REVOKED
     if known.expires_at_us is not None and now_us >= known.expires_at_us:
         return Reason.GRANT_EXPIRED
-    return known
+    return known if number in live else Reason.GRANT_REVOKED

@@ -10,9 +10,21 @@ import asyncio
 from typing import Final, cast
 
 from penstock.model import Grant, Json, Malformed, Reason
+from penstock.proxy.datagram_side import DatagramSide
 from penstock.proxy.hall import TUNNEL
+from penstock.proxy.office import Office
 from penstock.proxy.server import ClientSide, address_of
-from penstock.proxy.tunnel import ACCEPTED, ALPN, find_grant, grant_number, refusal, split_preface, waiting
+from penstock.proxy.tunnel import (
+    ACCEPTED,
+    ALPN,
+    Preface,
+    find_grant,
+    port_in,
+    read_preface,
+    refusal,
+    split_preface,
+    waiting,
+)
 
 PREFACE_S: Final = 5.0
 
@@ -21,6 +33,10 @@ class TunnelSide(ClientSide):
     """A client that came through TLS with a certificate: its first line names the grant."""
 
     way = TUNNEL
+
+    def __init__(self, office: Office) -> None:
+        super().__init__(office)
+        self._office = office
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The handshake is over; wait for the first line."""
@@ -63,21 +79,30 @@ class TunnelSide(ClientSide):
             split = split_preface(self._early)
             if split is None:
                 return
-            number = grant_number(split[0])
+            asked = read_preface(split[0])
         except Malformed:
             self.turn_away(Reason.MALFORMED, {})
             return
+        self._open(asked, split[1])
+
+    def _open(self, asked: Preface, rest: bytes) -> None:
         client = self._client
         assert client is not None
         certificate = client.get_extra_info("ssl_object").getpeercert(binary_form=True)
-        found = find_grant(number, certificate, self._hall.grants, self._hall.withdrawn, self._now())
+        found = find_grant(asked.grant, certificate, self._hall.grants, self._hall.withdrawn, self._now())
         if isinstance(found, Grant) and self._hall.is_barred(self.source):
             found = Reason.ISOLATED
-        if isinstance(found, Reason):
-            self.turn_away(found, {})
+        port = port_in(found, asked.port) if isinstance(found, Grant) else None
+        if isinstance(found, Reason) or port is None:
+            reason = found if isinstance(found, Reason) else Reason.GRANT_UNKNOWN
+            self.turn_away(reason, {} if asked.port is None else {"port": asked.port})
             return
         self._deadline.cancel()
-        self._admit(found, found.port, split[1])
+        if found.transport == "udp":
+            self._is_over = True  # the flow goes on, but not as one of this kind
+            DatagramSide(self._office, client, found, self.source).begin(port, rest)
+        else:
+            self._admit(found, port, rest)
 
     def _say_no(self, reason: Reason, detail: dict[str, Json]) -> None:
         client = self._client

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -41,7 +42,7 @@ from penstock.model import (
 from penstock.proxy.doors import TunnelDoor, open_transparent, open_tunnel, serve_transparent, tunnel_context
 from penstock.proxy.hall import Hall, Judge
 from penstock.proxy.lag import LagProbe
-from penstock.proxy.office import SO_MARK, Clock, Office, dial_asset
+from penstock.proxy.office import SO_MARK, Clock, Office, connected_datagrams
 from penstock.proxy.reports import Line, report
 from penstock.proxy.unmarked import FencedClock, dial_unmarked
 
@@ -77,8 +78,9 @@ async def run(settings: GateSettings, compile: Callable[[Site, int], Judge]) -> 
     gc.set_threshold(*_GC_THRESHOLDS)
     try:
         async with asyncio.TaskGroup() as group:
-            dial = dial_asset if settings.has_kernel else dial_unmarked
-            office = Office(hall=hall, clock=clock, group=group, dial=dial)
+            office = Office(hall=hall, clock=clock, group=group)
+            if not settings.has_kernel:
+                office = replace(office, dial=dial_unmarked, dial_datagrams=connected_datagrams)
             has_revision, line = asyncio.Event(), Line()
             path = Path(settings.run_dir) / "control.sock"
             group.create_task(_follow_control(path, hall, has_revision, end, line))

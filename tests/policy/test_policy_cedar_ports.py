@@ -67,7 +67,10 @@ def cedar_conduit(conduit: Conduit) -> str:
         echoes = either([f'context.class == "{word}"' for word in ("", "session", "discovery")])
         ports.append(f'(context.transport == "icmp" && {echoes} && context.is_own)')
     terms = [fits, f"principal.is_person == {str(source.group is not None).lower()}", either(ports)]
-    terms.append('(context.binding == "address" || (context.transport == "tcp" && context.first == context.last))')
+    terms.append(
+        '(context.binding == "address" || (context.binding == "certificate" && context.transport != "icmp")'
+        ' || (context.transport == "tcp" && context.first == context.last))'
+    )
     terms += ["context.has_tls"] if conduit.require.tls else []
     return f"permit(principal, action, resource) when {{ {every(terms)} }};"
 

@@ -171,7 +171,7 @@ def test_check_for_a_gate_without_kernel_refuses_what_it_could_not_enforce(path:
         (("--over", "icmp", "write"), 1, "denied (operation_not_allowed)"),
         (("--over", "udp/47808", "session"), 0, "and its packets are copied"),
         (("--over", "tcp/85", "session"), 0, "tcp/80-90 is not inspected"),
-        (("--over", "tcp/80-90", "--bound-to", "certificate", "session"), 1, "denied (not_carried)"),
+        (("--over", "icmp", "--bound-to", "certificate", "discovery"), 1, "denied (not_carried)"),
     ],
 )
 def test_explain_answers_about_echo_ranges_and_bindings(

@@ -204,7 +204,6 @@ def test_a_problem_of_a_conduit_says_where_why_and_what_to_do(body: str, why: st
     ("to", "allow", "require", "because"),
     [
         ("plc-1", "icmp: [discovery]", "tls: true", "nobody could use `icmp`: the conduit requires TLS"),
-        ("plc-1", "tcp/440-450: any", "tls: true", "nobody could use `tcp/440-450`: the conduit requires TLS"),
         ("plc-2", "icmp: [discovery]", "factors: two", "the conduit leads to an asset with `handles_cui: true`"),
     ],
 )

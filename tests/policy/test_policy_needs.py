@@ -16,16 +16,19 @@ def site(*conduits: Conduit, keeps: bool = False) -> Site:
 
 
 def test_what_people_do_through_the_proxy_needs_no_kernel() -> None:
-    one_port = replace(PEOPLE, ports=(PortPermission(transport="tcp", port=5432),))
-    assert needs_kernel(site(PEOPLE, one_port)) == ()
+    ports = (
+        PortPermission(transport="tcp", port=5432),
+        PortPermission(transport="udp", port=5432),
+        PortPermission(transport="tcp", port=1, last_port=9),
+    )
+    assert needs_kernel(site(PEOPLE, replace(PEOPLE, ports=ports))) == ()
 
 
 @pytest.mark.parametrize(
     ("conduit", "word"),
     [
         (replace(PEOPLE, source=Selector(role="scada")), "machines"),
-        (replace(PEOPLE, ports=(PortPermission(transport="udp", port=5432),)), "udp/5432"),
-        (replace(PEOPLE, ports=(PortPermission(transport="tcp", port=1, last_port=9),)), "tcp/1-9"),
+        (replace(PEOPLE, ports=(PortPermission(transport="icmp", port=0),)), "icmp"),
         (replace(PEOPLE, on_failure=FailureMode.OPEN), "on_failure"),
         (replace(PEOPLE, records_payload=True), "payload"),
     ],

@@ -21,7 +21,7 @@ from penstock.bus import Journal, JournalReader, RingWriter
 from penstock.model import Binding, Grant, PublishGrant, PublishRevision, Record, Site
 from penstock.proxy.doors import TunnelDoor, serve_transparent, tunnel_context
 from penstock.proxy.hall import Hall
-from penstock.proxy.office import Clock, Office
+from penstock.proxy.office import Clock, Office, connected_datagrams
 from penstock.proxy.tunnel import ALPN
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -60,6 +60,7 @@ class Doors:
     tunnel_port: int
     mark: int = 12
     refusals: int = 0
+    datagram_port: int = 0
     may_dial: asyncio.Event = field(default_factory=asyncio.Event)
     dialled: list[int] = field(default_factory=list)
     ports: list[int] = field(default_factory=list)
@@ -156,8 +157,17 @@ async def doors(folder: Path, talk: Talk = answer, dial_error: OSError | None = 
         await asyncio.get_running_loop().sock_connect(dialled, ("127.0.0.1", asset_port))
         return dialled
 
+    def dial_datagrams(grant: Grant, port: int) -> socket.socket:
+        site.dialled.append(grant.number)
+        site.ports.append(port)
+        if dial_error is not None:
+            raise dial_error
+        return connected_datagrams(replace(grant, underlay="127.0.0.1"), site.datagram_port)
+
     async with asset, asyncio.timeout(20), asyncio.TaskGroup() as group:
-        office = Office(hall=hall, clock=clock, group=group, dial=dial, mark=lambda _: site.mark)
+        office = Office(
+            hall=hall, clock=clock, group=group, dial=dial, dial_datagrams=dial_datagrams, mark=lambda _: site.mark
+        )
         tasks = [group.create_task(serve_transparent(office, direct))]
         tasks.append(group.create_task(TunnelDoor(office, tunnel_context(folder)).serve(tunnel)))
         try:

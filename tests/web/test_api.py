@@ -6,7 +6,7 @@ from browser import CSR, Client
 from control_world import STATION, World, play
 from cryptography import x509
 
-from penstock.model import RecordKind
+from penstock.model import Reason, RecordKind
 
 
 def test_whoever_meets_the_gate_learns_its_authority_and_nothing_else(world: World) -> None:
@@ -188,7 +188,9 @@ def test_a_grant_by_certificate_is_bound_to_the_certificate_of_the_sign_in(world
             "expires_at",
             "tunnel_port",
             "overlay",
+            "transport",
             "port",
+            "last_port",
             "overlay_port",
         }
         grant = world.workers.grants[body["grant"]]
@@ -196,6 +198,9 @@ def test_a_grant_by_certificate_is_bound_to_the_certificate_of_the_sign_in(world
         assert (grant.certificate, grant.source) == (sign_in.certificate, None)
         (row,) = (await client.ask("GET", "/api/sessions")).json()["sessions"]
         assert (row["grant"], row["binding"]) == (body["grant"], "certificate")
+        await world.gate.grants.close(body["grant"], Reason.ISOLATED)
+        after = (await client.ask("GET", "/api/sessions")).json()
+        assert after == {"sessions": [], "ended": [{"grant": body["grant"], "reason": "isolated"}]}
 
     play(world, scenario)
 

@@ -77,6 +77,8 @@ def grant_row(grant: Grant, gate: Gate) -> dict[str, Json]:
         "expires_at": end_text(grant.expires_at_us),
         "tunnel_port": gate.tunnel_port,
         "overlay": grant.overlay,
+        "transport": grant.transport,
         "port": grant.port,
+        "last_port": grant.last_port,
         "overlay_port": grant.reached_at,
     }

@@ -1,4 +1,4 @@
-"""``/api/sessions``: my live grants and what goes on under them."""
+"""``/api/sessions``: my live grants and what goes on under them; and why those ended that ended lately."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from penstock.web.asking import client_sign_in, gate_of, moment_text
 async def show(request: Request) -> JSONResponse:
     """GET: the subject's own, whichever of its sign-ins opened them."""
     sign_in, gate = client_sign_in(request), gate_of(request)
-    return JSONResponse({"sessions": [_row(live, gate) for live in gate.grants_of(sign_in)]})
+    ended = gate.grants.ended_lately(sign_in.subject.name)
+    return JSONResponse(
+        {
+            "sessions": [_row(live, gate) for live in gate.grants_of(sign_in)],
+            "ended": [{"grant": number, "reason": reason.value} for number, reason in ended.items()],
+        }
+    )
 
 
 def _row(live: LiveGrant, gate: Gate) -> dict[str, Json]:
