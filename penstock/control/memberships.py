@@ -144,6 +144,10 @@ class Memberships:
             renewed = replace(present, memory_sealed=sealed)
             self._state.put_sign_in(renewed)
             await self._store.change_sign_in(renewed)
+        if found.barred_zones != present.subject.barred_zones:  # for grants to come; what is open goes on
+            present = self._state.now.sign_ins.get(sign_in.token_hash, present)
+            barred = replace(present.subject, barred_zones=found.barred_zones)
+            self._state.put_sign_in(replace(present, subject=barred))
         if found.groups != present.subject.groups:
             await self._following.regroup(name, found.groups, f"identity source {present.identity}", found.attributes)
 

@@ -104,4 +104,5 @@ def subject_of(proof: Proof, stored: StoredSubject) -> Subject:
         source=proof.source,
         graded=proof.graded,
         proved_at_us=proof.proved_at_us,
+        barred_zones=proof.barred_zones,
     )

@@ -63,7 +63,8 @@ class Proof:
     `graded` is what the source's evidence amounts to, ``None`` where the factors themselves say it.  `memory` is what
     the source needs to read the membership of this person again (a refresh token, a DN, a certificate); it is kept
     sealed.  `session` is the source's own name for this sign-in (OIDC `sid`).  `ends_at_us`: the source knows of no
-    membership beyond that (a certificate's end).  `detail` goes into the evidence as it is: never anything secret.
+    membership beyond that (a certificate's end).  `barred_zones`: see `Subject`.  `detail` goes into the evidence as it
+    is: never anything secret.
     """
 
     source: str
@@ -77,6 +78,7 @@ class Proof:
     memory: str = ""
     session: str | None = None
     ends_at_us: int | None = None
+    barred_zones: frozenset[str] = frozenset()
     detail: Mapping[str, str] = field(default_factory=_nothing)
 
     def __repr__(self) -> str:
@@ -91,6 +93,7 @@ class Membership:
     groups: frozenset[str]
     attributes: Mapping[str, str] = field(default_factory=_nothing)
     memory: str = ""
+    barred_zones: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         """Without what the source remembers."""

@@ -29,8 +29,11 @@ from penstock.model.grant import (
     Grant,
 )
 from penstock.model.identity import (
+    OCSP_OF_CERTIFICATE,
+    PIV_AUTHENTICATION,
     Banner,
     CardPlan,
+    CardRule,
     DirectoryKind,
     EvidenceRule,
     GroupMap,
@@ -169,6 +172,8 @@ __all__ = [
     "GRANT_MASK",
     "LOCAL",
     "NOT_ENFORCED",
+    "OCSP_OF_CERTIFICATE",
+    "PIV_AUTHENTICATION",
     "PROBE_MARK",
     "PROXIED_BIT",
     "SAFETY_BIT",
@@ -181,6 +186,7 @@ __all__ = [
     "BarSources",
     "Binding",
     "CardPlan",
+    "CardRule",
     "Charge",
     "CloseGrant",
     "CloseGrants",

@@ -50,6 +50,7 @@ class Reason(StrEnum):
     SOURCE_REFUSED = "source_refused"
     IDENTITY_CONFLICT = "identity_conflict"
     CERTIFICATE_REFUSED = "certificate_refused"
+    REVOCATION_UNKNOWN = "revocation_unknown"
     TOO_MANY_SIGN_INS = "too_many_sign_ins"
     SIGNED_OUT_AT_SOURCE = "signed_out_at_source"
     ROLE_MISSING = "role_missing"

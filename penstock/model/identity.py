@@ -136,13 +136,47 @@ class LdapPlan:
     timeout_s: int = 5
 
 
+class CardRule(StrEnum):
+    """What of a card's certificate names its holder.  A source has one rule and never falls back to another."""
+
+    UPN = "upn"
+    EDIPI = "edipi"
+    FASCN = "fascn"
+    CARD_UUID = "card-uuid"
+    EMAIL = "email"
+    ISSUER_AND_SERIAL = "issuer-and-serial"
+
+
+#: The policy of PIV Authentication certificates (FIPS 201-3, X.509 Certificate Policy for the U.S. Federal PKI Common
+#: Policy Framework, id-fpki-common-authentication): the card's key works only after its PIN.
+PIV_AUTHENTICATION = "2.16.840.1.101.3.2.1.3.13"
+#: What `CardPlan.ocsp` is where the certificate itself names its responder (RFC 5280 section 4.2.2.1).
+OCSP_OF_CERTIFICATE = "certificate"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardPlan:
-    """Smart cards (PIV, CAC): client certificates of these `authorities` (PEM)."""
+    """Smart cards (PIV, CAC): client certificates of these `authorities` (PEM).
+
+    `rule` names the holder.  `policies` are the certificate policies of which a card must state one; none: any will
+    do.  Revocation: `crls` are files below the gate's ``keys/sources``, `crl` and `ocsp` addresses (`ocsp` may be
+    `OCSP_OF_CERTIFICATE`).  `tolerated_s` is how long after the last confirmation a card still counts while nothing
+    says anything about it: 0 not at all, ``None`` without an end; `zones` has the same for every zone of the site.
+    """
 
     name: str
     title: str
     authorities: str
+    rule: CardRule = CardRule.UPN
+    folds_case: bool = False
+    policies: tuple[str, ...] = (PIV_AUTHENTICATION,)
+    needs_logon_usage: bool = False
+    crls: tuple[str, ...] = ()
+    crl: str | None = None
+    ocsp: str | None = None
+    needs_nonce: bool = True
+    tolerated_s: int | None = 0
+    zones: tuple[tuple[str, int | None], ...] = ()
     groups: GroupMap = GroupMap()
     refresh_s: int = 300
 

@@ -69,6 +69,8 @@ class Subject:
     `source` is the identity source that says so; subjects of other sources than the local one are called
     ``NAME@SOURCE``.  `graded` is what the evidence of another source amounts to, where that is not for the gate to
     add up out of `factors`.  `proved_at_us` is when the factors were given (microseconds since the Unix epoch).
+    `barred_zones`: there the proof does not count now, because nothing confirms that it still holds (a card whose
+    revocation cannot be looked up).
     """
 
     name: str
@@ -80,6 +82,7 @@ class Subject:
     source: str = LOCAL
     graded: FactorStrength | None = None
     proved_at_us: int = 0
+    barred_zones: frozenset[str] = frozenset()
 
     @property
     def strength(self) -> FactorStrength:

@@ -23,6 +23,7 @@ from penstock.policy.returning import check_answers
 from penstock.policy.sections import (
     Assertion,
     PlacedAsset,
+    fit_zones,
     network_of,
     read_askers,
     read_assertion,
@@ -135,7 +136,7 @@ def _document(table: Table, faults: Faults) -> Document | None:
     claims = (read_assertion(item, faults, by_name, zone_names) for item in fields.listing("tests") or ())
     assertions = tuple(claim for claim in claims if claim is not None)
     askers, people = read_askers(fields), fields.inner("identity")
-    identity = Identity() if people is None else read_identity(people, faults)
+    identity = Identity() if people is None else fit_zones(read_identity(people, faults), people, zone_names, faults)
     if name is None or overlay is None:
         return None
     site = Site(

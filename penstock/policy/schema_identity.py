@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from penstock.model import DirectoryKind, GroupWay, Json, SourceKind
-from penstock.policy.sections.identity import KEYS, ldap, passkeys
+from penstock.model import CardRule, DirectoryKind, GroupWay, Json, SourceKind
+from penstock.policy.sections.identity import KEYS, card, ldap, passkeys
 from penstock.policy.sections.identity import section as identity
 
 _TEXT: dict[str, Json] = {"type": ["string", "number", "boolean"]}
@@ -33,6 +33,12 @@ _PASSKEYS: dict[str, Json] = {
     },
     "attestation": {"description": "whether a new passkey must prove its model", "enum": [*passkeys.ATTESTATION]},
     "authorities": {"description": "who vouches for the models, in PEM form", "type": "string"},
+}
+_TOLERANCE: dict[str, Json] = {
+    "anyOf": [
+        {"type": "string", "pattern": f"^({card.REFUSE}|{card.ACCEPT}|{card.LAST_KNOWN}:? .+)$"},
+        {"type": "object", "properties": {card.LAST_KNOWN: _TEXT}, "additionalProperties": False, "minProperties": 1},
+    ]
 }
 #: What the keys of every kind of source mean; a key that has more to say than that stands here with its own schema.
 _KEYS: Mapping[str, Json] = {
@@ -62,6 +68,27 @@ _KEYS: Mapping[str, Json] = {
         "description": "its own names of groups, and what conduits call them; others are not taken",
         "type": "object",
         "additionalProperties": _TEXT,
+    },
+    "subject": {"description": "what of a card's certificate names its holder", "enum": [*CardRule]},
+    "fold_case": {"description": "whether large and small letters of that name are the same", "type": "boolean"},
+    "policies": {
+        "description": "certificate policies (OIDs) that are accepted beside PIV Authentication; any: all of them",
+        "anyOf": [{"const": card.ANY}, {"type": "array", "items": {**_TEXT, "pattern": card.OID_PATTERN}}],
+    },
+    "smart_card_logon": {"description": "whether the extended key usage for logon is asked for", "type": "boolean"},
+    "crls": {
+        "description": "revocation lists: files below keys/sources on the gate",
+        "type": "array",
+        "items": _TEXT,
+    },
+    "crl": {"description": "where a revocation list is fetched (http://…)", **_TEXT},
+    "ocsp": {"description": "the responder (http://…), or certificate: the one that the card names", **_TEXT},
+    "nonce": {"description": "whether the responder's answer must repeat our nonce", "type": "boolean"},
+    "when_silent": {"description": "what holds where nothing says whether a card is revoked", **_TOLERANCE},
+    "zones": {
+        "description": "the same for single zones",
+        "type": ["object", "null"],
+        "additionalProperties": _TOLERANCE,
     },
     "passkeys": {"description": "which passkeys are taken", **_table(_PASSKEYS, passkeys.KEYS)},
 }

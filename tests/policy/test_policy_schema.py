@@ -15,7 +15,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from policy_cases import INVENTORY
+from policy_cases import AUTHORITY, INVENTORY
 from test_policy_document import REFERENCE, SEED
 from test_policy_kernel_keys import PLANT
 
@@ -61,7 +61,23 @@ identity:
       groups: {"cn=Operators,ou=groups,dc=plant": operators}
       refresh: 45s
       timeout: 5s
-    cards: {kind: smart-card, authorities: "-----BEGIN CERTIFICATE-----"}
+    cards:
+      kind: smart-card
+      title: Smart card
+      authorities: AUTHORITY
+      subject: upn
+      fold_case: true
+      policies: ["2.16.840.1.101.2.1.11.42"]
+      smart_card_logon: true
+      crls: [riverside-cards.crl]
+      crl: http://pki.plant.example/cards.crl
+      ocsp: certificate
+      nonce: false
+      when_silent: {last-known: 24h}
+      zones: {control: refuse, cell: "last-known 8h"}
+      groups: {Operations: operators, "*": card-holders}
+      refresh: 5m
+    dod: {kind: smart-card, authorities: AUTHORITY, subject: edipi, policies: any, when_silent: accept}
     local:
       kind: local
       title: Account of this gate
@@ -98,7 +114,7 @@ SEEDS: dict[str, Any] = {
         "seed": SEED,
         "plant": PLANT,
         "claims": INVENTORY + CLAIMS,
-        "identity": INVENTORY + IDENTITY,
+        "identity": INVENTORY + IDENTITY.replace("AUTHORITY", json.dumps(AUTHORITY)),
         "reference": EXAMPLE[1],
         "lab": LAB.read_text(encoding="utf-8"),
     }.items()

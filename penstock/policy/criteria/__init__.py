@@ -3,6 +3,7 @@
 from penstock.policy.criteria.asset import ASSET
 from penstock.policy.criteria.binding import BINDING, can_carry
 from penstock.policy.criteria.bound import BOUND
+from penstock.policy.criteria.confirmed import CONFIRMED
 from penstock.policy.criteria.contract import Criterion
 from penstock.policy.criteria.factors import FACTORS
 from penstock.policy.criteria.freshness import FRESHNESS
@@ -23,6 +24,7 @@ CRITERIA: tuple[Criterion, ...] = (
     RATE,
     FACTORS,
     FRESHNESS,
+    CONFIRMED,
     TLS,
     BOUND,
     BINDING,
