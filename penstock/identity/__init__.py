@@ -23,6 +23,7 @@ from penstock.identity.local import (
     subject_of,
 )
 from penstock.identity.lockout import Attempts, Limit, counted, counted_as, wait_s
+from penstock.identity.oidc import Flaw, NotProved, OidcSource, Pending, oidc_source, state_of
 from penstock.identity.password import Passwords
 from penstock.identity.password import problems as password_problems
 from penstock.identity.recovering import RecoveryCodes
@@ -41,16 +42,20 @@ __all__ = [
     "Credentials",
     "Directory",
     "Enrolment",
+    "Flaw",
     "Invitation",
     "Limit",
     "LocalSource",
     "Membership",
     "NotLookedAt",
+    "NotProved",
+    "OidcSource",
     "Party",
     "Passkey",
     "PasskeyFault",
     "PasskeyRefused",
     "Passwords",
+    "Pending",
     "Preparation",
     "Proof",
     "Reading",
@@ -63,11 +68,13 @@ __all__ = [
     "counted",
     "counted_as",
     "forgive_source",
+    "oidc_source",
     "party_of",
     "passkeys",
     "password_problems",
     "read_or_make_secret",
     "read_secret",
+    "state_of",
     "subject_of",
     "totp",
     "wait_s",
