@@ -38,7 +38,8 @@ from penstock.control.sign_ins import SignIns
 from penstock.control.state import Snapshot, State
 from penstock.control.store import Store
 from penstock.control.subjects import Subjects
-from penstock.identity import Authority, LocalSource, Passwords, Seal
+from penstock.control.unseen import UnseenAttempts
+from penstock.identity import Authority, LocalSource, Passwords, Seal, Turns, Turnstile
 from penstock.model import Binding, GateSettings, ProcessStarted, Record
 from penstock.policy import Reach, reach
 
@@ -102,7 +103,11 @@ class Gate:
         people_store = PeopleStore(given.store)
         self.identities = Identities(self.state, given.makers)
         self.following = self._following(given, people_store)
-        source = LocalSource(given.store, given.passwords, given.seal, given.settings.names[0])
+        source = LocalSource(
+            given.store, given.passwords, given.seal, given.settings.names[0], None, lambda: (self.site,)
+        )
+        self.turnstile, self.directories_turnstile = source.turnstile, Turnstile(given.store, Turns(8))
+        self.unseen = UnseenAttempts((self.turnstile, self.directories_turnstile), given.recorder, given.clock)
         self.sign_ins = self._sign_ins(given, source, People(people_store))
         self.memberships = self._memberships(given)
         self.grants.require_membership = self.memberships.require
@@ -216,6 +221,7 @@ class Gate:
     def _sign_ins(self, given: Given, source: LocalSource, people: People) -> SignIns:
         return SignIns(
             source=source,
+            turnstile=self.directories_turnstile,
             identities=self.identities,
             people=people,
             following=self.following,
@@ -323,6 +329,7 @@ class Gate:
         await self.register.sweep()
         await self.drills.sweep()
         await self.sign_ins.sweep()
+        self.unseen.sweep()
         await self.memberships.sweep()
         await self.grants.sweep()
         await self.emergencies.sweep()

@@ -199,6 +199,16 @@ lockouts = Table(
     sqlite_strict=True,
 )
 
+stations = Table(
+    "stations",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("address", Text, primary_key=True),
+    Column("seen_at_us", Number, nullable=False),
+    sqlite_strict=True,
+)
+"""Where accounts are known from: `turnstile` of `penstock.identity`.  No foreign key: directories have accounts too."""
+
 counters = Table(
     "counters",
     metadata,

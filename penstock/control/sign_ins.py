@@ -22,7 +22,7 @@ from penstock.control.ports import US_PER_S, Clock, Moment, Recorder
 from penstock.control.rows import ActiveSignIn, SignInKind
 from penstock.control.state import State
 from penstock.control.store import Store
-from penstock.identity import Authority, Credentials, Proof, Seal, SignIn, Source
+from penstock.identity import Authority, Credentials, LimitedSource, Proof, Seal, SignIn, Source, Turnstile
 from penstock.model import LOCAL, Invalid, Problem, Reason, Subject, Unavailable
 
 #: How old a portal's token may become, and for how long the one before it still counts: requests may cross.
@@ -39,6 +39,7 @@ class SignIns:
         self,
         *,
         source: Source,
+        turnstile: Turnstile,
         identities: Identities,
         people: People,
         authority: Authority,
@@ -52,6 +53,7 @@ class SignIns:
         make_token: Callable[[], str],
     ) -> None:
         self._source, self._identities, self._people, self._authority = source, identities, people, authority
+        self._turnstile = turnstile
         self._seal, self._state, self._store, self._recorder = seal, state, store, recorder
         self._grants, self._following, self._clock, self._make_token = grants, following, clock, make_token
         self._seen: dict[str, int] = {}
@@ -94,7 +96,8 @@ class SignIns:
         source: Source | None = self._identities.password_source(realm)
         if source is None:
             raise Unavailable(f"the identity source {realm} cannot be asked")
-        return await source.sign_in(credentials, moment.wall_us)
+        limited = LimitedSource(source, self._turnstile, realm)
+        return await limited.sign_in(credentials, moment.wall_us)
 
     async def admit(self, proof: Proof, arrival: Arrival) -> SignedIn | NotSignedIn:
         """Begin a sign-in for a proof; with a request for a certificate, issue one.

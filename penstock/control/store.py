@@ -35,7 +35,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
-from penstock.control import schema
+from penstock.control import counting, schema
 from penstock.control.rows import ActiveSignIn, LiveGrant, SignInKind, StoredRevision, StoredSubject
 from penstock.control.sign_in_rows import sign_in_of, sign_in_values, stored_subject
 from penstock.identity import Account, Attempts, Enrolment
@@ -103,21 +103,19 @@ class Store:
         self, key: str, change: Callable[[Attempts], Attempts | None]
     ) -> tuple[Attempts, Attempts | None]:
         """Read, change and write a counter of failed sign-ins; ``None`` removes it.  Answers before and after."""
-        table = schema.lockouts
+        return await self._run(lambda connection: counting.change(connection, key, change))
 
-        def work(connection: Connection) -> tuple[Attempts, Attempts | None]:
-            row = connection.execute(select(table).where(table.c.key == key)).one_or_none()
-            before = Attempts() if row is None else _attempts(row)
-            after = change(before)
-            if after is None:
-                connection.execute(delete(table).where(table.c.key == key))
-            elif row is None:
-                connection.execute(insert(table).values(key=key, **_counts(after)))
-            elif after != before:
-                connection.execute(update(table).where(table.c.key == key).values(**_counts(after)))
-            return before, after
+    async def stations(self) -> tuple[tuple[str, str, int], ...]:
+        """Every account, an address that it is known from, and since when."""
+        return await self._run(counting.stations)
 
-        return await self._run(work)
+    async def put_station(self, name: str, address: str, at_us: int, forgotten: tuple[str, ...]) -> None:
+        """An account is known from this address, and no more from `forgotten`."""
+        await self._run(lambda connection: counting.put_station(connection, name, address, at_us, forgotten))
+
+    async def drop_stations(self, name: str) -> None:
+        """An account is known from nowhere."""
+        await self._run(lambda connection: counting.drop_stations(connection, name))
 
     async def add_enrolment(self, enrolment: Enrolment) -> None:
         """Open an enrolment; an earlier one of the same subject ends."""
@@ -347,13 +345,13 @@ class Store:
     # --- housekeeping
 
     async def forget_old(self, now_us: int) -> None:
-        """Drop rested grant numbers, enrolments that expired and failures of more than a day ago."""
-        grants, enrolments, lockouts = schema.grants, schema.enrolments, schema.lockouts
+        """Drop rested grant numbers, enrolments that expired, and old failures and stations: see `counting`."""
+        grants, enrolments = schema.grants, schema.enrolments
 
         def work(connection: Connection) -> None:
             connection.execute(delete(grants).where(grants.c.closed_at_us < now_us - GRANT_REST_US))
             connection.execute(delete(enrolments).where(enrolments.c.expires_at_us <= now_us))
-            connection.execute(delete(lockouts).where(lockouts.c.last_at_us < now_us - 86_400 * 1_000_000))
+            counting.forget_old(connection, now_us)
 
         await self._run(work)
 
@@ -441,14 +439,6 @@ def _account(row: Any) -> Account:
         totp_sealed=row.totp_sealed,
         last_step=row.last_step,
     )
-
-
-def _attempts(row: Any) -> Attempts:
-    return Attempts(failures=row.failures, last_at_us=row.last_at_us, until_us=row.until_us)
-
-
-def _counts(attempts: Attempts) -> dict[str, int]:
-    return {"failures": attempts.failures, "last_at_us": attempts.last_at_us, "until_us": attempts.until_us}
 
 
 def _live(row: Any) -> LiveGrant:

@@ -11,8 +11,8 @@ from penstock.identity.factors import passkey as passkeys
 from penstock.identity.factors import totp
 from penstock.identity.factors.challenge import NONCE_BYTES, Challenges
 from penstock.identity.factors.passkey import Party, Passkey, PasskeyFault, PasskeyRefused, party_of
+from penstock.identity.limited import LimitedSource
 from penstock.identity.local import (
-    MAX_NAME_LENGTH,
     Account,
     AccountStore,
     Enrolment,
@@ -29,6 +29,8 @@ from penstock.identity.password import problems as password_problems
 from penstock.identity.recovering import RecoveryCodes
 from penstock.identity.sealing import Seal
 from penstock.identity.source import Credentials, Directory, Membership, Proof, Reading, Refused, SignIn, Source
+from penstock.identity.turns import Busy, Turns
+from penstock.identity.turnstile import MAX_NAME_LENGTH, CounterStore, Entry, Turnstile, Unseen
 
 __all__ = [
     "MAX_NAME_LENGTH",
@@ -37,14 +39,18 @@ __all__ = [
     "AccountStore",
     "Attempts",
     "Authority",
+    "Busy",
     "Challenges",
     "ClientCertificate",
+    "CounterStore",
     "Credentials",
     "Directory",
     "Enrolment",
+    "Entry",
     "Flaw",
     "Invitation",
     "Limit",
+    "LimitedSource",
     "LocalSource",
     "Membership",
     "NotLookedAt",
@@ -64,6 +70,9 @@ __all__ = [
     "Seal",
     "SignIn",
     "Source",
+    "Turns",
+    "Turnstile",
+    "Unseen",
     "count_source",
     "counted",
     "counted_as",

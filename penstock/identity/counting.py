@@ -34,9 +34,9 @@ async def count(store: AttemptStore, keys: tuple[tuple[str, Limit], ...], now_us
             key,
             lambda attempts, limit=limit: lockout.counted(attempts, now_us, limit),  # type: ignore[misc]
         )
-        if wait := lockout.wait_s(before, now_us):
+        if wait := lockout.wait_s(before, now_us, limit):
             return wait, ()
-        if after is not None and lockout.wait_s(after, now_us):
+        if after is not None and lockout.wait_s(after, now_us, limit):
             locked.append(key.partition(":")[0])
     return 0, tuple(locked)
 

@@ -13,19 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from penstock.identity import lockout
-from penstock.identity.counting import count
 from penstock.identity.factors import recovery, totp
-from penstock.identity.lockout import Attempts, Limit
 from penstock.identity.password import Passwords, problems
 from penstock.identity.recovering import RecoveryCodes
 from penstock.identity.sealing import Seal
 from penstock.identity.source import Credentials, SignIn
+from penstock.identity.turnstile import CounterStore, Turnstile
 from penstock.model import Factor, Invalid, Problem, Subject, SubjectKind, Unauthenticated
 
 ENROLMENT_LIFETIME_US = 24 * 3600 * 1_000_000
-#: X.520 ub-common-name: the subject's name is the common name of its certificates.
-MAX_NAME_LENGTH = 64
 _CODE_ALPHABET = "ABCDEFGHJKMNPQRSTVWXYZ23456789"
 _CODE_LENGTH = 20
 _CODE_GROUP = 5
@@ -76,7 +72,7 @@ class Preparation:
     otpauth_uri: str
 
 
-class AccountStore(Protocol):
+class AccountStore(CounterStore, Protocol):
     """What this source asks of the state store.  Every method is one transaction."""
 
     async def account(self, name: str) -> Account | None:
@@ -89,12 +85,6 @@ class AccountStore(Protocol):
 
     async def accept_step(self, name: str, step: int) -> bool:
         """Remember the step as used; ``False`` when it or a later one was used already."""
-        ...
-
-    async def change_attempts(
-        self, key: str, change: Callable[[Attempts], Attempts | None]
-    ) -> tuple[Attempts, Attempts | None]:
-        """Read, change and write a counter in one transaction; ``None`` removes it.  Answers before and after."""
         ...
 
     async def add_enrolment(self, enrolment: Enrolment) -> None:
@@ -124,29 +114,25 @@ class LocalSource:
         seal: Seal,
         gate: str,
         recovery_codes: RecoveryCodes | None = None,
+        context: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
+        """`context` says which names besides the gate's own a password may not be made of."""
         self._store, self._passwords, self._seal, self._gate = store, passwords, seal, gate
         self._recovery_codes = recovery_codes
+        self._context, self.turnstile = context, Turnstile(store, passwords.turns)
         self._nobodys_secret = totp.make_secret()
 
     async def sign_in(self, credentials: Credentials, now_us: int) -> SignIn:
         """Check password and code.  Unknown, suspended, not enrolled and wrong take the same work and answer alike."""
-        source_key = lockout.source_key(credentials.source)
-        account_key = lockout.account_key(_counted_name(credentials.subject))
-        wait, locked = await self._count(
-            ((source_key, lockout.SOURCE_LIMIT), (account_key, lockout.ACCOUNT_LIMIT)), now_us
-        )
-        if wait:
-            return SignIn(retry_after_s=wait)
-        subject = await self._prove(credentials, now_us)
-        if subject is None:
-            return SignIn(locked=locked)
-        await self._store.change_attempts(source_key, lockout.forgiven)
-        await self._store.change_attempts(account_key, lambda _: None)
-        return SignIn(subject=subject)
-
-    async def _count(self, keys: tuple[tuple[str, Limit], ...], now_us: int) -> tuple[int, tuple[str, ...]]:
-        return await count(self._store, keys, now_us)
+        name, source = credentials.subject, credentials.source
+        async with self.turnstile.enter(name, source, now_us) as entry:
+            if entry.wait_s:
+                return SignIn(retry_after_s=entry.wait_s)
+            subject = await self._prove(credentials, now_us)
+            if subject is None:
+                return SignIn(locked=entry.locked)
+            await self.turnstile.passed(name, source, now_us)
+            return SignIn(subject=subject)
 
     async def _prove(self, credentials: Credentials, now_us: int) -> Subject | None:
         account = await self._store.account(credentials.subject)
@@ -207,27 +193,28 @@ class LocalSource:
             raise Unauthenticated(_BAD_CODE)
         secret = self._seal.open(enrolment.totp_sealed, enrolment.subject)
         step = totp.accepted_step(secret, first_code, now_us, -1)
-        found = list(problems(password, enrolment.subject))
+        found = list(problems(password, enrolment.subject, self._gate, *self._context()))
         if step is None:
             hint = "check that the clocks of gate and authenticator agree"
             found.append(Problem(where="totp", why="the code is not the one of this moment", hint=hint))
         if found or step is None:
             raise Invalid(*found)
-        password_hash = await self._passwords.hash(password)
+        password_hash = await self._passwords.hash(password, source)
         if not await self._store.finish_enrolment(enrolment, password_hash, step, now_us):
             raise Unauthenticated(_BAD_CODE)
+        await self.turnstile.forget(enrolment.subject)  # where the old factors were at home says nothing of the new
+        await self.turnstile.passed(enrolment.subject, source, now_us)
         return enrolment.subject
 
     async def _find(self, code: str, source: str, now_us: int) -> Enrolment:
-        key = lockout.source_key(source)
-        wait, _ = await self._count(((key, lockout.SOURCE_LIMIT),), now_us)
-        if wait:
-            raise NotLookedAt(_BAD_CODE)
-        enrolment = await self._store.enrolment(code_hash(code), now_us)
-        if enrolment is None:
-            raise Unauthenticated(_BAD_CODE)
-        await self._store.change_attempts(key, lockout.forgiven)
-        return enrolment
+        async with self.turnstile.enter("", source, now_us) as entry:
+            if entry.wait_s:
+                raise NotLookedAt(_BAD_CODE)
+            enrolment = await self._store.enrolment(code_hash(code), now_us)
+            if enrolment is None:
+                raise Unauthenticated(_BAD_CODE)
+            await self.turnstile.forgive(source)
+            return enrolment
 
     def _preparation(self, subject: str, secret: str) -> Preparation:
         uri = totp.otpauth_uri(secret, subject, self._gate)
@@ -249,8 +236,3 @@ def code_hash(code: str) -> str:
     """What is stored of an enrolment code.  98 random bits need no slow hash; typing is forgiven (case, dashes)."""
     signs = "".join(sign for sign in code.upper() if sign.isalnum())
     return hashlib.sha256(signs.encode()).hexdigest()
-
-
-def _counted_name(name: str) -> str:
-    """A name that no subject can have is counted under its hash, so that the store never keeps long garbage."""
-    return name if len(name) <= MAX_NAME_LENGTH else hashlib.sha256(name.encode()).hexdigest()

@@ -71,6 +71,13 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_table(
+        "stations",
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("address", sa.Text, primary_key=True),
+        sa.Column("seen_at_us", Number, nullable=False),
+        sqlite_strict=True,
+    )
+    op.create_table(
         "break_glass",
         sa.Column("number", Number, primary_key=True, autoincrement=False),
         sa.Column("subject", sa.Text, sa.ForeignKey("subjects.name"), nullable=False, index=True),
@@ -83,7 +90,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("break_glass", "roles", "factor_changes", "recovery_codes", "passkeys"):
+    for table in ("break_glass", "stations", "roles", "factor_changes", "recovery_codes", "passkeys"):
         op.drop_table(table)
     op.drop_index("sign_ins_session", "sign_ins")
     op.drop_column("grants", "limit_steady_us")
