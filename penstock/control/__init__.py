@@ -18,6 +18,7 @@ from penstock.control.client_logins import (
 from penstock.control.conduits import ConduitNow, Measured
 from penstock.control.drill import Drill, DrillResult
 from penstock.control.exposition import CONTENT_TYPE as METRICS_TYPE
+from penstock.control.factor_store import FactorChange
 from penstock.control.gate import Gate, Given, Status
 from penstock.control.grants import Asking
 from penstock.control.intervals import Cause, Interval
@@ -25,6 +26,7 @@ from penstock.control.latency import Figures, figures
 from penstock.control.main import check_fit, run_control
 from penstock.control.metrics import metrics_page
 from penstock.control.observers import count_traffic
+from penstock.control.own_factors import Factors, ProofNeeded, TooWeak
 from penstock.control.ports import Clock, Enforcer, Moment, Recorder, Workers
 from penstock.control.register import RegisterRow
 from penstock.control.rows import (
@@ -54,6 +56,8 @@ __all__ = [
     "Drill",
     "DrillResult",
     "Enforcer",
+    "FactorChange",
+    "Factors",
     "Figures",
     "Gate",
     "Given",
@@ -65,6 +69,7 @@ __all__ = [
     "Measured",
     "Moment",
     "NotSignedIn",
+    "ProofNeeded",
     "Recorder",
     "RegisterRow",
     "SignInKind",
@@ -74,6 +79,7 @@ __all__ = [
     "StoredRevision",
     "StoredSubject",
     "TooMany",
+    "TooWeak",
     "Visitor",
     "Workers",
     "check_fit",

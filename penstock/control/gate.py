@@ -17,6 +17,7 @@ from penstock.control.conduits import Conduits
 from penstock.control.drills import Drills
 from penstock.control.emergencies import Emergencies
 from penstock.control.events import Events
+from penstock.control.factor_store import FactorStore
 from penstock.control.failure_store import FailureStore
 from penstock.control.failures import Failures
 from penstock.control.following import Following
@@ -27,6 +28,8 @@ from penstock.control.isolation import covering, ends_of_asset, refusal, title
 from penstock.control.memberships import Memberships
 from penstock.control.minting import proof_age_s
 from penstock.control.overload import Overload
+from penstock.control.own_factors import OwnFactors
+from penstock.control.passkeys import Passkeys
 from penstock.control.people import People
 from penstock.control.people_store import PeopleStore
 from penstock.control.ports import Clock, Enforcer, Recorder, Workers
@@ -39,7 +42,7 @@ from penstock.control.state import Snapshot, State
 from penstock.control.store import Store
 from penstock.control.subjects import Subjects
 from penstock.control.unseen import UnseenAttempts
-from penstock.identity import Authority, LocalSource, Passwords, Seal, Turns, Turnstile
+from penstock.identity import Authority, LocalSource, Passwords, RecoveryCodes, Seal, Turns, Turnstile
 from penstock.model import Binding, GateSettings, ProcessStarted, Record
 from penstock.policy import Reach, reach
 
@@ -103,8 +106,10 @@ class Gate:
         people_store = PeopleStore(given.store)
         self.identities = Identities(self.state, given.makers)
         self.following = self._following(given, people_store)
+        factor_store = FactorStore(given.store)
+        codes = RecoveryCodes(factor_store, given.seal)
         source = LocalSource(
-            given.store, given.passwords, given.seal, given.settings.names[0], None, lambda: (self.site,)
+            given.store, given.passwords, given.seal, given.settings.names[0], codes, lambda: (self.site,)
         )
         self.turnstile, self.directories_turnstile = source.turnstile, Turnstile(given.store, Turns(8))
         self.unseen = UnseenAttempts((self.turnstile, self.directories_turnstile), given.recorder, given.clock)
@@ -118,6 +123,8 @@ class Gate:
         self.client_proofs = ClientProofs(
             state=self.state, store=given.store, recorder=given.recorder, following=self.following, clock=given.clock
         )
+        self.passkeys = self._passkeys(given, factor_store)
+        self.factors = self._own_factors(given, factor_store, codes)
 
     def _grants(self, given: Given) -> Grants:
         return Grants(
@@ -243,6 +250,32 @@ class Gate:
             recorder=given.recorder,
             grants=self.grants,
             clock=given.clock,
+        )
+
+    def _passkeys(self, given: Given, store: FactorStore) -> Passkeys:
+        return Passkeys(
+            factors=store,
+            turnstile=self.turnstile,
+            sign_ins=self.sign_ins,
+            identities=self.identities,
+            recorder=given.recorder,
+            clock=given.clock,
+            seal=given.seal,
+            names=given.settings.names,
+        )
+
+    def _own_factors(self, given: Given, store: FactorStore, codes: RecoveryCodes) -> OwnFactors:
+        return OwnFactors(
+            store=given.store,
+            factors=store,
+            passkeys=self.passkeys,
+            recovery_codes=codes,
+            passwords=given.passwords,
+            seal=given.seal,
+            recorder=given.recorder,
+            clock=given.clock,
+            gate=given.settings.names[0],
+            site=lambda: self.site,
         )
 
     @property

@@ -6,7 +6,6 @@ know what a subject may reach.
 
 from penstock.identity.authority import Authority, read_or_make_secret, read_secret
 from penstock.identity.certificates import ClientCertificate
-from penstock.identity.counting import count_source, forgive_source
 from penstock.identity.factors import passkey as passkeys
 from penstock.identity.factors import totp
 from penstock.identity.factors.challenge import NONCE_BYTES, Challenges
@@ -73,10 +72,8 @@ __all__ = [
     "Turns",
     "Turnstile",
     "Unseen",
-    "count_source",
     "counted",
     "counted_as",
-    "forgive_source",
     "oidc_source",
     "party_of",
     "passkeys",

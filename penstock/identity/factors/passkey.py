@@ -46,7 +46,6 @@ from penstock.model import PasskeyRules
 MAX_ANSWER_CHARACTERS = 24 << 10
 #: WebAuthn Level 3 section 4: a credential ID has at most 1023 bytes.
 MAX_CREDENTIAL_ID_BYTES = 1023
-USER_HANDLE_BYTES = 32
 TIMEOUT_MS = 110_000
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 #: FIDO extension of an attestation certificate that names the model (WebAuthn Level 3 section 8.2.1).
@@ -72,7 +71,6 @@ class PasskeyFault(StrEnum):
     UNVERIFIED = "user_not_verified"
     UNKNOWN = "unknown_passkey"
     FOREIGN = "passkey_of_another_subject"
-    NOT_ALONE = "second_factor_only"
     SIGNATURE = "signature_not_valid"
     CLONED = "sign_counter_went_back"
     BARRED = "barred_since_it_was_copied"
@@ -84,11 +82,11 @@ class PasskeyFault(StrEnum):
 
 
 class PasskeyRefused(Exception):
-    """The answer proves nothing; `fault` says why."""
+    """The answer proves nothing; `fault` says why, `passkey` which one it was, where that is known."""
 
-    def __init__(self, fault: PasskeyFault) -> None:
+    def __init__(self, fault: PasskeyFault, passkey: Passkey | None = None) -> None:
         super().__init__(fault.value)
-        self.fault = fault
+        self.fault, self.passkey = fault, passkey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,6 +250,15 @@ def read_new(answer: str) -> NewClaim:
         )
     except Exception as error:
         raise PasskeyRefused(PasskeyFault.UNREADABLE) from error
+
+
+def is_taken(passkey: Passkey, rules: PasskeyRules) -> bool:
+    """Whether this passkey can prove anything at all: it was not copied, and the site takes its kind."""
+    try:
+        _check_rules(rules, passkey.aaguid, is_synced=passkey.is_synced)
+    except PasskeyRefused:
+        return False
+    return passkey.barred_at_us is None
 
 
 def check_sign_in(claim: Claim, passkey: Passkey, party: Party, rules: PasskeyRules) -> int:
