@@ -39,6 +39,7 @@ from penstock.control.rows import ActiveSignIn, LiveGrant, SignInKind
 from penstock.control.sessions import Sessions
 from penstock.control.sign_ins import SignIns
 from penstock.control.state import Snapshot, State
+from penstock.control.stations import Stations
 from penstock.control.store import Store
 from penstock.control.subjects import Subjects
 from penstock.control.unseen import UnseenAttempts
@@ -80,6 +81,8 @@ class Given:
     turn: AbstractAsyncContextManager[None]
     makers: Mapping[type, Maker] = field(default_factory=dict)
     """What makes identity sources out of their plans, by the kind of plan."""
+    locate: Callable[[str], str | None] = lambda _: None
+    """The hardware address that packets of an address come from, where the gate sees it."""
 
 
 class Gate:
@@ -115,6 +118,14 @@ class Gate:
         self.unseen = UnseenAttempts((self.turnstile, self.directories_turnstile), given.recorder, given.clock)
         self.sign_ins = self._sign_ins(given, source, People(people_store))
         self.memberships = self._memberships(given)
+        self.stations = Stations(
+            state=self.state,
+            grants=self.grants,
+            sessions=self.sessions,
+            enforcer=given.enforcer,
+            counted_at_us=lambda: self.events.traffic.counted_at_us,
+            clock=given.clock,
+        )
         self.grants.require_membership = self.memberships.require
         self.subjects = self._subjects(given, source)
         self.client_logins = ClientLogins(
@@ -137,6 +148,7 @@ class Gate:
             clock=given.clock,
             turn=given.turn,
             has_kernel=given.settings.has_kernel,
+            locate=given.locate,
         )
 
     def _asides(self, given: Given) -> Asides:
@@ -350,6 +362,7 @@ class Gate:
         """A record of the worker's journal passes by."""
         self.register.passed(record)
         self.drills.passed(record)
+        self.stations.passed(record)
 
     async def sweep(self) -> None:
         """Each second: leave inspection where it is too slow, end what has expired.
@@ -364,6 +377,7 @@ class Gate:
         await self.sign_ins.sweep()
         self.unseen.sweep()
         await self.memberships.sweep()
+        await self.stations.sweep()
         await self.grants.sweep()
         await self.emergencies.sweep()
         await self.aside.sweep()

@@ -75,7 +75,9 @@ class Grants:
         clock: Clock,
         turn: AbstractAsyncContextManager[None],
         has_kernel: bool = True,
+        locate: Callable[[str], str | None] = lambda _: None,
     ) -> None:
+        self._locate = locate
         self._state, self._store, self._recorder, self._clock = state, store, recorder, clock
         self._enforcer, self._workers, self._turn = enforcer, workers, turn
         self._has_kernel = has_kernel
@@ -120,6 +122,8 @@ class Grants:
             path = minting.path_of(
                 policy, way, asking.sign_in.subject, asking.binding, asking.source, asking.sign_in.certificate
             )
+            if asking.binding is Binding.ADDRESS:
+                path = replace(path, station_mac=self._locate(asking.source))
             if present := self._present(path, asking.sign_in, moment):
                 return present
             await self._make_room(path)
@@ -290,7 +294,10 @@ class Grants:
         way = reach_service(
             policy, asking.sign_in.subject, asking.asset, name, asking.binding, has_tls=has_tls, proof_age_s=age_s
         )
-        return None if way is None else narrowed(way, asking.binding, asking.source, has_kernel=self._has_kernel)
+        if way is None:
+            return None
+        is_near = asking.binding is not Binding.ADDRESS or self._locate(asking.source) is not None
+        return narrowed(way, asking.binding, asking.source, has_kernel=self._has_kernel, is_near=is_near)
 
     def _is_signed_in(self, sign_in: ActiveSignIn, moment: Moment) -> bool:
         """Whether it has not ended while it waited."""
@@ -301,6 +308,8 @@ class Grants:
         """The grant that this very sign-in has for this very path already."""
         for live in self._state.now.grants.values():
             if live.sign_in != sign_in.token_hash or minting.key_of(live.grant) != path.key:
+                continue
+            if live.grant.station_mac != path.station_mac:  # another machine with that address: bound anew
                 continue
             if live.ends_steady_us is not None and moment.steady_us < live.ends_steady_us:
                 return live
@@ -443,6 +452,7 @@ def _opened(grant: Grant) -> Record:
             "binding": grant.binding.value,
             "source": grant.source,
             "certificate": grant.certificate,
+            "station": grant.station_mac,
             "expires_at_us": grant.expires_at_us,
             "revision": grant.revision,
             "is_inspected": grant.is_inspected,

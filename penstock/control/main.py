@@ -26,6 +26,7 @@ from penstock.control.journal import JournalTransfer
 from penstock.control.links import EnforcerLink, WorkerLinks, tell
 from penstock.control.making import makers
 from penstock.control.names_link import NamesLinks
+from penstock.control.neighbours import hardware_of
 from penstock.control.observers import Observers
 from penstock.control.ports import US_PER_S, Moment, Recorder
 from penstock.control.store import Store
@@ -37,6 +38,7 @@ from penstock.model import (
     Done,
     Event,
     Failed,
+    FlowsRefused,
     GateSettings,
     Hello,
     Json,
@@ -163,6 +165,7 @@ class Control:
                 make_token=lambda: secrets.token_urlsafe(TOKEN_BYTES),
                 turn=asyncio.Lock(),
                 makers=makers(settings),
+                locate=hardware_of if settings.has_kernel else lambda _: None,
             )
         )
         self._names = NamesLinks(self.gate.state, settings.place)
@@ -216,6 +219,8 @@ class Control:
                 if not self._workers.is_alive:
                     self._recorder.put(self.gate.events.records_of(message))
             case _ if isinstance(message, Event):
+                if isinstance(message, FlowsRefused):
+                    self.gate.stations.refused(message)
                 records = self.gate.events.records_of(message)
                 self._recorder.put(records)
                 await self._transfer.remember_sessions(records)

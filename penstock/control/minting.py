@@ -37,6 +37,8 @@ class Path:
     certificate: str | None = None
     reauthenticate_s: int | None = None
     """How old a proof of identity may become while the grant goes on; the strictest of its conduits counts."""
+    station_mac: str | None = None
+    """The hardware address of the station that an address-bound path of a person belongs to."""
 
     @property
     def key(self) -> PathKey:
@@ -112,6 +114,7 @@ def mint(path: Path, number: int, revision: int, moment: Moment, length_us: int 
         last_port=path.service.last_port,
         overlay_port=path.service.overlay_port,
         is_copied=path.is_copied,
+        station_mac=path.station_mac,
     )
 
 

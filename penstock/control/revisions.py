@@ -361,6 +361,7 @@ class Revisions:
         if not way.decision.is_allowed:
             return None, way.decision.reason
         path = minting.path_of(policy, way, grant.subject, grant.binding, grant.source or "", grant.certificate)
+        path = replace(path, station_mac=grant.station_mac)
         if covering(now.isolations, ends_of_path(path)):
             return None, Reason.ISOLATED
         return path, Reason.GRANT_REVOKED

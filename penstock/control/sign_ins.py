@@ -23,7 +23,7 @@ from penstock.control.rows import ActiveSignIn, SignInKind
 from penstock.control.state import State
 from penstock.control.store import Store
 from penstock.identity import Authority, Credentials, LimitedSource, Proof, Seal, SignIn, Source, Turnstile
-from penstock.model import LOCAL, Invalid, Problem, Reason, Subject, Unavailable
+from penstock.model import LOCAL, Binding, Invalid, Problem, Reason, Subject, Unavailable
 
 #: How old a portal's token may become, and for how long the one before it still counts: requests may cross.
 TOKEN_LIFE_US = 15 * 60 * US_PER_S
@@ -181,7 +181,22 @@ class SignIns:
         self._state.put_sign_in(sign_in)
         self._seen[sign_in.token_hash] = self._changed[sign_in.token_hash] = moment.steady_us
         await self._end_surplus(sign_in)
+        await self._take_station(sign_in)
         return signed
+
+    async def _take_station(self, newest: ActiveSignIn) -> None:
+        """Somebody else signs in from a station: what is bound to it is not the former one's any more."""
+        if newest.kind is not SignInKind.PORTAL:
+            return
+        taken = tuple(
+            number
+            for number, live in self._state.now.grants.items()
+            if live.sign_in is not None
+            and live.grant.binding is Binding.ADDRESS
+            and live.grant.source == newest.source
+            and live.grant.subject.name != newest.subject.name
+        )
+        await self._grants.close_all(taken, Reason.STATION_CHANGED, newest.subject.name)
 
     async def _end_surplus(self, newest: ActiveSignIn) -> None:
         """One subject has so many sign-ins at once and no more: the one that was used longest ago ends."""

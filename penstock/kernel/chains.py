@@ -19,6 +19,7 @@ from penstock.model import (
     PROBE_MARK,
     PROXIED_BIT,
     SAFETY_BIT,
+    STATION_BIT,
     TPROXY_BIT,
     UPSTREAM_BIT,
 )
@@ -64,6 +65,7 @@ DYNAMIC_SETS = {
     "ranged": f"map type ipv4_addr . {_RANGE} : mark; flags timeout; size 262144;",
     "ranged_dials": f"set type {_RANGE} . mark; flags timeout; size 262144;",
     "echoes": "map type ipv4_addr . ipv4_addr : mark; flags timeout; size 262144;",
+    "stations": "set type ipv4_addr . ether_addr . mark; flags timeout; size 262144;",
     "alive": "set type mark; flags dynamic,timeout; size 16;",
     "unattended": "set type mark; flags timeout; size 262144;",
     "noisy": "set type ipv4_addr; flags dynamic,timeout; timeout 1m; size 8192;",
@@ -78,6 +80,7 @@ CHAINS = {
     "origin": "",
     "admit": "",
     "admit_echo": "",
+    "station": "",
     "inspected": "",
     "uninspected": "",
     "proxied": "",
@@ -115,6 +118,7 @@ _MARKS = {
     "tproxy": f"{TPROXY_BIT:#010x}",
     "probe": f"{PROBE_MARK:#010x}",
     "worker": f"{FIRST_WORKER_MARK:#010x}",
+    "station": f"{STATION_BIT:#010x}",
     "carried": f"{GRANT_MASK | SAFETY_BIT:#010x}",
     "dialled": f"{GRANT_MASK | SAFETY_BIT | UPSTREAM_BIT:#010x}",
     "copy_group": str(COPY_GROUP),
@@ -127,6 +131,7 @@ _BODY = Template("""\
     ip daddr != $overlay goto elsewhere
     meta nfproto != ipv4 goto elsewhere
     iifname != $leg goto refuse        # overlay addresses are reached over the leg and nowhere else
+    ct mark & $station != 0 ct direction original jump station
     ct mark & $proxied != 0 goto proxied
     ct state established return        # kernel path: judged packet by packet in `forward`
     jump origin
@@ -134,6 +139,7 @@ _BODY = Template("""\
     ct state related meta l4proto icmp return
     ct state != new counter name cut drop
     jump admit
+    ct mark & $station != 0 jump station
     ip daddr . meta l4proto . th dport @inspect goto inspected
   }
   chain elsewhere {                    # not for an overlay address: the gate's own, or what nobody may
@@ -165,6 +171,16 @@ _BODY = Template("""\
     ct mark set ip saddr . ip daddr map @safety_echoes return
     ct mark set ip saddr . ip daddr map @echoes
     ct mark & $grant == 0 goto refuse
+  }
+  chain station {                      # a grant that is bound to a station: address and hardware address
+    ct mark & $grant != @live return    # it has ended: judged as every flow is whose grant has
+    meta mark set ct mark & $grant
+    ip saddr . ether saddr . meta mark @stations meta mark set 0 return
+    meta mark set 0
+    counter name forged
+    update @noisy { ip saddr limit rate over 50/second burst 200 packets } drop
+    limit rate 1000/second burst 2000 packets log group 1 prefix "station_changed" snaplen 96
+    drop
   }
   chain inspected {                    # first packet of a flow whose payload is inspected
     ct mark & $grant @unattended goto uninspected

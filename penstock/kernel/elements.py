@@ -31,7 +31,7 @@ from penstock.kernel.netlink import (
     payload,
 )
 from penstock.kernel.told import Element, Step, Told, Verb
-from penstock.model import COPIED_BIT, GRANT_MASK, UPSTREAM_BIT, Grant
+from penstock.model import COPIED_BIT, GRANT_MASK, STATION_BIT, UPSTREAM_BIT, Grant
 
 T = TypeVar("T")
 
@@ -43,8 +43,9 @@ DEAD_MAN_MS = 1000
 
 #: The transport of a grant for echoes (ping).
 ECHO = "icmp"
-#: The maps that say whom a grant admits, and the sets that say where the worker may dial under it.
-ADMITTING, LEADING = ("grants", "ranged", "echoes"), ("dials", "ranged_dials")
+#: The maps that say whom a grant admits, and the sets that say where the worker may dial under it and which station
+#: it belongs to.
+ADMITTING, LEADING = ("grants", "ranged", "echoes"), ("dials", "ranged_dials", "stations")
 #: The maps that admit standing flows; a ruleset fills them.
 STANDING = ("safety", "ranged_safety", "safety_echoes")
 
@@ -281,10 +282,21 @@ def _parts(whole: list[T], size: int) -> Iterator[list[T]]:
 def grant_keys(grant: Grant) -> dict[str, list[bytes]]:
     """The keys of the elements that `Elements.open_grant` writes for this grant, beside the one in ``live``."""
     source = None if grant.source is None else inet_aton(grant.source)
+    station = {} if source is None or grant.station_mac is None else {"stations": [station_key(source, grant)]}
+    return station | _service_keys(grant, source)
+
+
+def station_key(source: bytes, grant: Grant) -> bytes:
+    """``ipv4_addr . ether_addr . mark``: where the packets of this grant's client come from."""
+    hardware = bytes.fromhex((grant.station_mac or "").replace(":", ""))
+    return source + hardware + bytes(2) + mark_bytes(grant.number)
+
+
+def _service_keys(grant: Grant, source: bytes | None) -> dict[str, list[bytes]]:
     if grant.transport == ECHO:
         return {"echoes": [] if source is None else [source + inet_aton(grant.overlay)]}
     if grant.last_port is not None:
-        dialled = mark_bytes(grant.mark & ~COPIED_BIT | UPSTREAM_BIT)
+        dialled = mark_bytes(grant.mark & ~(COPIED_BIT | STATION_BIT) | UPSTREAM_BIT)
         return {
             "ranged": [] if source is None else [source + range_key(grant.overlay, grant.transport, grant.reached_at)],
             "ranged_dials": [range_key(grant.underlay, grant.transport, grant.port) + dialled],

@@ -46,6 +46,7 @@ class Reason(StrEnum):
     PROOF_TOO_OLD = "proof_too_old"
     MEMBERSHIP_ENDED = "membership_ended"
     STATION_CHANGED = "station_changed"
+    STATION_IDLE = "station_idle"
     SOURCE_UNAVAILABLE = "source_unavailable"
     SOURCE_REFUSED = "source_refused"
     IDENTITY_CONFLICT = "identity_conflict"

@@ -18,6 +18,8 @@ COPIED_BIT = 0x0400_0000
 UPSTREAM_BIT = 0x0800_0000
 #: This flow alone is ended, whatever becomes of its grant: none of its packets passes any more.
 ENDED_BIT = 0x4000_0000
+#: It belongs to one station: its client's packets come from the hardware address that the grant names.
+STATION_BIT = 0x8000_0000
 #: Packet mark of packets that are delivered to the transparent proxy, and of probes that close revoked flows.
 TPROXY_BIT = 0x1000_0000
 PROBE_MARK = 0x2000_0000
@@ -73,6 +75,7 @@ class Grant:
 
     @property
     def mark(self) -> int:
-        """The grant number, with the safety bit where it is safety-critical and the copied bit where it is copied."""
+        """The grant number, with the bits that say what else the kernel must know of its flows."""
         safety = SAFETY_BIT if self.is_safety_critical else 0
-        return self.number | safety | (COPIED_BIT if self.is_copied else 0)
+        station = STATION_BIT if self.station_mac is not None else 0
+        return self.number | safety | station | (COPIED_BIT if self.is_copied else 0)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from penstock.model import (
     Asset,
+    Binding,
     Factor,
     FactorStrength,
     Operation,
@@ -46,6 +47,7 @@ class Who:
     asset: Asset | None = None
     factors: FactorStrength = FactorStrength.NONE
     has_tls: bool = True
+    binding: Binding = Binding.ADDRESS
 
     def subject(self) -> Subject:
         """The subject that this describes."""
@@ -90,4 +92,11 @@ def request_of(who: Who, what: What, asset: str, protocol: str, speaks: str) -> 
         )
     subject = who.subject()
     has_tls = who.has_tls and subject.kind is SubjectKind.PERSON
-    return Request(subject=subject, asset=asset, protocol=protocol, operation=operation, has_tls=has_tls)
+    return Request(
+        subject=subject,
+        asset=asset,
+        protocol=protocol,
+        operation=operation,
+        binding=who.binding,
+        has_tls=has_tls,
+    )

@@ -218,9 +218,10 @@ def _claim() -> _Schema:
     who = _table(
         assertions.WHO,
         {
-            **{key: _text(f"a {key}", 128) for key in assertions.WHO if key not in {"factors", "tls"}},
+            **{key: _text(f"a {key}", 128) for key in assertions.WHO if key not in {"factors", "tls", "bound_to"}},
             "factors": _words("how strongly the person signed in", (each.value for each in FactorStrength)),
             "tls": _boolean("TLS up to the gate"),
+            "bound_to": _words("what the flow is bound to", conduits.BINDINGS),
         },
     )
     claim = _table(

@@ -173,6 +173,7 @@ def _grant(live: LiveGrant) -> dict[str, Json]:
         "service": grant.service,
         "binding": grant.binding.value,
         "source": grant.source,
+        "station": grant.station_mac,
         "conduits": [*grant.conduits],
         "is_inspected": grant.is_inspected,
         "is_safety_critical": grant.is_safety_critical,

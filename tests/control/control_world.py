@@ -262,6 +262,7 @@ class World:
         self.enforcer.now_us = lambda: self.clock.wall_us
         self.secrets: dict[str, str] = {}
         self.makers: dict[type, Callable[[Any], object]] = {}
+        self.stations: dict[str, str | None] = {}
         self.gate: Gate
 
     async def start(self, documents: dict[str, str] | None = None) -> None:
@@ -292,6 +293,7 @@ class World:
                 make_token=lambda: secrets.token_urlsafe(32),
                 turn=asyncio.Lock(),
                 makers=self.makers,
+                locate=lambda source: self.stations.get(source, "02:00:00:00:00:50") if "." in source else None,
             )
         )
         await self.gate.begin(documents or DOCUMENTS)

@@ -32,7 +32,8 @@ CLAIMS = (
     "allow: {modbus: [{read: {discrete_inputs: 1, input_registers: [2, 3-4]}}]}}}\n"
     "tests:\n"
     "  - {may: read, on: plc-1, over: modbus, as: {user: eve}, input_register: 2}\n"
-    "  - {may_not: write, on: plc-1, over: tcp/502, as: {user: eve, factors: two, tls: false}, coil: 1-3, value: [1]}\n"
+    "  - {may_not: write, on: plc-1, over: tcp/502, "
+    "as: {user: eve, factors: two, tls: false, bound_to: address}, coil: 1-3, value: [1]}\n"
     "  - {may_not: session, on: plc-1, over: modbus, as: {asset: hmi-1}}\n"
     "  - {may_not: read, on: plc-1, over: modbus, as: {role: hmi, zone: control}, discrete_input: 7}\n"
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from penstock.model import Asset, FactorStrength, OperationClass, Request
+from penstock.model import ECHO, Asset, Binding, FactorStrength, OperationClass, Request
 from penstock.policy.asking import OBJECTS, What, Who, request_of
 from penstock.policy.faults import Faults
 from penstock.policy.fields import Fields, integer_of, table_of
@@ -15,7 +15,7 @@ from penstock.policy.selection import service_at
 from penstock.policy.source import Listing, Scalar, Value
 
 KEYS = ("may", "may_not", "on", "over", "as", "value", *OBJECTS)
-WHO = ("group", "user", "role", "zone", "asset", "factors", "tls")
+WHO = ("group", "user", "role", "zone", "asset", "factors", "tls", "bound_to")
 _CLASSES = tuple(item.value for item in OperationClass)
 
 
@@ -74,21 +74,34 @@ def _who(fields: Fields, verb: str, assets: Mapping[str, Asset | None], zones: f
     if bool(people) == bool(machines):
         why = "'as' must name a person (group, user) or a machine (asset, role, zone), and not both"
         fields.faults.add(table.place, why)
-    elif machines and (inner.has("factors") or inner.has("tls")):
-        fields.faults.add(table.place, "a machine has no factors and no TLS to the gate", "remove `factors` and `tls`")
+    elif machines and any(inner.has(key) for key in WHO[5:]):
+        why = "a machine has no factors and no TLS to the gate, and is bound to its address"
+        fields.faults.add(table.place, why, "remove `factors`, `tls` and `bound_to`")
     zone = inner.text("zone")
     if zone is not None and zone not in zones:
         fields.faults.unknown(inner.place("zone"), "zone", zone, zones)
     # What is left out is taken as the worst case for the claim.
     worst = FactorStrength.NONE if verb == "may" else FactorStrength.PHISHING_RESISTANT
     factors = inner.choice("factors", tuple(item.value for item in FactorStrength))
+    bound_to = inner.choice("bound_to", tuple(item.value for item in Binding))
     asset, tls = _asset(inner, "asset", assets), inner.boolean("tls")
     group, user, role = inner.foreign("group"), inner.foreign("user"), inner.foreign("role")
     if len(fields.faults) > before or (inner.has("asset") and asset is None):
         return None
     strength = worst if factors is None else FactorStrength(factors)
     has_tls = True if tls is None else tls
-    return Who(group=group, user=user, role=role, zone=zone, asset=asset, factors=strength, has_tls=has_tls)
+    weakest = verb == "may" or bool(machines) or tls is False or fields.text("over") == ECHO  # no tunnel carries echo
+    bound = bound_to or (Binding.ADDRESS if weakest else Binding.CERTIFICATE)
+    return Who(
+        group=group,
+        user=user,
+        role=role,
+        zone=zone,
+        asset=asset,
+        factors=strength,
+        has_tls=has_tls,
+        binding=Binding(bound),
+    )
 
 
 def _what(fields: Fields, found: OperationClass) -> What | None:
