@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from penstock.model import CardRule, DirectoryKind, GroupWay, Json, SourceKind
-from penstock.policy.sections.identity import KEYS, card, ldap, passkeys
+from penstock.policy.sections.identity import KEYS, card, ldap, oidc, passkeys
 from penstock.policy.sections.identity import section as identity
 
 _TEXT: dict[str, Json] = {"type": ["string", "number", "boolean"]}
@@ -40,8 +40,49 @@ _TOLERANCE: dict[str, Json] = {
         {"type": "object", "properties": {card.LAST_KNOWN: _TEXT}, "additionalProperties": False, "minProperties": 1},
     ]
 }
+_WORDS: dict[str, Json] = {
+    "anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": oidc.MAX_WORDS}]
+}
+_RULES: dict[str, Json] = {
+    "type": "array",
+    "maxItems": oidc.MAX_RULES,
+    "items": {
+        "type": "object",
+        "properties": dict.fromkeys(oidc.RULE, _WORDS),
+        "additionalProperties": False,
+        "minProperties": 1,
+        "maxProperties": 1,
+    },
+}
+#: What an OpenID Connect provider has of its own.
+_OIDC: Mapping[str, Json] = {
+    "issuer": {"description": "its name, an https address, exactly as its discovery document has it", **_TEXT},
+    "client": {"description": "what it calls this gate (client_id)", **_TEXT},
+    "scopes": {"description": "what the gate asks for beside openid", **_WORDS},
+    "name_claim": {"description": "the claim with the name that people know", **_TEXT},
+    "groups_claim": {"description": "the claim with the groups", **_TEXT},
+    "factors": {
+        "description": "what its word on factors is worth (acr, amr of the ID token); the strongest rule that fits",
+        **_plain(dict.fromkeys(oidc.STRENGTHS, _RULES)),
+    },
+    "unproved": {"description": "what a sign-in is worth that no rule fits", "enum": [*oidc.UNPROVED]},
+    "ask": {
+        "description": "the acr to ask for when somebody needs this strength",
+        **_plain(dict.fromkeys(oidc.STRENGTHS, _TEXT)),
+    },
+    "amr": {
+        "description": "its own words for factors, and those of the rules (RFC 8176)",
+        "type": ["object", "null"],
+        "maxProperties": oidc.MAX_WORDS,
+        "additionalProperties": _TEXT,
+    },
+    "auth_time": {"description": "whether it says when factors were given", "enum": [oidc.TRUSTED, oidc.UNTRUSTED]},
+    "max_age": {"description": "how old a sign-in there may be at a sign-in here", **_TEXT},
+    "skew": {"description": "how far its clock may be off", **_TEXT},
+}
 #: What the keys of every kind of source mean; a key that has more to say than that stands here with its own schema.
 _KEYS: Mapping[str, Json] = {
+    **_OIDC,
     "title": {"description": "what the sign-in page calls it", **_TEXT},
     "directory": {"description": "whose schema it follows", "enum": [*DirectoryKind]},
     "url": {

@@ -48,6 +48,20 @@ identity:
       secret: keycloak
       authorities: "-----BEGIN CERTIFICATE-----"
       groups: {/operators: operators}
+      scopes: [profile, offline_access]
+      name_claim: preferred_username
+      groups_claim: groups
+      factors:
+        one: [{acr: pwd}]
+        two: [{acr: [mfa, silver]}, {amr: [pwd, otp]}, {two_of: [pwd, otp, hwk]}]
+        phishing-resistant: [{amr: hwk}]
+      unproved: none
+      ask: {one: pwd, two: mfa, phishing-resistant: hardware}
+      amr: {password: pwd}
+      auth_time: untrusted
+      max_age: 5m
+      refresh: 30s
+      skew: 1m
     directory:
       kind: ldap
       title: Plant directory
@@ -183,7 +197,7 @@ def test_the_seeds_have_every_key_that_the_schema_knows() -> None:
     assert set(known(site_schema())) - used - classes == set()
 
 
-NAMED = {"zones", "assets", "services", "conduits", "windows", "sources", "groups"}
+NAMED = {"zones", "assets", "services", "conduits", "windows", "sources", "groups", "amr"}
 
 
 @pytest.mark.parametrize(
