@@ -7,7 +7,7 @@ import re
 from penstock.model import GroupMap
 from penstock.policy.faults import shown
 from penstock.policy.fields import LINE_LENGTH, Fields, text_of
-from penstock.policy.source import Scalar
+from penstock.policy.source import Kind, Scalar
 
 #: The name of a file in the gate's ``keys/sources`` folder; never a path.
 _SECRET = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
@@ -59,7 +59,7 @@ def text_block(fields: Fields, key: str, longest: int) -> str | None:
     value = fields.value(key)
     if value is None:
         return None
-    if not isinstance(value, Scalar) or not value.text.strip():
+    if not isinstance(value, Scalar) or value.kind is Kind.NOTHING or not value.text.strip():
         fields.faults.add(value.place, f"{key!r} must be text", f"write `{key}: |` and the text below it, indented")
         return None
     text = value.text.strip()
