@@ -164,7 +164,7 @@ class Control:
                 clock=read_clock,
                 make_token=lambda: secrets.token_urlsafe(TOKEN_BYTES),
                 turn=asyncio.Lock(),
-                makers=makers(settings),
+                makers=makers(settings, store, seal),
                 locate=hardware_of if settings.has_kernel else lambda _: None,
             )
         )

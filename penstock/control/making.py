@@ -9,14 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from penstock.control.authenticators import Authenticators
 from penstock.control.identities import Maker
-from penstock.identity import read_secret
-from penstock.model import GateSettings, Unavailable
+from penstock.control.store import Store
+from penstock.identity import DirectorySource, LdapSource, Seal, read_secret
+from penstock.model import GateSettings, LdapPlan, SourcePlan, Unavailable
 
 
-def makers(settings: GateSettings) -> Mapping[type, Maker]:  # noqa: ARG001
+def makers(settings: GateSettings, store: Store, seal: Seal) -> Mapping[type, Maker]:
     """What makes sources on this gate, by the kind of their plan."""
-    return {}
+
+    def directory(plan: SourcePlan) -> object:
+        assert isinstance(plan, LdapPlan)
+        secret = secret_of(settings, plan.secret) or ""
+        return DirectorySource(plan.name, LdapSource(plan, secret), Authenticators(store), seal)
+
+    return {LdapPlan: directory}
 
 
 def secret_of(settings: GateSettings, name: str | None) -> str | None:

@@ -6,10 +6,12 @@ know what a subject may reach.
 
 from penstock.identity.authority import Authority, read_or_make_secret, read_secret
 from penstock.identity.certificates import ClientCertificate
+from penstock.identity.directory import AuthenticatorStore, DirectorySource
 from penstock.identity.factors import passkey as passkeys
 from penstock.identity.factors import totp
 from penstock.identity.factors.challenge import NONCE_BYTES, Challenges
 from penstock.identity.factors.passkey import Party, Passkey, PasskeyFault, PasskeyRefused, party_of
+from penstock.identity.ldap import LdapSource
 from penstock.identity.limited import LimitedSource
 from penstock.identity.local import (
     Account,
@@ -27,7 +29,17 @@ from penstock.identity.password import Passwords
 from penstock.identity.password import problems as password_problems
 from penstock.identity.recovering import RecoveryCodes
 from penstock.identity.sealing import Seal
-from penstock.identity.source import Credentials, Directory, Membership, Proof, Reading, Refused, SignIn, Source
+from penstock.identity.source import (
+    Credentials,
+    Directory,
+    Membership,
+    NotAsked,
+    Proof,
+    Reading,
+    Refused,
+    SignIn,
+    Source,
+)
 from penstock.identity.turns import Busy, Turns
 from penstock.identity.turnstile import MAX_NAME_LENGTH, CounterStore, Entry, Turnstile, Unseen
 
@@ -37,6 +49,7 @@ __all__ = [
     "Account",
     "AccountStore",
     "Attempts",
+    "AuthenticatorStore",
     "Authority",
     "Busy",
     "Challenges",
@@ -44,14 +57,17 @@ __all__ = [
     "CounterStore",
     "Credentials",
     "Directory",
+    "DirectorySource",
     "Enrolment",
     "Entry",
     "Flaw",
     "Invitation",
+    "LdapSource",
     "Limit",
     "LimitedSource",
     "LocalSource",
     "Membership",
+    "NotAsked",
     "NotLookedAt",
     "NotProved",
     "OidcSource",

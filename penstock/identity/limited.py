@@ -5,7 +5,7 @@ Pure.  It also keeps the gate from locking people out of their directory account
 
 from __future__ import annotations
 
-from penstock.identity.source import Credentials, SignIn, Source
+from penstock.identity.source import Credentials, NotAsked, SignIn, Source
 from penstock.identity.turnstile import Turnstile
 
 
@@ -17,11 +17,15 @@ class LimitedSource:
 
     async def sign_in(self, credentials: Credentials, now_us: int) -> SignIn:
         """As `Source`."""
-        name = f"{credentials.subject}@{self._realm}"
+        name = f"{credentials.subject.casefold()}@{self._realm}"  # or each spelling had a count of its own
         async with self._turnstile.enter(name, credentials.source, now_us) as entry:
             if entry.wait_s:
                 return SignIn(retry_after_s=entry.wait_s)
-            outcome = await self._source.sign_in(credentials, now_us)
+            try:
+                outcome = await self._source.sign_in(credentials, now_us)
+            except NotAsked:
+                await self._turnstile.untried(name, credentials.source, now_us)
+                raise
             if outcome.subject is None and outcome.proof is None:
                 return SignIn(why=outcome.why, locked=(*entry.locked, *outcome.locked))
             await self._turnstile.passed(name, credentials.source, now_us)

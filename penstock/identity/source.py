@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
-from penstock.model import Factor, FactorStrength, Subject
+from penstock.model import Factor, FactorStrength, Subject, Unavailable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,11 +120,18 @@ class Refused:
     name: str = ""
 
 
+class NotAsked(Unavailable):
+    """The source could not be reached, so nobody's password was tried: the attempt is not held against anybody."""
+
+
 class Directory(Protocol):
-    """A source that checks a name and a password, and can be asked again about whoever it knows."""
+    """A source that checks a name and a password."""
 
     async def check(self, name: str, password: str, now_us: int) -> Proof | Refused:
-        """The proof, or why not; every refusal takes the same time.  Raises `Unavailable`."""
+        """The proof, or why not; whoever asks sees to it that a refusal's time tells nothing.
+
+        Raises `NotAsked`, and `Unavailable` where the password may have been tried without an answer.
+        """
         ...
 
 

@@ -135,6 +135,13 @@ class Turnstile:
         """Take back what the last attempt counted against an address."""
         await self._change(lockout.source_key(source), lockout.forgiven)
 
+    async def untried(self, name: str, source: str, now_us: int) -> None:
+        """Nobody could look at the attempt that was let in: take back what it counted."""
+        name = counted_name(name)
+        is_known = await self.knows(name, source, now_us)
+        for key, _ in _limits(name, source, is_known=is_known):
+            await self._change(key, lockout.forgiven)
+
     async def release(self, name: str) -> None:
         """An administrator answers for this account: strangers' failures are forgotten."""
         await self._change(lockout.account_key(counted_name(name)), lambda _: None)

@@ -19,11 +19,9 @@ from penstock.identity.ldap import account, keys, membership
 from penstock.identity.ldap.connection import Connection, connect, context_of, failures
 from penstock.identity.ldap.servers import Server, Servers
 from penstock.identity.ldap.session import Entry, Question
-from penstock.identity.source import Membership, Proof, Refused
+from penstock.identity.source import Membership, NotAsked, Proof, Refused
 from penstock.model import Factor, LdapPlan, Malformed, Unavailable
 
-#: Every refusal takes a whole number of these, so its time tells nothing of what was looked at.
-REFUSAL_STEP_S = 0.5
 #: So many questions at a time; the others wait within their own deadline.
 AT_ONCE = 8
 MAX_PASSWORD_BYTES = 1024
@@ -43,30 +41,7 @@ class LdapSource:
         self._matching = LDAPFilter.from_string(plan.people_filter)
 
     async def check(self, name: str, password: str, now_us: int) -> Proof | Refused:
-        """The proof of one factor, the password; or why not.  Raises `Unavailable`."""
-        loop = asyncio.get_running_loop()
-        started_s = loop.time()
-        found = await self._check(name, password, now_us)
-        if isinstance(found, Refused):
-            spent_s = loop.time() - started_s
-            await asyncio.sleep(REFUSAL_STEP_S - spent_s % REFUSAL_STEP_S)
-        return found
-
-    async def membership(self, key: str, memory: str, now_us: int) -> Membership | None:  # noqa: ARG002
-        """What the directory says now; ``None`` where the account is gone, disabled or expired.
-
-        Found by its key, so a person who was renamed or moved is still the same.  Raises `Unavailable`.
-        """
-        raw = keys.raw(self._plan.key_attribute, key)
-        if raw is None:
-            return None
-        async with self._asked() as connection:
-            entry = await self._one(connection, self._plan.key_attribute, raw)
-            if entry is None or account.ended(entry, now_us) is not None:
-                return None
-            return Membership(groups=await membership.read(connection, self._plan, entry))
-
-    async def _check(self, name: str, password: str, now_us: int) -> Proof | Refused:
+        """The proof of one factor, the password; or why not.  Raises `NotAsked` and `Unavailable`."""
         if not password:
             return Refused(reason="an empty password")
         if not _NAME.fullmatch(name) or not _can_be_password(password):
@@ -84,6 +59,20 @@ class LdapSource:
             await self._bind(connection)
             return await self._proof(connection, person, name, now_us)
 
+    async def membership(self, key: str, memory: str, now_us: int) -> Membership | None:  # noqa: ARG002
+        """What the directory says now; ``None`` where the account is gone, disabled or expired.
+
+        Found by its key, so a person who was renamed or moved is still the same.  Raises `Unavailable`.
+        """
+        raw = keys.raw(self._plan.key_attribute, key)
+        if raw is None:
+            return None
+        async with self._asked() as connection:
+            entry = await self._one(connection, self._plan.key_attribute, raw)
+            if entry is None or account.ended(entry, now_us) is not None:
+                return None
+            return Membership(groups=await membership.read(connection, self._plan, entry))
+
     async def _proof(self, connection: Connection, person: Entry, name: str, now_us: int) -> Proof | Refused:
         plan, key = self._plan, keys.text(self._plan.key_attribute, person)
         raw = None if key is None else keys.raw(plan.key_attribute, key)
@@ -98,7 +87,7 @@ class LdapSource:
         return Proof(
             source=plan.name,
             key=key,
-            name=theirs,
+            name=theirs.lower(),  # case makes no other person, there or here
             proved_at_us=now_us,
             groups=await membership.read(connection, plan, entry),
             factors=frozenset({Factor.PASSWORD}),
@@ -154,7 +143,7 @@ class LdapSource:
             self._servers.failed(server, loop.time())
         rest_s = self._servers.rest_s(loop.time())
         why = "; ".join(reasons) or f"it did not answer before, and is asked again in {rest_s:.0f} s"
-        raise Unavailable(f"the directory {self._plan.name} cannot be asked: {why}")
+        raise NotAsked(f"the directory {self._plan.name} cannot be asked: {why}")
 
     async def _bound(self, server: Server, context: ssl.SSLContext) -> Connection:
         connection = await connect(server, context, self._plan.timeout_s)
