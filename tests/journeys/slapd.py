@@ -214,7 +214,9 @@ def _certificates(folder: Path) -> str:
     """An authority, and a server's certificate for 127.0.0.1; answers the authority's PEM."""
     now = datetime.now(UTC)
 
-    def made(name: str, key: ec.EllipticCurvePrivateKey, issuer: str, signer: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    def made(
+        name: str, key: ec.EllipticCurvePrivateKey, issuer: str, signer: ec.EllipticCurvePrivateKey
+    ) -> x509.Certificate:
         builder = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]))
