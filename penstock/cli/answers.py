@@ -5,7 +5,7 @@ Pure.  Unknown fields are ignored, so that a newer gate can say more; missing on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 
@@ -36,6 +36,47 @@ class SignedIn:
     ca_pem: str
     subject: str
     groups: tuple[str, ...]
+    expires_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypedProof:
+    """What somebody typed to sign in; `source` names a directory, empty: the first that takes a password."""
+
+    subject: str
+    password: str = field(repr=False)
+    code: str = field(repr=False)
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Codes:
+    """What stands for a confirmation at the portal: the browser's code with its verifier, or a device's code."""
+
+    code: str = field(default="", repr=False)
+    verifier: str = field(default="", repr=False)
+    device_code: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceBegun:
+    """``POST /api/clients/devices``: what to show and what to ask with; `interval` and `expires_in` in seconds."""
+
+    device_code: str = field(repr=False)
+    user_code: str
+    verification_path: str
+    expires_in: int
+    interval: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proved:
+    """``POST /api/clients/proofs``: what the sign-in proves now."""
+
+    subject: str
+    factors: tuple[str, ...]
+    strength: str
+    proved_at: str | None
     expires_at: str
 
 

@@ -21,12 +21,16 @@ import msgspec
 from penstock.cli.answers import (
     AboutGate,
     AddedSubject,
+    Codes,
+    DeviceBegun,
     Enrolment,
     ErrorAnswer,
     OpenedGrant,
+    Proved,
     ReachAnswer,
     Refusal,
     SignedIn,
+    TypedProof,
 )
 from penstock.model import Invalid, Json, Problem, Unauthenticated, Unavailable
 
@@ -38,7 +42,16 @@ TIMEOUT_S = 10.0
 #: what is not done yet must not be given up before it comes.
 ADMIN_TIMEOUT_S = 30.0
 _DEFAULT_RUN_DIR = "/run/penstock"
-_UNAUTHENTICATED, _FORBIDDEN, _TOO_MANY, _SERVER_FAILED = 401, 403, 429, 500
+_BAD_REQUEST, _UNAUTHENTICATED, _FORBIDDEN, _TOO_MANY, _SERVER_FAILED = 400, 401, 403, 429, 500
+
+
+class CodeRefused(Unauthenticated):
+    """A confirmation does not count, or not yet; `word` is the reason in RFC 6749's and RFC 8628's words."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__(f"the gate does not take the confirmation ({word or 'no reason given'})")
+        self.word = word
+        self.add_note("penstock login asks again")
 
 
 class _Http:
@@ -114,10 +127,32 @@ class Gate(_Http):
         """Set the password, proving that the authenticator works."""
         self._order("POST", "/api/enrolments/confirm", {"code": code, "password": password, "totp": totp})
 
-    def sign_in(self, subject: str, password: str, totp: str, csr_pem: str) -> SignedIn:
-        """Sign in with two factors; the certificate is for the key of `csr_pem`."""
-        proof: dict[str, Json] = {"subject": subject, "password": password, "totp": totp, "csr_pem": csr_pem}
-        return self._answer(SignedIn, "POST", "/api/sign-ins", proof)
+    def sign_in(self, proof: TypedProof, csr_pem: str) -> SignedIn:
+        """Sign in with what was typed; the certificate is for the key of `csr_pem`."""
+        return self._answer(SignedIn, "POST", "/api/sign-ins", {**_typed(proof), "csr_pem": csr_pem})
+
+    def begin_device(self, host: str) -> DeviceBegun:
+        """Codes for a computer without a browser, called `host`."""
+        return self._answer(DeviceBegun, "POST", "/api/clients/devices", {"host": host})
+
+    def redeem(self, codes: Codes, csr_pem: str) -> SignedIn:
+        """A sign-in for what somebody confirmed at the portal.  Raises `CodeRefused`."""
+        return self._redeemed(SignedIn, "/api/clients/tokens", {**_given(codes), "csr_pem": csr_pem})
+
+    def prove_again(self, codes: Codes) -> Proved:
+        """A fresh proof for this sign-in, out of what somebody confirmed at the portal.  Raises `CodeRefused`."""
+        return self._redeemed(Proved, "/api/clients/proofs", _given(codes))
+
+    def prove_again_here(self, proof: TypedProof) -> Proved:
+        """A fresh proof for this sign-in, out of what was typed."""
+        return self._answer(Proved, "POST", "/api/sign-ins/current/proofs", _typed(proof))
+
+    def _redeemed(self, kind: type[T], path: str, body: Mapping[str, Json]) -> T:
+        response = self._ask("POST", path, body)
+        if response.status_code == _BAD_REQUEST:
+            raise CodeRefused(_error_of(response).error)
+        self._expect_done(response)
+        return _decoded(kind, response, self._where)
 
     def sign_out(self) -> None:
         """End the sign-in, and with it every session under it."""
@@ -285,6 +320,17 @@ def single_authority(ca_pem: str) -> bytes:
 def fingerprint(ca_pem: str) -> str:
     """SHA-256 over the certificate's DER form, as pairs of hex digits.  Raises `Invalid`."""
     return hashlib.sha256(single_authority(ca_pem)).digest().hex(":").upper()
+
+
+def _typed(proof: TypedProof) -> dict[str, Json]:
+    given: dict[str, Json] = {"subject": proof.subject, "password": proof.password, "totp": proof.code}
+    return {**given, "source": proof.source} if proof.source else given
+
+
+def _given(codes: Codes) -> dict[str, Json]:
+    if codes.device_code:
+        return {"device_code": codes.device_code}
+    return {"code": codes.code, "verifier": codes.verifier}
 
 
 def quoted(name: str) -> str:

@@ -12,9 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import uvloop
-
-from penstock.cli import local, output, profile
+from penstock.cli import local, output, profile, station
 from penstock.cli.answers import OpenedGrant, Reachable, Refusal, clock
 from penstock.cli.client import Gate, verifying
 from penstock.cli.holding import Ending, Held, Holding
@@ -57,9 +55,9 @@ def connect(arguments: argparse.Namespace) -> int:
     """Get a grant, listen, relay, and give the grant back; the exit status says how it ended."""
     place = profile.of_this_person()
     sign_in = place.live_sign_in()
-    place.require_private_key()
     gate, ca_pem = place.known_gate()
-    context = client_context(verifying(ca_pem), str(place.certificate_path), str(place.key_path))
+    with place.credential() as path:
+        context = client_context(verifying(ca_pem), path, path)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_terminated_as_interrupted())
         http = stack.enter_context(Gate(gate.url, ca_pem, sign_in.token))
@@ -81,7 +79,7 @@ def connect(arguments: argparse.Namespace) -> int:
             ready=lambda: _announce(answer, port),
         )
         stack.enter_context(_ready_file(arguments.ready_file, port))
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=station.event_loop_factory()) as runner:
             ending = runner.run(Holding(held).run())
     return _report(ending)
 

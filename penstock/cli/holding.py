@@ -6,15 +6,13 @@ Stands between `connect`, which got the grant, and `tunnel`, which carries one f
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import socket
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from penstock.cli import local, output
+from penstock.cli import local, output, station
 from penstock.cli.answers import OpenedGrant, moment
 from penstock.cli.tunnel import FlowBytes, FlowRefused, TunnelPlace, relay
 from penstock.model import Reason, Unauthenticated, Unavailable
@@ -67,8 +65,7 @@ class Holding:
         """Carry flows until the grant ends, the tool ends, or a signal asks for it."""
         loop = asyncio.get_running_loop()
         self._over: asyncio.Future[Ending] = loop.create_future()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._end, Ending())
+        station.on_signals(loop, lambda: self._end(Ending()))
         async with asyncio.TaskGroup() as group:
             self._group = group
             self._spawn(self._accept())
@@ -102,7 +99,7 @@ class Holding:
 
     async def _flow(self, number: int, accepted: socket.socket, peer_port: int) -> None:
         owner = local.owner_of(peer_port, self._held.listening.getsockname()[1])
-        if owner not in (None, os.geteuid()):
+        if owner not in (None, station.own_uid()):
             accepted.close()
             output.say(f"flow {number} refused: it comes from another user of this computer (uid {owner})")
             return

@@ -18,7 +18,13 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def logout(_arguments: argparse.Namespace) -> int:
     """Forget the sign-in here whatever happens; a gate that cannot be told is an error all the same."""
     place = profile.of_this_person()
-    sign_in = place.sign_in()
+    try:
+        sign_in = place.sign_in()
+    except Unauthenticated as error:
+        kept_until = place.ends_at()
+        place.forget_sign_in()
+        error.add_note(f"it is forgotten here, but the gate keeps it until {kept_until}; end it at the portal")
+        raise
     if sign_in is None:
         output.say("nobody is signed in")
         return 0

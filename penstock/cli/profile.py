@@ -1,26 +1,27 @@
 """What a sign-in left on this computer: one private folder, for one person and one gate.
 
 Stands between the verbs and the disk.  Folder 0700, files 0600, each replaced in one step; a file that others can
-read is refused, as ssh does.  The private key is made here and never leaves.
+read is refused, as ssh does.  The private key is made here and never leaves; it and the token are in the system's key
+store where there is one.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import secrets
-import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
+from penstock.cli import key_store, station
 from penstock.cli.answers import moment
+from penstock.cli.key_store import Safe
 from penstock.model import Invalid, Problem, Unauthenticated, Unavailable
 
 T = TypeVar("T")
@@ -42,12 +43,28 @@ class KnownGate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignIn:
-    """Who is signed in here, until when (ISO 8601); the token is as good as the person."""
+    """Who is signed in here, until when (ISO 8601); the token is as good as the person.
+
+    `kept_in` is what the key store that has token and key is called; empty: they are files of this profile.
+    """
 
     subject: str
     groups: tuple[str, ...]
     token: str
     expires_at: str
+    kept_in: str = ""
+
+    def __repr__(self) -> str:
+        """Without the token."""
+        return f"SignIn(subject={self.subject!r})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """What a key store holds."""
+
+    token: str
+    key_pem: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +79,10 @@ class Listening:
 class Profile:
     """The folder of one profile.  Reading raises `Invalid` where somebody else could have read or written it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, safe: Callable[[], Safe | None] = lambda: None) -> None:
+        """`safe` finds the system's key store; it is asked only when there is something to keep or to fetch."""
         self.folder = folder
+        self._find_safe = safe
         self.key_path = folder / "key.pem"
         self.certificate_path = folder / "certificate.pem"
 
@@ -92,34 +111,86 @@ class Profile:
 
     # --- the sign-in
 
-    def remember_sign_in(self, sign_in: SignIn, key_pem: bytes, certificate_pem: str) -> None:
-        """Keep what a sign-in gave."""
-        self._write("key.pem", key_pem)
+    def remember_sign_in(self, sign_in: SignIn, key_pem: bytes, certificate_pem: str) -> SignIn:
+        """Keep what a sign-in gave; answers it with where it is kept."""
+        safe = self._find_safe()
+        kept = msgspec.json.encode(_Kept(token=sign_in.token, key_pem=key_pem.decode("ascii"))).decode()
+        if safe is not None and safe.keep(self._name_in_safe, kept):
+            sign_in = replace(sign_in, kept_in=safe.title)
+            self._write("sign-in.json", msgspec.json.encode(replace(sign_in, token="")))
+            self.key_path.unlink(missing_ok=True)
+        else:
+            if safe is not None:
+                safe.forget(self._name_in_safe)  # what an earlier sign-in left there
+            self._write("key.pem", key_pem)
+            self._write("sign-in.json", msgspec.json.encode(sign_in))
         self._write("certificate.pem", certificate_pem.encode())
-        self._write("sign-in.json", msgspec.json.encode(sign_in))
+        return sign_in
 
     def sign_in(self) -> SignIn | None:
-        """Who is signed in, whether or not it has expired."""
-        return self._load("sign-in.json", SignIn)
+        """Who is signed in, whether or not it has expired.  Raises `Unauthenticated` where the key store is shut."""
+        found = self._load("sign-in.json", SignIn)
+        return found if found is None or not found.kept_in else replace(found, token=self._kept(found).token)
+
+    def last_subject(self) -> str:
+        """Who signed in here last; empty where nobody has."""
+        found = self._load("sign-in.json", SignIn)
+        return "" if found is None else found.subject
+
+    def ends_at(self) -> str:
+        """When the sign-in of this profile ends (ISO 8601); empty where there is none."""
+        found = self._load("sign-in.json", SignIn)
+        return "" if found is None else found.expires_at
 
     def live_sign_in(self, now: datetime | None = None) -> SignIn:
         """Who is signed in.  Raises `Unauthenticated` where nobody is, or it has expired."""
-        found = self.sign_in()
+        found = self._load("sign-in.json", SignIn)
         if found is None:
             raise _not_signed_in("nobody is signed in")
         if moment(found.expires_at) <= (now or datetime.now(UTC)):
             raise _not_signed_in("the sign-in has expired")
-        return found
+        return found if not found.kept_in else replace(found, token=self._kept(found).token)
 
-    def require_private_key(self) -> None:
-        """Raise `Invalid` where others could have read the key, `Unauthenticated` where there is none."""
-        if self._read("key.pem") is None or self._read("certificate.pem") is None:
+    @contextlib.contextmanager
+    def credential(self) -> Iterator[str]:
+        """The path of one file with certificate and key, for as long as it takes to load it.
+
+        Raises `Invalid` where others could have read the key, `Unauthenticated` where there is none.
+        """
+        certificate, sign_in = self._read("certificate.pem"), self._load("sign-in.json", SignIn)
+        if sign_in is not None and sign_in.kept_in:
+            key: bytes | None = self._kept(sign_in).key_pem.encode()
+        else:
+            key = self._read("key.pem")
+        if key is None or certificate is None:
             raise _not_signed_in("the sign-in has no certificate")
+        with station.private_file(certificate.rstrip() + b"\n" + key) as path:
+            yield path
 
     def forget_sign_in(self) -> None:
-        """Remove token, key and certificate."""
+        """Remove token, key and certificate, wherever they are."""
+        with contextlib.suppress(Invalid):
+            found = self._load("sign-in.json", SignIn)
+            safe = self._find_safe() if found is not None and found.kept_in else None
+            if safe is not None:
+                safe.forget(self._name_in_safe)
         for name in _SECRET_FILES:
             (self.folder / name).unlink(missing_ok=True)
+
+    @property
+    def _name_in_safe(self) -> str:
+        """One entry for each profile: whoever has two keeps them apart."""
+        return hashlib.sha256(str(self.folder.absolute()).encode(errors="surrogateescape")).hexdigest()[:16]
+
+    def _kept(self, sign_in: SignIn) -> _Kept:
+        safe = self._find_safe()
+        found = safe.read(self._name_in_safe) if safe is not None else None
+        try:
+            if found is not None:
+                return msgspec.json.decode(found, type=_Kept)
+        except msgspec.MsgspecError:
+            pass
+        raise _not_signed_in(f"{sign_in.kept_in} does not give the sign-in back: it is locked, or forgot it")
 
     # --- local ports
 
@@ -136,7 +207,7 @@ class Profile:
     def listening(self, port: int) -> Listening | None:
         """Which live `connect` of this profile holds the port."""
         found = self._load(f"port-{port}.json", Listening)
-        return found if found is not None and _is_alive(found.pid) else None
+        return found if found is not None and station.is_alive(found.pid) else None
 
     @contextlib.contextmanager
     def announced(self, port: int, asset: str, service: str) -> Iterator[None]:
@@ -163,14 +234,14 @@ class Profile:
     def _read(self, name: str) -> bytes | None:
         path = self.folder / name
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY | station.NO_LINK | station.CLOSE_ON_EXEC | station.BINARY)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise Invalid(Problem(where=str(path), why=f"cannot be opened: {error.strerror}")) from error
         with os.fdopen(descriptor, "rb") as file:
-            _require_private(self.folder, self.folder.stat(), "700")
-            _require_private(path, os.fstat(descriptor), "600")
+            station.require_private(self.folder, self.folder.stat(), "700")
+            station.require_private(path, os.fstat(descriptor), "600")
             return file.read()
 
     def _write(self, name: str, content: bytes) -> None:
@@ -178,7 +249,8 @@ class Profile:
         path = self.folder / name
         draft = self.folder / f".{name}.{secrets.token_hex(8)}"
         try:
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | station.CLOSE_ON_EXEC | station.BINARY
+            descriptor = os.open(draft, flags, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
@@ -193,27 +265,20 @@ class Profile:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise Unavailable(f"{self.folder} cannot be made: {error.strerror}") from error
-        _require_private(self.folder, self.folder.stat(), "700")
+        station.require_private(self.folder, self.folder.stat(), "700")
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """One `penstock` at a time, for what is read, changed and written."""
         self._make_folder()
-        descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with station.locked(self.folder / ".lock"):
             yield
-        finally:
-            os.close(descriptor)
 
 
 def of_this_person(environment: Mapping[str, str] | None = None) -> Profile:
-    """The profile in ``$PENSTOCK_HOME``, else in the XDG state folder (XDG Base Directory Specification 0.8)."""
+    """The profile of whoever runs this; see `station.state_folder`."""
     given = os.environ if environment is None else environment
-    if home := given.get("PENSTOCK_HOME"):
-        return Profile(Path(home))
-    state = given.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Profile(Path(state) / "penstock")
+    return Profile(station.state_folder(given), lambda: key_store.of_this_system(given))
 
 
 def stable_port(key: str, taken: Mapping[str, int], is_free: Callable[[int], bool]) -> int:
@@ -229,29 +294,6 @@ def stable_port(key: str, taken: Mapping[str, int], is_free: Callable[[int], boo
         if port not in promised and is_free(port):
             return port
     raise Unavailable(f"no local port from {FIRST_PORT} to {LAST_PORT} is free")
-
-
-def _require_private(path: Path, found: os.stat_result, mode: str) -> None:
-    if found.st_uid != os.geteuid():
-        raise Invalid(
-            Problem(where=str(path), why="belongs to somebody else", hint="set PENSTOCK_HOME to a folder of your own")
-        )
-    if loose := stat.S_IMODE(found.st_mode) & 0o077:
-        seen = f"{stat.S_IMODE(found.st_mode):04o}"
-        why = f"others may {'write' if loose & 0o022 else 'read'} it (mode {seen}), so it is not used"
-        raise Invalid(
-            Problem(where=str(path), why=why, hint=f"chmod {mode} {path}, and sign in anew if others use this computer")
-        )
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _not_signed_in(text: str) -> Unauthenticated:

@@ -1,26 +1,46 @@
-"""A fresh proof for a sign-in of the command line, out of the portal's: so that its grants may go on.
+"""A fresh proof for a sign-in of the command line, out of the portal's or typed: so that its grants may go on.
 
 It must never lend the proof of one subject to another, and never make a proof out to be newer than it is.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from penstock.control import sign_in_records as records
 from penstock.control.following import Following
 from penstock.control.ports import Clock, Recorder
 from penstock.control.rows import ActiveSignIn, SignInKind
+from penstock.control.sign_ins import SignIns, local_proof
 from penstock.control.state import State
 from penstock.control.store import Store
+from penstock.identity import Credentials
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypedAgain:
+    """What became of a name, a password and a code: not looked at yet, not right, right but not taken, or taken."""
+
+    retry_after_s: int = 0
+    is_right: bool = False
+    is_taken: bool = False
 
 
 class ClientProofs:
     """Carries proofs over."""
 
-    def __init__(self, *, state: State, store: Store, recorder: Recorder, following: Following, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        state: State,
+        store: Store,
+        recorder: Recorder,
+        following: Following,
+        sign_ins: SignIns,
+        clock: Clock,
+    ) -> None:
         self._state, self._store, self._recorder = state, store, recorder
-        self._following, self._clock = following, clock
+        self._following, self._sign_ins, self._clock = following, sign_ins, clock
 
     async def renew(self, client: ActiveSignIn, portal: ActiveSignIn) -> bool:
         """Take the portal's proof into the command line's sign-in; token, certificate, end and grants stay.
@@ -41,6 +61,19 @@ class ClientProofs:
         self._state.put_sign_in(renewed)
         await self._following.proved_again(renewed)
         return True
+
+    async def prove(self, client: ActiveSignIn, credentials: Credentials) -> TypedAgain:
+        """Take what was typed into the sign-in.  Raises `Unavailable`."""
+        outcome, moment = await self._sign_ins.check(credentials), self._clock()
+        if outcome.retry_after_s:
+            return TypedAgain(retry_after_s=outcome.retry_after_s)
+        proof = outcome.proof
+        if proof is None and outcome.subject is not None:
+            proof = local_proof(outcome.subject, moment)
+        if proof is None:
+            self._recorder.put(records.refused(credentials, outcome, moment))
+            return TypedAgain()
+        return TypedAgain(is_right=True, is_taken=await self._sign_ins.prove_again(client, proof))
 
 
 def why_not(client: ActiveSignIn, portal: ActiveSignIn) -> str | None:

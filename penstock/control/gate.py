@@ -132,7 +132,12 @@ class Gate:
             state=self.state, recorder=given.recorder, clock=given.clock, make_token=given.make_token
         )
         self.client_proofs = ClientProofs(
-            state=self.state, store=given.store, recorder=given.recorder, following=self.following, clock=given.clock
+            state=self.state,
+            store=given.store,
+            recorder=given.recorder,
+            following=self.following,
+            sign_ins=self.sign_ins,
+            clock=given.clock,
         )
         self.passkeys = self._passkeys(given, factor_store)
         self.factors = self._own_factors(given, factor_store, codes)

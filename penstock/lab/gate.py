@@ -195,6 +195,7 @@ class LabGate:
         environment = {**os.environ, "PENSTOCK_RUN": str(self.run_dir), "PENSTOCK_STATE": str(self.state_dir)}
         if person is not None:
             environment["PENSTOCK_HOME"] = str(person.home)
+            environment["PENSTOCK_KEYS"] = "files"  # the lab's people have no place in the visitor's own key store
         return environment
 
     def login(self, person: Person, station: Node | Machine) -> Done:

@@ -52,11 +52,10 @@ class TestAuthority:
         builder = self._builder(subject, key).add_extension(host, critical=False)
         return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
-    def sign_request(self, csr_pem: str) -> str:
+    def sign_request(self, csr_pem: str, name: str = "maria") -> str:
         request = x509.load_pem_x509_csr(csr_pem.encode())
         assert request.is_signature_valid
-        common_name = request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
-        return self.issue(str(common_name), request.public_key())
+        return self.issue(name, request.public_key())
 
     def server_context(self, folder: Path) -> ssl.SSLContext:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -215,6 +214,15 @@ def tunnel_port(authority: TestAuthority, folder: Path, tunnel: FakeTunnel) -> I
         yield server.server_address[1]
 
 
+DEVICE = {
+    "device_code": "a-device-code", "user_code": "WDJBMJHT", "verification_path": "/device",
+    "expires_in": 600, "interval": 5,
+}  # fmt: skip
+PROVED = {
+    "subject": "maria", "factors": ["password", "totp"], "strength": "two", "proved_at": FAR, "expires_at": FAR,
+}  # fmt: skip
+
+
 class FakeGate:
     """A portal with everything in its place for one subject, maria, of the group operators."""
 
@@ -229,6 +237,10 @@ class FakeGate:
         self.answers.routes |= {
             ("GET", "/api/gate"): (200, about),
             ("POST", "/api/sign-ins"): self._sign_in,
+            ("POST", "/api/sign-ins/current/proofs"): (200, PROVED),
+            ("POST", "/api/clients/devices"): (200, DEVICE),
+            ("POST", "/api/clients/tokens"): self._sign_in,
+            ("POST", "/api/clients/proofs"): (200, PROVED),
             ("DELETE", "/api/sign-ins/current"): (204, None),
             ("GET", "/api/reach"): (200, {"reach": REACH, "gateway": "10.20.0.2"}),
             ("POST", "/api/grants"): (201, granted),
@@ -241,7 +253,7 @@ class FakeGate:
             "token": "a-secret-token",
             "certificate_pem": self.authority.sign_request(asked.body["csr_pem"]),
             "ca_pem": self.authority.pem,
-            "subject": asked.body["subject"],
+            "subject": asked.body.get("subject", "maria"),
             "groups": ["operators"],
             "expires_at": FAR,
         }

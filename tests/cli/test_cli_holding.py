@@ -20,7 +20,7 @@ from penstock.cli import local
 from penstock.cli.answers import OpenedGrant
 from penstock.cli.client import verifying
 from penstock.cli.holding import Ending, Held, Holding
-from penstock.cli.login import key_and_request
+from penstock.cli.keys import key_and_request
 from penstock.cli.tunnel import TunnelPlace, client_context
 from penstock.model import Unauthenticated, Unavailable
 
@@ -39,7 +39,7 @@ GRANT = OpenedGrant(
 
 @pytest.fixture
 def held(authority: TestAuthority, tunnel: FakeTunnel, tmp_path: Path) -> Iterator[Held]:
-    key_pem, csr_pem = key_and_request("maria")
+    key_pem, csr_pem = key_and_request()
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     key.write_bytes(key_pem)
     certificate.write_text(authority.sign_request(csr_pem))

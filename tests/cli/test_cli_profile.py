@@ -39,7 +39,7 @@ def test_a_write_leaves_no_draft_behind(profile: Profile) -> None:
 def test_a_file_that_others_may_read_is_refused_with_the_remedy(profile: Profile, name: str) -> None:
     (profile.folder / name).chmod(0o644)
     with pytest.raises(Invalid) as caught:
-        profile.sign_in() if name == "sign-in.json" else profile.require_private_key()
+        profile.sign_in() if name == "sign-in.json" else profile.credential().__enter__()
     (problem,) = caught.value.problems
     assert problem.where.endswith(name)
     assert "others may read it (mode 0644)" in problem.why

@@ -16,7 +16,7 @@ from fake_gate import HOST, FakeTunnel, TestAuthority, tunnel_port
 
 from penstock.cli import tunnel as under_test
 from penstock.cli.client import verifying
-from penstock.cli.login import key_and_request
+from penstock.cli.keys import key_and_request
 from penstock.cli.tunnel import FlowBytes, FlowRefused, TunnelPlace, client_context, relay
 from penstock.model import Unavailable
 
@@ -28,7 +28,7 @@ def place(authority: TestAuthority, tunnel: FakeTunnel, tmp_path: Path) -> Any:
 
 
 def context(authority: TestAuthority, folder: Path) -> ssl.SSLContext:
-    key_pem, csr_pem = key_and_request("maria")
+    key_pem, csr_pem = key_and_request()
     (folder / "key.pem").write_bytes(key_pem)
     (folder / "certificate.pem").write_text(authority.sign_request(csr_pem))
     return client_context(verifying(authority.pem), str(folder / "certificate.pem"), str(folder / "key.pem"))
@@ -211,8 +211,8 @@ def test_nobody_at_the_tunnel_port_is_unavailable(place: TunnelPlace) -> None:
 
 
 def test_a_certificate_that_does_not_fit_its_key_leads_to_login(authority: TestAuthority, tmp_path: Path) -> None:
-    (tmp_path / "key.pem").write_bytes(key_and_request("maria")[0])
-    (tmp_path / "certificate.pem").write_text(authority.sign_request(key_and_request("maria")[1]))
+    (tmp_path / "key.pem").write_bytes(key_and_request()[0])
+    (tmp_path / "certificate.pem").write_text(authority.sign_request(key_and_request()[1]))
     with pytest.raises(Unavailable) as caught:
         client_context(verifying(authority.pem), str(tmp_path / "certificate.pem"), str(tmp_path / "key.pem"))
     assert caught.value.__notes__ == ["penstock login"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from penstock.web.api import clients, enrolments, gate, grants, reach, sessions, sign_ins
+from penstock.web.api import clients, enrolments, gate, grants, proofs, reach, sessions, sign_ins
 
 routes = [
     Route("/gate", gate.show, methods=["GET"]),
@@ -14,6 +14,7 @@ routes = [
     Route("/sign-ins", sign_ins.show, methods=["GET"]),
     Route("/sign-ins/current", sign_ins.end, methods=["DELETE"]),
     Route("/sign-ins/{id}", sign_ins.end_one, methods=["DELETE"]),
+    Route("/sign-ins/current/proofs", proofs.prove_again, methods=["POST"]),
     Route("/clients/devices", clients.begin_device, methods=["POST"]),
     Route("/clients/tokens", clients.sign_in, methods=["POST"]),
     Route("/clients/proofs", clients.prove_again, methods=["POST"]),

@@ -25,13 +25,18 @@ class Proof(msgspec.Struct):
     totp: str
     csr_pem: str
     notice: str | None = None
+    source: str = ""
 
 
 async def begin(request: Request) -> JSONResponse:
     """POST: sign in."""
     asked, gate = await body_of(request, Proof), gate_of(request)
     credentials = Credentials(
-        subject=asked.subject, password=asked.password, code=asked.totp, source=source_of(request)
+        subject=asked.subject,
+        password=asked.password,
+        code=asked.totp,
+        source=source_of(request),
+        realm=asked.source,
     )
     arrival = Arrival(
         kind=SignInKind.CLIENT,

@@ -1,0 +1,35 @@
+"""Signing in with what is typed here: name, password, and the code of an authenticator."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+
+from penstock.cli import output
+from penstock.cli.answers import TypedProof
+from penstock.cli.profile import Profile
+
+
+def proof(arguments: argparse.Namespace, place: Profile) -> TypedProof:
+    """What the person typed, or the script gave on stdin.  Raises `Invalid` where there is nobody to ask."""
+    subject = arguments.subject or _subject(place)
+    if arguments.password_stdin:
+        line = output.line_reader()
+        password, code = line("password"), line("authenticator code")
+    else:
+        password = output.ask(f"password of {subject}", secret=True)
+        code = output.ask("authenticator code, or a recovery code")
+    return TypedProof(subject=subject, password=password, code=code.replace(" ", ""), source=arguments.source)
+
+
+def _subject(place: Profile) -> str:
+    """The last one who signed in here, or whoever the person says."""
+    guess = place.last_subject() or _own_name()
+    return output.ask(f"sign in as [{guess}]" if guess else "sign in as") or guess
+
+
+def _own_name() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # Windows has no table of users to look in
+        return ""
