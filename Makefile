@@ -27,9 +27,10 @@ bench: .venv/.lab ## the side-by-side benchmark: prints a table, writes bench/ou
 	@$(PY) bench/scale_kernel.py
 
 lock: ## compile the hash-pinned requirements anew (needs uv)
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements/run.txt
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra lab pyproject.toml -o requirements/lab.txt
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra lab --extra dev pyproject.toml -o requirements/dev.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra keys pyproject.toml -o requirements/client.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra gate pyproject.toml -o requirements/run.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra gate --extra lab pyproject.toml -o requirements/lab.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra gate --extra lab --extra dev pyproject.toml -o requirements/dev.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements/build.in -o requirements/build.txt
 
 .venv/.lab: requirements/lab.txt requirements/build.txt pyproject.toml

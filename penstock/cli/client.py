@@ -273,7 +273,7 @@ def first_contact(url: str) -> AboutGate:
 
     The caller compares the authority's fingerprint with what it knows, then speaks through `Gate` only.
     """
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     with _Unverified(_https(url, context, {}), where=url) as http:

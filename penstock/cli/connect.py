@@ -130,6 +130,8 @@ def _announce(grant: OpenedGrant, port: int) -> None:
     output.say(f"grant {grant.grant}: {grant.asset} {grant.service} ({grant.protocol}){until}")
     output.data(f"{local.HOST}:{port}")
     output.say(f"point your tool at it: {native(grant.protocol, port)}")
+    if not local.knows_owners():
+        output.say("this system does not tell whose connections come: other users of this computer can use the port")
     output.say("Ctrl-C disconnects")
 
 

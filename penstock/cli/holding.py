@@ -98,8 +98,8 @@ class Holding:
             self._spawn(self._flow(self._flows, accepted, peer[1]))
 
     async def _flow(self, number: int, accepted: socket.socket, peer_port: int) -> None:
-        owner = local.owner_of(peer_port, self._held.listening.getsockname()[1])
-        if owner not in (None, station.own_uid()):
+        owner, own = local.owner_of(peer_port, self._held.listening.getsockname()[1]), station.own_uid()
+        if own is not None and owner not in (None, own):
             accepted.close()
             output.say(f"flow {number} refused: it comes from another user of this computer (uid {owner})")
             return

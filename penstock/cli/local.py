@@ -11,12 +11,13 @@ from penstock.model import Invalid, Problem
 
 HOST = "127.0.0.1"
 _BACKLOG = 64
+_SOCKETS = Path("/proc/net/tcp")
 
 
 def is_free(port: int) -> bool:
     """Whether nobody listens on this local port now."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _share_with_nobody(probe)
         try:
             probe.bind((HOST, port))
         except OSError:
@@ -28,7 +29,7 @@ def listen(port: int) -> socket.socket | None:
     """A listening socket on loopback; ``None`` where somebody else has the port.  Port 0 takes any free one."""
     listening = socket.socket()
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _share_with_nobody(listening)
         listening.bind((HOST, port))
         listening.listen(_BACKLOG)
     except OSError as error:
@@ -40,6 +41,18 @@ def listen(port: int) -> socket.socket | None:
             raise Invalid(Problem(where="--port", why=why, hint="take one above 1023")) from error
         raise
     return listening
+
+
+def _share_with_nobody(listening: socket.socket) -> None:
+    """One listener for each port.  What means that on Linux and macOS lets others take the port over on Windows."""
+    exclusive = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
+    option = socket.SO_REUSEADDR if exclusive is None else exclusive
+    listening.setsockopt(socket.SOL_SOCKET, option, 1)
+
+
+def knows_owners() -> bool:
+    """Whether this system tells which user a connection comes from; Linux does."""
+    return _SOCKETS.exists()
 
 
 def in_use(port: int, holder: Listening | None) -> Invalid:
@@ -58,7 +71,7 @@ def owner_of(peer_port: int, own_port: int) -> int | None:
     The kernel's table of TCP sockets (proc(5), ``/proc/net/tcp``) lists addresses in hex and the owner of each socket.
     """
     try:
-        rows = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+        rows = _SOCKETS.read_text(encoding="ascii").splitlines()[1:]
     except OSError:
         return None
     return owner_in(rows, peer_port, own_port)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from penstock import __version__
 from penstock.cli.output import complain
-from penstock.model import Invalid, PenstockError, Tampered, Unauthenticated, Unavailable
+from penstock.model import Invalid, PenstockError, Problem, Tampered, Unauthenticated, Unavailable
 
 #: Every file of verbs, in the order of the help: what an engineer needs, then the administrator, then the gate itself.
 NOUNS = (
@@ -62,6 +62,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read stdout has gone, as in `penstock ls | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the last flush complains
         return EXIT_REFUSED
+    except ModuleNotFoundError as error:
+        if _is_ours(error):
+            raise
+        complain(_not_here(words[0], error.name or ""))
+        return EXIT_INVALID
     except PenstockError as error:
         complain(error)
         return status_of(error)
@@ -87,8 +92,24 @@ def parser_for(words: Sequence[str]) -> argparse.ArgumentParser:
     else:
         names = () if first == "--version" else NOUNS
     for name in names:
-        importlib.import_module(f"penstock.cli.{name}").register(subparsers)
+        try:
+            verbs = importlib.import_module(f"penstock.cli.{name}")
+        except ModuleNotFoundError as error:
+            if noun in NOUNS or _is_ours(error):
+                raise
+            continue  # the help shows what this installation can do
+        verbs.register(subparsers)
     return parser
+
+
+def _is_ours(error: ModuleNotFoundError) -> bool:
+    return (error.name or "penstock").partition(".")[0] == "penstock"
+
+
+def _not_here(verb: str, missing: str) -> Invalid:
+    """A verb of the gate, on a computer that has the client only."""
+    why = f"this verb needs {missing}, which is not installed here"
+    return Invalid(Problem(where=f"penstock {verb}", why=why, hint="on the gate (Linux): pip install penstock[gate]"))
 
 
 def status_of(error: PenstockError) -> int:

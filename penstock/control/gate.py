@@ -128,17 +128,7 @@ class Gate:
         )
         self.grants.require_membership = self.memberships.require
         self.subjects = self._subjects(given, source)
-        self.client_logins = ClientLogins(
-            state=self.state, recorder=given.recorder, clock=given.clock, make_token=given.make_token
-        )
-        self.client_proofs = ClientProofs(
-            state=self.state,
-            store=given.store,
-            recorder=given.recorder,
-            following=self.following,
-            sign_ins=self.sign_ins,
-            clock=given.clock,
-        )
+        self.client_logins, self.client_proofs = self._clients(given)
         self.passkeys = self._passkeys(given, factor_store)
         self.factors = self._own_factors(given, factor_store, codes)
 
@@ -294,6 +284,18 @@ class Gate:
             gate=given.settings.names[0],
             site=lambda: self.site,
         )
+
+    def _clients(self, given: Given) -> tuple[ClientLogins, ClientProofs]:
+        logins = ClientLogins(state=self.state, recorder=given.recorder, clock=given.clock, make_token=given.make_token)
+        proofs = ClientProofs(
+            state=self.state,
+            store=given.store,
+            recorder=given.recorder,
+            following=self.following,
+            sign_ins=self.sign_ins,
+            clock=given.clock,
+        )
+        return logins, proofs
 
     @property
     def name(self) -> str:
