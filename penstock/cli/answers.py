@@ -28,6 +28,13 @@ class Enrolment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolled:
+    """``POST /api/enrolments/confirm``: codes on paper, for the day on which the authenticator is lost."""
+
+    recovery_codes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SignedIn:
     """``POST /api/sign-ins``: a bearer token and a short-lived certificate for the key that never left."""
 
@@ -37,6 +44,7 @@ class SignedIn:
     subject: str
     groups: tuple[str, ...]
     expires_at: str
+    recovery_codes_left: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

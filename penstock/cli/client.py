@@ -23,6 +23,7 @@ from penstock.cli.answers import (
     AddedSubject,
     Codes,
     DeviceBegun,
+    Enrolled,
     Enrolment,
     ErrorAnswer,
     OpenedGrant,
@@ -123,9 +124,10 @@ class Gate(_Http):
         """Present the one-time code; the answer is for the authenticator app."""
         return self._answer(Enrolment, "POST", "/api/enrolments", {"code": code})
 
-    def confirm_enrolment(self, code: str, password: str, totp: str) -> None:
-        """Set the password, proving that the authenticator works."""
-        self._order("POST", "/api/enrolments/confirm", {"code": code, "password": password, "totp": totp})
+    def confirm_enrolment(self, code: str, password: str, totp: str) -> tuple[str, ...]:
+        """Set the password, proving that the authenticator works; answers the recovery codes, which exist here only."""
+        body: dict[str, Json] = {"code": code, "password": password, "totp": totp}
+        return self._answer(Enrolled, "POST", "/api/enrolments/confirm", body).recovery_codes
 
     def sign_in(self, proof: TypedProof, csr_pem: str) -> SignedIn:
         """Sign in with what was typed; the certificate is for the key of `csr_pem`."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import segno
@@ -12,6 +13,8 @@ import segno
 from penstock.cli import contact, output, profile
 from penstock.cli.client import Gate
 from penstock.model import Invalid, Unauthenticated
+
+T = TypeVar("T")
 
 #: How often a person may mistype the authenticator's code before enrolment is given up; the code stays valid.
 _TRIES = 3
@@ -42,10 +45,11 @@ def enrol(arguments: argparse.Namespace) -> int:
         password = line("password") if line else _new_password()
         _show_secret(enrolment.otpauth_uri)
         if line:
-            http.confirm_enrolment(code, password, line("authenticator code"))
+            codes = http.confirm_enrolment(code, password, line("authenticator code"))
         else:
-            _confirm(lambda totp: http.confirm_enrolment(code, password, totp))
+            codes = _confirm(lambda totp: http.confirm_enrolment(code, password, totp))
     output.say("enrolled")
+    _show_codes(codes)
     output.hint(f"penstock login --as {enrolment.subject}")
     return 0
 
@@ -73,14 +77,26 @@ def _new_password() -> str:
         output.say("these were not the same")
 
 
-def _confirm(send: Callable[[str], None]) -> None:
-    """Ask for the authenticator's code until the gate takes it."""
+def _show_codes(codes: Sequence[str]) -> None:
+    """The recovery codes on stdout, one a line."""
+    if not codes:
+        output.say("the gate could not make recovery codes; make them at the portal, on the page “How I sign in”")
+        return
+    output.say(
+        f"keep these {len(codes)} recovery codes on paper: each stands in once for a lost authenticator, "
+        "and they are shown this once"
+    )
+    for code in codes:
+        output.data(code)
+
+
+def _confirm(send: Callable[[str], T]) -> T:
+    """Ask for the authenticator's code until the gate takes it; answers what it said then."""
     for left in range(_TRIES - 1, -1, -1):
         try:
-            send(output.ask("the code that the authenticator shows now").replace(" ", ""))
+            return send(output.ask("the code that the authenticator shows now").replace(" ", ""))
         except (Invalid, Unauthenticated) as error:
             if not left:
                 raise
             output.complain(error)
-        else:
-            return
+    raise AssertionError("the last try returns or raises")

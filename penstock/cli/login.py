@@ -132,6 +132,9 @@ def _report(gate: profile.KnownGate, signed: SignedIn, kept: profile.SignIn) -> 
     else:
         output.say("key and token are kept in files that only you may read")
         output.hint(key_store.hint_to_install())
+    if signed.recovery_codes_left is not None:
+        output.say(f"a recovery code was used up; {signed.recovery_codes_left} are left")
+        output.hint(f"if your authenticator is lost, set up a new one at {gate.url}/me")
     output.hint("penstock ls shows what you may reach")
 
 

@@ -18,7 +18,7 @@ from penstock.control.client_logins import (
 from penstock.control.conduits import ConduitNow, Measured
 from penstock.control.drill import Drill, DrillResult
 from penstock.control.exposition import CONTENT_TYPE as METRICS_TYPE
-from penstock.control.factor_store import FactorChange
+from penstock.control.factor_store import MAX_PASSKEYS, FactorChange
 from penstock.control.gate import Gate, Given, Status
 from penstock.control.grants import Asking
 from penstock.control.intervals import Cause, Interval
@@ -26,7 +26,7 @@ from penstock.control.latency import Figures, figures
 from penstock.control.main import check_fit, run_control
 from penstock.control.metrics import metrics_page
 from penstock.control.observers import count_traffic
-from penstock.control.own_factors import Factors, ProofNeeded, TooWeak
+from penstock.control.own_factors import Factors, ProofNeeded, ProvedAgain, TooWeak
 from penstock.control.ports import Clock, Enforcer, Moment, Recorder, Workers
 from penstock.control.register import RegisterRow
 from penstock.control.rows import (
@@ -43,6 +43,7 @@ from penstock.control.store import Store
 
 __all__ = [
     "MAX_HOST",
+    "MAX_PASSKEYS",
     "METRICS_TYPE",
     "ActiveSignIn",
     "Arrival",
@@ -70,6 +71,7 @@ __all__ = [
     "Moment",
     "NotSignedIn",
     "ProofNeeded",
+    "ProvedAgain",
     "Recorder",
     "RegisterRow",
     "SignInKind",

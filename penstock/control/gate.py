@@ -276,6 +276,7 @@ class Gate:
             store=given.store,
             factors=store,
             passkeys=self.passkeys,
+            sign_ins=self.sign_ins,
             recovery_codes=codes,
             passwords=given.passwords,
             seal=given.seal,

@@ -14,8 +14,20 @@ from penstock.control.factor_store import FactorChange, FactorStore
 from penstock.control.passkeys import Passkeys
 from penstock.control.ports import US_PER_S, Clock, Recorder
 from penstock.control.rows import ActiveSignIn
+from penstock.control.sign_in_records import refused
+from penstock.control.sign_ins import SignIns, proof_of
 from penstock.control.store import Store
-from penstock.identity import Party, Passkey, Passwords, Preparation, RecoveryCodes, Seal, password_problems, totp
+from penstock.identity import (
+    Credentials,
+    Party,
+    Passkey,
+    Passwords,
+    Preparation,
+    RecoveryCodes,
+    Seal,
+    password_problems,
+    totp,
+)
 from penstock.model import (
     LOCAL,
     Factor,
@@ -53,6 +65,14 @@ class Factors:
     changes: tuple[FactorChange, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvedAgain:
+    """Whether a new proof was taken; not even looked at for another `retry_after_s` seconds."""
+
+    is_proved: bool = False
+    retry_after_s: int = 0
+
+
 class OwnFactors:
     """Shows and changes the factors of whoever is signed in."""
 
@@ -62,6 +82,7 @@ class OwnFactors:
         store: Store,
         factors: FactorStore,
         passkeys: Passkeys,
+        sign_ins: SignIns,
         recovery_codes: RecoveryCodes,
         passwords: Passwords,
         seal: Seal,
@@ -72,7 +93,7 @@ class OwnFactors:
     ) -> None:
         self._store, self._factors, self._passkeys, self._codes = store, factors, passkeys, recovery_codes
         self._passwords, self._seal, self._recorder, self._clock = passwords, seal, recorder, clock
-        self._gate, self._site = gate, site
+        self._sign_ins, self._gate, self._site = sign_ins, gate, site
         self._pending: dict[str, tuple[str, int]] = {}
         """By sign-in: the secret of an authenticator that was shown and not proved yet, and until when it may be."""
 
@@ -101,6 +122,22 @@ class OwnFactors:
             raise TooWeak("you have a passkey: sign in with it, or with a recovery code, to change your factors")
         if not self.is_fresh(sign_in):
             raise ProofNeeded("prove who you are once more")
+
+    async def prove(self, sign_in: ActiveSignIn, password: str, code: str, address: str) -> ProvedAgain:
+        """Prove again with a password, and a code where the source takes one.  Raises `Unavailable`."""
+        name, moment = sign_in.subject.name.removesuffix(f"@{sign_in.identity}"), self._clock()
+        credentials = Credentials(subject=name, password=password, code=code, source=address, realm=sign_in.identity)
+        outcome = await self._sign_ins.check(credentials)
+        if outcome.retry_after_s:
+            return ProvedAgain(retry_after_s=outcome.retry_after_s)
+        proof = proof_of(outcome, moment)
+        if proof is None:
+            self._recorder.put(refused(credentials, outcome, moment))
+            return ProvedAgain()
+        is_proved = await self._sign_ins.prove_again(sign_in, proof)
+        if is_proved and Factor.RECOVERY_CODE in proof.factors:
+            await self.recovered(sign_in, address)
+        return ProvedAgain(is_proved=is_proved)
 
     async def add_passkey(self, party: Party, sign_in: ActiveSignIn, answer: str, title: str, source: str) -> Passkey:
         """Keep a new passkey.  Raises as `require`, `PasskeyRefused`, `Invalid` and `Unavailable`."""

@@ -79,7 +79,7 @@ class SignIns:
         outcome = await self.check(credentials)
         if outcome.retry_after_s:
             return NotSignedIn(retry_after_s=outcome.retry_after_s)
-        proof = _proof_of(outcome, moment)
+        proof = proof_of(outcome, moment)
         if proof is None:
             self._recorder.put(records.refused(credentials, outcome, moment))
             return NotSignedIn()
@@ -414,7 +414,8 @@ def local_proof(subject: Subject, moment: Moment) -> Proof:
     )
 
 
-def _proof_of(outcome: SignIn, moment: Moment) -> Proof | None:
+def proof_of(outcome: SignIn, moment: Moment) -> Proof | None:
+    """What a source answered to a name and a password, as a proof; ``None`` where it proves nobody."""
     if outcome.proof is not None:
         return outcome.proof
     return None if outcome.subject is None else local_proof(outcome.subject, moment)

@@ -24,6 +24,8 @@ BODY_TIMEOUT_S = 15.0
 _CONTENT_POLICY = (
     b"default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
+#: The same for a page that has one script of ours, which asks this gate something.
+SCRIPT_POLICY = f"{_CONTENT_POLICY.decode()}; script-src 'self'; connect-src 'self'"
 HEADERS = (
     (b"content-security-policy", _CONTENT_POLICY),
     (b"x-content-type-options", b"nosniff"),
@@ -86,7 +88,7 @@ def _marking(send: Send) -> Send:
         if message["type"] == "http.response.start":
             headers = list(message.get("headers", ()))
             present = {name.lower() for name, _ in headers}
-            headers += HEADERS
+            headers += [(name, value) for name, value in HEADERS if name not in present]
             if b"cache-control" not in present:
                 headers.append(_NO_STORE)
             message = {**message, "headers": headers}

@@ -110,9 +110,12 @@ def test_enrolment_prints_the_address_for_the_authenticator_and_sets_the_passwor
     known: FakeGate, cli: Any, capsys: Any
 ) -> None:
     known.answers.routes["POST", "/api/enrolments"] = (200, {"subject": "maria", "otpauth_uri": URI})
-    known.answers.routes["POST", "/api/enrolments/confirm"] = (204, None)
+    codes = ["ABCD-EFGH-JKMN-PQRS", "BCDE-FGHJ-KMNP-QRST"]
+    known.answers.routes["POST", "/api/enrolments/confirm"] = (200, {"recovery_codes": codes})
     assert cli("enrol", "ABCD-EFGH", "--password-stdin", typed="correct horse\n123456\n") == 0
-    assert capsys.readouterr().out == f"{URI}\n"
+    told = capsys.readouterr()
+    assert told.out == "".join(f"{line}\n" for line in (URI, *codes))
+    assert "keep these 2 recovery codes on paper" in told.err
     assert known.answers.asked[-1].body == {"code": "ABCD-EFGH", "password": "correct horse", "totp": "123456"}
 
 

@@ -32,7 +32,7 @@ def test_enrolment_by_api(world: World) -> None:
         assert weak.status_code == 422
         assert [problem["where"] for problem in weak.json()["problems"]] == ["password", "totp"]
         proof = {"code": code, "password": "correct horse battery", "totp": world.code()}
-        assert (await client.ask("POST", "/api/enrolments/confirm", proof)).status_code == 204
+        assert (await client.ask("POST", "/api/enrolments/confirm", proof)).status_code == 200
         assert (await client.ask("POST", "/api/enrolments/confirm", proof)).status_code == 401
         world.clock.pass_s(30)
         assert (await client.sign_in()).status_code == 200

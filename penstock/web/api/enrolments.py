@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import msgspec
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse
 
+from penstock.model import Json, Unavailable
 from penstock.web.asking import body_of, gate_of, source_of
 
 
@@ -30,8 +33,11 @@ async def begin(request: Request) -> JSONResponse:
     return JSONResponse({"subject": prepared.subject, "otpauth_uri": prepared.otpauth_uri})
 
 
-async def confirm(request: Request) -> Response:
-    """POST: the password is set, the authenticator is proved, the code is spent."""
-    asked = await body_of(request, Confirmation)
-    await gate_of(request).subjects.confirm(asked.code, asked.password, asked.totp, source_of(request))
-    return Response(status_code=204)
+async def confirm(request: Request) -> JSONResponse:
+    """POST: the password is set, the authenticator is proved, the code is spent; the answer has recovery codes."""
+    asked, gate, source = await body_of(request, Confirmation), gate_of(request), source_of(request)
+    name = await gate.subjects.confirm(asked.code, asked.password, asked.totp, source)
+    codes: list[Json] = []
+    with suppress(Unavailable):  # enrolled all the same: codes can be made later
+        codes += await gate.factors.first_codes(name, source)
+    return JSONResponse({"recovery_codes": codes})

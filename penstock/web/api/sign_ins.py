@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from penstock.control import Arrival, Gate, NotSignedIn, SignedIn, SignInKind
 from penstock.identity import Credentials
-from penstock.model import Json, Unauthenticated
+from penstock.model import Factor, Json, Unauthenticated
 from penstock.web.asking import body_of, client_sign_in, gate_of, moment_text, sign_in_id, source_of
 from penstock.web.errors import TooManyAttempts
 
@@ -50,7 +50,10 @@ async def begin(request: Request) -> JSONResponse:
         if outcome.retry_after_s:
             raise TooManyAttempts(outcome.retry_after_s)
         raise Unauthenticated(REFUSED)
-    return JSONResponse(signed_in_row(outcome, gate))
+    row = signed_in_row(outcome, gate)
+    if Factor.RECOVERY_CODE in outcome.sign_in.subject.factors:
+        row["recovery_codes_left"] = await gate.factors.recovered(outcome.sign_in, credentials.source)
+    return JSONResponse(row)
 
 
 async def show(request: Request) -> JSONResponse:

@@ -5,15 +5,14 @@ The code is never in an address.
 
 from __future__ import annotations
 
-import segno
-from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.identity import Preparation
-from penstock.model import Invalid, Problem, Unauthenticated
+from penstock.model import Invalid, Problem, Unauthenticated, Unavailable
 from penstock.web.asking import gate_of, source_of
 from penstock.web.pages.forms import form_of
+from penstock.web.pages.me import codes_page, picture_of
 from penstock.web.pages.render import page, see
 
 _GROUP = 4
@@ -42,7 +41,7 @@ async def confirm(request: Request) -> Response:
     code, password = fields.get("code", ""), fields.get("password", "")
     try:
         _check_repeated(password, fields.get("repeated", ""))
-        await subjects.confirm(code, password, fields.get("totp", ""), source_of(request))
+        name = await subjects.confirm(code, password, fields.get("totp", ""), source_of(request))
     except Unauthenticated as error:
         return page(request, "enrol.html", status=401, prepared=None, code="", trouble=(_sentence(str(error)),))
     except Invalid as invalid:
@@ -51,13 +50,14 @@ async def confirm(request: Request) -> Response:
         except Unauthenticated as error:
             return page(request, "enrol.html", status=401, prepared=None, code="", trouble=(_sentence(str(error)),))
         return _second_step(request, prepared, code, tuple(_said(problem) for problem in invalid.problems))
-    return see("/sign-in?enrolled")
+    try:
+        codes = await gate_of(request).factors.first_codes(name, source_of(request))
+    except Unavailable:  # enrolled all the same: codes can be made later, on the page for that
+        return see("/sign-in?enrolled")
+    return codes_page(request, name, codes, is_first=True)
 
 
 def _second_step(request: Request, prepared: Preparation, code: str, trouble: tuple[str, ...]) -> Response:
-    picture = segno.make(prepared.otpauth_uri, error="m", micro=False).svg_inline(
-        scale=5, border=4, dark="#000", light="#fff", svgclass=None, lineclass=None
-    )
     secret = prepared.secret
     grouped = " ".join(secret[at : at + _GROUP] for at in range(0, len(secret), _GROUP))
     return page(
@@ -67,7 +67,7 @@ def _second_step(request: Request, prepared: Preparation, code: str, trouble: tu
         prepared=prepared,
         code=code,
         trouble=trouble,
-        picture=Markup(picture),  # noqa: S704  our own picture of our own address; segno writes no text into it
+        picture=picture_of(prepared),
         secret=grouped,
     )
 

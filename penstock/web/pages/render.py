@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from penstock.web.asking import gate_of
+from penstock.web.guard import SCRIPT_POLICY
 from penstock.web.pages.forms import (
     FORM_COOKIE,
     cookie_of,
@@ -19,6 +20,8 @@ from penstock.web.pages.forms import (
     set_cookie,
 )
 
+#: Pages that load the script for passkeys, where these can be used: no other page may run any.
+_WITH_PASSKEYS = frozenset(("me.html", "prove.html", "sign_in.html"))
 _HOUR_S, _MINUTE_S = 3600, 60
 
 
@@ -62,10 +65,14 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
     """A page.  A browser that forms cannot be tied to yet gets a cookie for that."""
     sign_in, cookie = portal_sign_in(request), cookie_of(request)
     fresh = new_form_cookie() if cookie is None else None
+    here = gate_of(request).passkeys.party(request.headers.get("host", ""))
+    token = form_token(request, fresh or cookie or "")
     text = _TEMPLATES.get_template(template).render(
-        gate=gate_of(request), sign_in=sign_in, form_token=form_token(request, fresh or cookie or ""), **values
+        gate=gate_of(request), sign_in=sign_in, form_token=token, here=here, **values
     )
     response = HTMLResponse(text, status_code=status)
+    if here is not None and template in _WITH_PASSKEYS:
+        response.headers["content-security-policy"] = SCRIPT_POLICY
     if fresh is not None:
         set_cookie(response, FORM_COOKIE, fresh)
     return response

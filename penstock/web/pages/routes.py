@@ -7,7 +7,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from penstock.web.errors import failure_of
-from penstock.web.pages import arriving, clients, enrol, failures, home, my_sign_ins, sign_in, static
+from penstock.web.pages import (
+    arriving,
+    clients,
+    enrol,
+    failures,
+    home,
+    me,
+    my_sign_ins,
+    passkeys,
+    prove,
+    sign_in,
+    static,
+)
 from penstock.web.pages.render import page
 
 routes = [
@@ -33,6 +45,19 @@ routes = [
     Route("/device", clients.show_device, methods=["POST"]),
     Route("/device/confirm", clients.confirm_device, methods=["POST"]),
     Route("/device/refuse", clients.refuse_device, methods=["POST"]),
+    Route("/passkey/options", passkeys.options, methods=["POST"]),
+    Route("/passkey/sign-in", passkeys.begin, methods=["POST"]),
+    Route("/passkey/prove", passkeys.prove_again, methods=["POST"]),
+    Route("/prove", prove.show, methods=["GET"]),
+    Route("/prove", prove.check, methods=["POST"]),
+    Route("/me", me.show, methods=["GET"]),
+    Route("/me/passkeys", me.add_passkey, methods=["POST"]),
+    Route("/me/passkeys/rename", me.rename_passkey, methods=["POST"]),
+    Route("/me/passkeys/remove", me.remove_passkey, methods=["POST"]),
+    Route("/me/password", me.change_password, methods=["POST"]),
+    Route("/me/authenticator", me.begin_authenticator, methods=["POST"]),
+    Route("/me/authenticator/confirm", me.confirm_authenticator, methods=["POST"]),
+    Route("/me/recovery-codes", me.make_codes, methods=["POST"]),
     Route("/static/{name}", static.show, methods=["GET"]),
 ]
 

@@ -7,11 +7,14 @@ from starlette.responses import Response
 
 from penstock.control import NotSignedIn
 from penstock.identity import Credentials
+from penstock.model import Factor
 from penstock.web.api.sign_ins import REFUSED
 from penstock.web.asking import gate_of, source_of
 from penstock.web.pages.arriving import arrival_of, must_accept, welcome
 from penstock.web.pages.forms import SIGN_IN_COOKIE, forget_cookie, form_of, portal_sign_in
 from penstock.web.pages.render import page, see
+
+_WRONG = f"{REFUSED[0].upper()}{REFUSED[1:]}."
 
 
 async def show(request: Request) -> Response:
@@ -37,9 +40,12 @@ async def begin(request: Request) -> Response:
         return see("/notice")
     outcome = await gate.sign_ins.sign_in_from(credentials, arrival_of(request))
     if isinstance(outcome, NotSignedIn):
-        return _refused(request, credentials.subject, outcome.retry_after_s)
+        return refused(request, credentials.subject, outcome.retry_after_s, _WRONG)
     if before is not None:
         await gate.sign_ins.sign_out(before, "signed in again")
+    if Factor.RECOVERY_CODE in outcome.sign_in.subject.factors:
+        await gate.factors.recovered(outcome.sign_in, credentials.source)
+        return welcome(see("/me"), outcome)
     return welcome(see("/"), outcome)
 
 
@@ -54,9 +60,9 @@ async def end(request: Request) -> Response:
     return response
 
 
-def _refused(request: Request, subject: str, retry_after_s: int) -> Response:
+def refused(request: Request, subject: str, retry_after_s: int, trouble: str) -> Response:
+    """The form again, with what went wrong."""
     if not retry_after_s:
-        trouble = f"{REFUSED[0].upper()}{REFUSED[1:]}."
         return page(request, "sign_in.html", status=401, subject=subject, trouble=trouble, is_enrolled=False)
     trouble = f"Too many failed attempts. Try again in {retry_after_s} seconds."
     response = page(request, "sign_in.html", status=429, subject=subject, trouble=trouble, is_enrolled=False)
