@@ -5,12 +5,14 @@ Wiring only, no I/O of its own and no decision.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 
 from penstock.control.aside import Asides
 from penstock.control.binding import narrowed
+from penstock.control.break_glass import BreakGlass
 from penstock.control.client_logins import ClientLogins
 from penstock.control.client_proofs import ClientProofs
 from penstock.control.conduits import Conduits
@@ -35,6 +37,9 @@ from penstock.control.people_store import PeopleStore
 from penstock.control.ports import Clock, Enforcer, Recorder, Workers
 from penstock.control.register import Register
 from penstock.control.revisions import Revisions
+from penstock.control.roles import Roles
+from penstock.control.roster import Roster
+from penstock.control.roster_store import RosterStore
 from penstock.control.rows import ActiveSignIn, LiveGrant, SignInKind
 from penstock.control.sessions import Sessions
 from penstock.control.sign_ins import SignIns
@@ -44,7 +49,7 @@ from penstock.control.store import Store
 from penstock.control.subjects import Subjects
 from penstock.control.unseen import UnseenAttempts
 from penstock.identity import Authority, LocalSource, Passwords, RecoveryCodes, Seal, Turns, Turnstile
-from penstock.model import Binding, GateSettings, ProcessStarted, Record
+from penstock.model import Approval, Binding, GateSettings, ProcessStarted, Record
 from penstock.policy import Reach, reach
 
 
@@ -116,7 +121,8 @@ class Gate:
         )
         self.turnstile, self.directories_turnstile = source.turnstile, Turnstile(given.store, Turns(8))
         self.unseen = UnseenAttempts((self.turnstile, self.directories_turnstile), given.recorder, given.clock)
-        self.sign_ins = self._sign_ins(given, source, People(people_store))
+        people = People(people_store)
+        self.sign_ins = self._sign_ins(given, source, people)
         self.memberships = self._memberships(given)
         self.stations = Stations(
             state=self.state,
@@ -127,7 +133,8 @@ class Gate:
             clock=given.clock,
         )
         self.grants.require_membership = self.memberships.require
-        self.subjects = self._subjects(given, source)
+        self.subjects = self._subjects(given, source, people_store)
+        self._administer(given, people)
         self.client_logins, self.client_proofs = self._clients(given)
         self.passkeys = self._passkeys(given, factor_store)
         self.factors = self._own_factors(given, factor_store, codes)
@@ -249,9 +256,38 @@ class Gate:
             make_token=given.make_token,
         )
 
-    def _subjects(self, given: Given, source: LocalSource) -> Subjects:
+    def _administer(self, given: Given, people: People) -> None:
+        """What administrators decide about people, and what that keeps out."""
+        store, recorder, clock = RosterStore(given.store), given.recorder, given.clock
+        self.roles = Roles(store=store, recorder=recorder, clock=clock)
+        self.roster = Roster(
+            subjects=self.subjects,
+            roles=self.roles,
+            following=self.following,
+            state=self.state,
+            store=store,
+            recorder=recorder,
+            clock=clock,
+        )
+        self.break_glass = BreakGlass(
+            subjects=self.subjects,
+            store=store,
+            turnstile=self.turnstile,
+            recorder=recorder,
+            clock=clock,
+            is_sealed=lambda: self.identities.identity.local.break_glass is Approval.SEALED,
+            pick=secrets.choice,
+        )
+        people.refusal = lambda known: self.roster.is_over(known) or self.break_glass.refusal(known)
+        self.sign_ins.limited = lambda name, proof: self.break_glass.limited(name, self.roster.limited(name, proof))
+        self.subjects.before_suspending = self.roles.require_other_administrator
+        self.subjects.after_suspending = self.roster.follow_sponsor
+        self.subjects.before_resuming = self.roster.require_resumable
+
+    def _subjects(self, given: Given, source: LocalSource, people: PeopleStore) -> Subjects:
         return Subjects(
             source=source,
+            people=people,
             store=given.store,
             state=self.state,
             recorder=given.recorder,
@@ -356,6 +392,9 @@ class Gate:
         """At start: take up what was in force.  `documents` are the site of a gate that never ran."""
         await self.emergencies.reload()
         await self.sign_ins.reload()
+        await self.roles.reload()
+        await self.roster.reload()
+        await self.break_glass.reload()
         await self.aside.reload()
         await self.revisions.begin(documents)
         await self.register.reload()
@@ -384,6 +423,8 @@ class Gate:
         await self.drills.sweep()
         await self.sign_ins.sweep()
         self.unseen.sweep()
+        await self.roster.sweep()
+        await self.break_glass.sweep()
         await self.memberships.sweep()
         await self.stations.sweep()
         await self.grants.sweep()

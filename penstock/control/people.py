@@ -7,6 +7,7 @@ under a name that is taken is refused, because names are given again and keys ar
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from penstock.control.people_store import PeopleStore
@@ -35,6 +36,8 @@ class People:
 
     def __init__(self, store: PeopleStore) -> None:
         self._store = store
+        self.refusal: Callable[[StoredSubject], Stranger | None] = lambda _: None
+        """What else may keep somebody out: an account that is over, or was not opened."""
 
     async def resolve(self, proof: Proof, moment: Moment) -> Subject | Stranger:
         """The subject that this proof makes.  Raises `Unavailable`."""
@@ -50,6 +53,8 @@ class People:
             return Stranger(name=stored.name, reason=Reason.NOT_SIGNED_IN, why="suspended")
         if stored.ends_at_us is not None and stored.ends_at_us <= moment.wall_us:
             return Stranger(name=stored.name, reason=Reason.SUBJECT_ENDED, why="its time is over")
+        if (refused := self.refusal(stored)) is not None:
+            return refused
         if proof.source != LOCAL and stored.groups != proof.groups:
             await self._store.set_groups(stored.name, proof.groups, proof.attributes)
         await self._store.set_seen(stored.name, moment.wall_us)

@@ -56,6 +56,8 @@ class SignIns:
         self._turnstile = turnstile
         self._seal, self._state, self._store, self._recorder = seal, state, store, recorder
         self._grants, self._following, self._clock, self._make_token = grants, following, clock, make_token
+        self.limited: Callable[[str, Proof], Proof] = lambda _, proof: proof
+        """What an account's own terms make of a proof: an earlier end."""
         self._seen: dict[str, int] = {}
         self._unkept: set[str] = set()
         self._shown: dict[str, str] = {}
@@ -109,7 +111,7 @@ class SignIns:
         if isinstance(subject, Stranger):
             self._recorder.put([records.stranger(proof, subject, arrival, self._clock())])
             return NotSignedIn()
-        return await self._begin(subject, proof, arrival)
+        return await self._begin(subject, self.limited(subject.name, proof), arrival)
 
     def _check(self, arrival: Arrival) -> None:
         """Before any proof is used up: the notice was accepted, the request could be signed.  Raises `Invalid`."""

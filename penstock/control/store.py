@@ -25,6 +25,7 @@ from sqlalchemy import (
     create_engine,
     delete,
     event,
+    func,
     insert,
     inspect,
     select,
@@ -164,9 +165,11 @@ class Store:
                     password_hash=password_hash,
                     totp_sealed=enrolment.totp_sealed,
                     last_step=step,
-                    enrolled_at_us=now_us,
+                    enrolled_at_us=func.coalesce(people.c.enrolled_at_us, now_us),
                 )
             )
+            for held in (schema.passkeys, schema.recovery_codes):  # whoever lost one authenticator starts anew
+                connection.execute(delete(held).where(held.c.subject == enrolment.subject))
             return True
 
         return await self._run(work)
@@ -242,7 +245,8 @@ class Store:
     async def sign_ins(self) -> tuple[ActiveSignIn, ...]:
         """Every sign-in that was not ended, with the groups that its subject has now; suspended subjects have none."""
         table, people = schema.sign_ins, schema.subjects
-        query = select(table, people.c.groups).join(people).where(people.c.is_suspended == 0)
+        is_in = (people.c.is_suspended == 0, people.c.ends_at_us.is_not(0))
+        query = select(table, people.c.groups).join(people).where(*is_in)
         return tuple(sign_in_of(row) for row in await self._run(lambda c: c.execute(query).all()))
 
     async def remove_sign_ins(self, token_hashes: tuple[str, ...]) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from penstock.control.grants import Grants
+from penstock.control.people_store import PeopleStore
 from penstock.control.ports import Clock, Recorder
 from penstock.control.state import State
 from penstock.control.store import Store
 from penstock.identity import MAX_NAME_LENGTH, Invitation, LocalSource, NotLookedAt, Preparation
-from penstock.model import Invalid, Json, Problem, Reason, Record, RecordKind, Unauthenticated
+from penstock.model import Invalid, Json, Problem, Reason, Record, RecordKind, Unauthenticated, Unavailable
 
 #: What a person can type, a certificate can carry and a log line can show without quoting.
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]*", re.IGNORECASE)
@@ -26,17 +27,21 @@ class Subjects:
         *,
         source: LocalSource,
         store: Store,
+        people: PeopleStore,
         state: State,
         recorder: Recorder,
         grants: Grants,
         clock: Clock,
     ) -> None:
         self._source, self._store, self._state, self._recorder = source, store, state, recorder
-        self._grants, self._clock = grants, clock
+        self._grants, self._clock, self._people = grants, clock, people
+        self.before_suspending: Callable[[str, str], Awaitable[None]] = _nothing
+        self.after_suspending: Callable[[str, str], Awaitable[None]] = _nothing
+        self.before_resuming: Callable[[str], Awaitable[None]] = _nothing
 
     async def add(self, name: str, groups: tuple[str, ...], by: str) -> Invitation:
         """Add a subject; the answer holds the code to enrol with.  Raises `Invalid`."""
-        _check(name, groups)
+        check_names(name, groups)
         now_us = self._clock().wall_us
         detail: dict[str, Json] = {"groups": [*sorted(set(groups))], "by": by}
         await self._store.check_free(name)
@@ -60,8 +65,21 @@ class Subjects:
         with self._refusals(source):
             name = await self._source.confirm(code, password, first_code, source, now_us)
         detail: dict[str, Json] = {"factors": ["password", "totp"], "source": source}
-        self._recorder.put([Record(kind=RecordKind.SUBJECT_ENROLLED, at_us=now_us, subject=name, detail=detail)])
+        known = await self._people.by_name(name)
+        is_first = known is None or known.enrolled_at_us in {None, now_us}
+        kind = RecordKind.SUBJECT_ENROLLED if is_first else RecordKind.FACTOR_RESET
+        self._recorder.put([Record(kind=kind, at_us=now_us, subject=name, detail=detail)])
+        if not is_first:  # whoever has the old authenticator may be signed in
+            await self.end_everything(name, name, Reason.NOT_SIGNED_IN)
         return name
+
+    async def invite_new(self, name: str) -> Invitation:
+        """A code for a subject that is there; one that was handed out before is void."""
+        return await self._source.invite(name, self._clock().wall_us)
+
+    async def forget_stations(self, name: str) -> None:
+        """This account is at home nowhere any more."""
+        await self._source.turnstile.forget(name)
 
     async def suspend(self, name: str, by: str) -> int:
         """From now on this subject is nobody: no sign-in, and every grant ends.  Answers how many ended.
@@ -69,13 +87,18 @@ class Subjects:
         Raises `Invalid` when there is no such subject.  An emergency waits for no disk: `Unavailable` means that
         everything has ended, but a proof may help again.
         """
-        ended = await self._end(name, by)
+        await self.before_suspending(name, by)
+        ended = await self.end_everything(name, by)
         await self._switch(name, RecordKind.SUBJECT_SUSPENDED, by, is_suspended=True)
-        return ended + await self._end(name, by)  # what began in between
+        ended += await self.end_everything(name, by)  # what began in between
+        await self.after_suspending(name, by)
+        return ended
 
     async def resume(self, name: str, by: str) -> None:
         """This subject may sign in again.  Raises `Invalid` when there is none of that name."""
+        await self.before_resuming(name)
         await self._switch(name, RecordKind.SUBJECT_RESUMED, by, is_suspended=False)
+        await self._source.turnstile.release(name)
 
     @contextmanager
     def _refusals(self, source: str) -> Iterator[None]:
@@ -90,13 +113,18 @@ class Subjects:
             self._recorder.put([Record(kind=RecordKind.SIGN_IN_REFUSED, at_us=at_us, reason=reason, detail=detail)])
             raise
 
-    async def _end(self, name: str, by: str) -> int:
+    async def end_everything(self, name: str, by: str, reason: Reason = Reason.GRANT_REVOKED) -> int:
+        """End every sign-in and grant of a subject; answers how many grants.  It waits for no disk before that."""
         snapshot = self._state.now
-        for token_hash, sign_in in snapshot.sign_ins.items():
-            if sign_in.subject.name == name:
-                self._state.drop_sign_in(token_hash)
+        mine = tuple(key for key, sign_in in snapshot.sign_ins.items() if sign_in.subject.name == name)
+        for token_hash in mine:
+            self._state.drop_sign_in(token_hash)
         numbers = tuple(n for n, live in snapshot.grants.items() if live.sign_in and live.grant.subject.name == name)
-        return await self._grants.close_all(numbers, Reason.GRANT_REVOKED, by)
+        ended = await self._grants.close_all(numbers, reason, by)
+        if mine:
+            with suppress(Unavailable):
+                await self._store.remove_sign_ins(mine)
+        return ended
 
     async def _switch(self, name: str, kind: RecordKind, by: str, *, is_suspended: bool) -> None:
         if not await self._store.set_suspended(name, is_suspended=is_suspended):
@@ -104,7 +132,12 @@ class Subjects:
         self._recorder.put([Record(kind=kind, at_us=self._clock().wall_us, subject=name, detail={"by": by})])
 
 
-def _check(name: str, groups: tuple[str, ...]) -> None:
+async def _nothing(*_: str) -> None:
+    """Nobody else has a say."""
+
+
+def check_names(name: str, groups: tuple[str, ...]) -> None:
+    """Whether a subject may be called so, and be in such groups.  Raises `Invalid` with all that is wrong."""
     problems = []
     hint = "letters, digits and . _ @ + -, beginning with a letter or digit"
     if not _NAME.fullmatch(name) or len(name) > MAX_NAME_LENGTH:

@@ -32,6 +32,7 @@ from penstock.model.grant import (
 from penstock.model.identity import (
     OCSP_OF_CERTIFICATE,
     PIV_AUTHENTICATION,
+    Approval,
     Banner,
     CardPlan,
     CardRule,
@@ -182,6 +183,7 @@ __all__ = [
     "TPROXY_BIT",
     "UPSTREAM_BIT",
     "ApplyRuleset",
+    "Approval",
     "ArmWorker",
     "Asset",
     "Banner",

@@ -195,6 +195,13 @@ class PasskeyRules:
     authorities: str | None = None
 
 
+class Approval(StrEnum):
+    """What opens a break-glass account: a second person, or also two halves of a code in sealed envelopes."""
+
+    TWO_PEOPLE = "two-people"
+    SEALED = "sealed"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalPlan:
     """The gate's own store, as far as a site may choose; every gate has it, whether or not the document names it."""
@@ -202,6 +209,7 @@ class LocalPlan:
     name: str = LOCAL
     title: str = "Account of this gate"
     passkeys: PasskeyRules = PasskeyRules()
+    break_glass: Approval = Approval.TWO_PEOPLE
 
 
 SourcePlan: TypeAlias = LocalPlan | OidcPlan | LdapPlan | CardPlan

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from penstock.model import CardRule, DirectoryKind, GroupWay, Json, SourceKind
-from penstock.policy.sections.identity import KEYS, card, ldap, oidc, passkeys
+from penstock.model import Approval, CardRule, DirectoryKind, GroupWay, Json, SourceKind
+from penstock.policy.sections.identity import KEYS, card, ldap, local, oidc, passkeys
 from penstock.policy.sections.identity import section as identity
 
 _TEXT: dict[str, Json] = {"type": ["string", "number", "boolean"]}
@@ -132,6 +132,10 @@ _KEYS: Mapping[str, Json] = {
         "additionalProperties": _TOLERANCE,
     },
     "passkeys": {"description": "which passkeys are taken", **_table(_PASSKEYS, passkeys.KEYS)},
+    "break_glass": {
+        "description": "what opens a break-glass account",
+        **_table({"approval": {"enum": [*Approval]}}, local.BREAK_GLASS),
+    },
 }
 _SIGN_IN: Mapping[str, dict[str, Json]] = {
     "device": {

@@ -96,6 +96,7 @@ identity:
     local:
       kind: local
       title: Account of this gate
+      break_glass: {approval: sealed}
       passkeys:
         allow_synced: false
         aaguids: [2fc0579f-8113-47ea-b116-bb5a8db9202a]
