@@ -16,6 +16,7 @@ from penstock.control.client_logins import (
     Visitor,
 )
 from penstock.control.conduits import ConduitNow, Measured
+from penstock.control.detours import Departure, Returned, Trouble
 from penstock.control.drill import Drill, DrillResult
 from penstock.control.exposition import CONTENT_TYPE as METRICS_TYPE
 from penstock.control.factor_store import MAX_PASSKEYS, FactorChange
@@ -53,6 +54,7 @@ __all__ = [
     "ClientWay",
     "Clock",
     "ConduitNow",
+    "Departure",
     "DeviceCodes",
     "Drill",
     "DrillResult",
@@ -74,6 +76,7 @@ __all__ = [
     "ProvedAgain",
     "Recorder",
     "RegisterRow",
+    "Returned",
     "SignInKind",
     "SignedIn",
     "Status",
@@ -82,6 +85,7 @@ __all__ = [
     "StoredSubject",
     "TooMany",
     "TooWeak",
+    "Trouble",
     "Visitor",
     "Workers",
     "check_fit",

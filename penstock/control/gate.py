@@ -16,6 +16,7 @@ from penstock.control.break_glass import BreakGlass
 from penstock.control.client_logins import ClientLogins
 from penstock.control.client_proofs import ClientProofs
 from penstock.control.conduits import Conduits
+from penstock.control.detours import Detours
 from penstock.control.drills import Drills
 from penstock.control.emergencies import Emergencies
 from penstock.control.events import Events
@@ -124,6 +125,7 @@ class Gate:
         people = People(people_store)
         self.sign_ins = self._sign_ins(given, source, people)
         self.memberships = self._memberships(given)
+        self.detours = self._detours(given)
         self.stations = Stations(
             state=self.state,
             grants=self.grants,
@@ -225,6 +227,16 @@ class Gate:
             revisions=self.revisions,
             recorder=given.recorder,
             clock=given.clock,
+        )
+
+    def _detours(self, given: Given) -> Detours:
+        return Detours(
+            identities=self.identities,
+            sign_ins=self.sign_ins,
+            state=self.state,
+            recorder=given.recorder,
+            clock=given.clock,
+            make_token=given.make_token,
         )
 
     def _memberships(self, given: Given) -> Memberships:

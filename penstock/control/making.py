@@ -12,8 +12,10 @@ from pathlib import Path
 from penstock.control.authenticators import Authenticators
 from penstock.control.identities import Maker
 from penstock.control.store import Store
-from penstock.identity import DirectorySource, LdapSource, Seal, read_secret
-from penstock.model import GateSettings, LdapPlan, SourcePlan, Unavailable
+from penstock.identity import DirectorySource, LdapSource, Seal, oidc_source, read_secret
+from penstock.model import GateSettings, LdapPlan, OidcPlan, SourcePlan, Unavailable
+
+_HTTPS = 443
 
 
 def makers(settings: GateSettings, store: Store, seal: Seal) -> Mapping[type, Maker]:
@@ -24,7 +26,18 @@ def makers(settings: GateSettings, store: Store, seal: Seal) -> Mapping[type, Ma
         secret = secret_of(settings, plan.secret) or ""
         return DirectorySource(plan.name, LdapSource(plan, secret), Authenticators(store), seal)
 
-    return {LdapPlan: directory}
+    def provider(plan: SourcePlan) -> object:
+        assert isinstance(plan, OidcPlan)
+        return oidc_source(plan, secret_of(settings, plan.secret), callback_of(settings, plan.name))
+
+    return {LdapPlan: directory, OidcPlan: provider}
+
+
+def callback_of(settings: GateSettings, source: str) -> str:
+    """Where a provider sends people back to, unless they came by another name of the gate."""
+    name, port = settings.names[0], settings.portal[0].port
+    host = f"[{name}]" if ":" in name else name
+    return f"https://{host}{'' if port == _HTTPS else f':{port}'}/sign-in/oidc/{source}/callback"
 
 
 def secret_of(settings: GateSettings, name: str | None) -> str | None:

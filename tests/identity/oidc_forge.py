@@ -62,8 +62,8 @@ def sign(header: dict[str, Any], claims: object, key: SignKey) -> str:
 class Forge:
     """One provider.  Whatever a test sets is what it says; `bend` replaces whole answers by path."""
 
-    def __init__(self, plan: OidcPlan = PLAN) -> None:
-        self.plan, self.steady_s, self.now_us = plan, 1000.0, NOW_US
+    def __init__(self, plan: OidcPlan = PLAN, clock: Callable[[], int] = lambda: NOW_US) -> None:
+        self.plan, self.steady_s, self.clock = plan, 1000.0, clock
         self.keys: list[SignKey] = [RSA]
         self.signing: SignKey = RSA
         self.algorithm, self.header, self.claims = "RS256", dict[str, Any](), dict[str, Any]()
@@ -81,6 +81,11 @@ class Forge:
         self.used: set[str] = set()
         self.rotates, self.gives_refresh, self.refresh_has_id_token, self.is_gone = True, True, True, False
         self._count = 0
+
+    @property
+    def now_us(self) -> int:
+        """The provider's own clock."""
+        return self.clock()
 
     def source(self, plan: OidcPlan | None = None, secret: str | None = SECRET, timeout_s: float = 5.0) -> OidcSource:
         http = Http(None, httpx2.MockTransport(self.answer), timeout_s)

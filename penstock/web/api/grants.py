@@ -13,6 +13,7 @@ from penstock.control import Asking, Gate
 from penstock.model import Binding, Decision, Grant, Json, Reason, Unavailable
 from penstock.web.api.reach import misses_of
 from penstock.web.asking import body_of, client_sign_in, end_text, gate_of, grant_number_of, source_of
+from penstock.web.stepping_up import better_proof
 
 #: Evidence comes before effect: no record, no grant.
 _UNRECORDED = "the evidence cannot be written, so nothing is granted"
@@ -47,7 +48,8 @@ async def open_grant(request: Request) -> JSONResponse:
             "misses": misses_of(outcome.misses),
             "problems": [],
         }
-        return JSONResponse(body, status_code=403)
+        better = better_proof(gate, sign_in, outcome)
+        return JSONResponse(body, 403, None if better is None else {"www-authenticate": better.challenge})
     return JSONResponse(grant_row(outcome.grant, gate), status_code=201)
 
 

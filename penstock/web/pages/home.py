@@ -16,6 +16,7 @@ from penstock.web.asking import gate_of, grant_number_of, source_of
 from penstock.web.pages.coming_back import way_on
 from penstock.web.pages.forms import form_of, portal_sign_in
 from penstock.web.pages.render import page, see
+from penstock.web.stepping_up import BetterProof, better_proof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class Row:
     misses: tuple[Miss, ...]
     conduit: str | None
     is_isolated: bool = False
+    better: BetterProof | None = None
 
     @property
     def command(self) -> str:
@@ -138,6 +140,7 @@ def _rows(gate: Gate, sign_in: ActiveSignIn, station: str) -> list[Row]:
                 misses=way.decision.misses,
                 conduit=way.decision.conduit,
                 is_isolated=way.decision.reason is Reason.ISOLATED,
+                better=better_proof(gate, sign_in, way.decision),
             )
         )
     return rows
