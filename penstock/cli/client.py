@@ -265,6 +265,10 @@ class Admin(_Http):
         """Have the kernel read back and compared."""
         return self._answer(dict[str, Any], "POST", "/admin/kernel/verify")
 
+    def check_fips(self) -> dict[str, Json]:
+        """Have the gate try what FIPS mode must refuse."""
+        return self._answer(dict[str, Any], "POST", "/admin/crypto/fips-check")
+
     def look(self, noun: str) -> dict[str, Json]:
         """``GET /admin/NOUN``: subjects, grants, revisions or status."""
         return self._answer(dict[str, Any], "GET", f"/admin/{noun}")

@@ -34,6 +34,7 @@ NOUNS = (
     "drill",
     "revision",
     "kernel",
+    "crypto",
     "policy",
     "evidence",
     "serve",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from penstock.model import GatePlace, GateSettings, Invalid, Listener, PenstockError, Problem
+from penstock.model import GatePlace, GateSettings, Invalid, Listener, PenstockError, Problem, TlsSettings
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -47,6 +47,14 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--names", type=listener, action="append", metavar="HOST:PORT", default=[],
         help="answer for the site's domain there (DNS, UDP and TCP); nowhere when left out",
     )  # fmt: skip
+    serve.add_argument("--certificate", type=Path, metavar="FILE", help="the site's own certificate for the listeners")
+    serve.add_argument(
+        "--key", type=Path, metavar="FILE", help="its key (PEM, no passphrase, readable by the gate only)"
+    )
+    serve.add_argument("--authority", type=Path, metavar="FILE", help="whom clients are to believe then")
+    serve.add_argument(
+        "--allow-tls-1.2", dest="allow_tls_1_2", action="store_true", help="the portal speaks TLS 1.2 as well"
+    )
     serve.set_defaults(run=run_gate)
 
     process = subparsers.add_parser("process")
@@ -83,6 +91,8 @@ def run_gate(arguments: argparse.Namespace) -> int:
             return check.returncode
     _take_folders(arguments)
     settings = _settings(arguments)
+    if settings.tls != TlsSettings():
+        _check_own(settings)
     path = arguments.run_dir / "settings.json"
     path.write_bytes(msgspec.json.encode(settings))
     path.chmod(0o600)
@@ -170,7 +180,25 @@ def _settings(arguments: argparse.Namespace) -> GateSettings:
         tunnel=tunnel,
         responders=responders,
         has_kernel=not arguments.no_kernel,
+        tls=TlsSettings(
+            allows_1_2=arguments.allow_tls_1_2,
+            certificate=_resolved(arguments.certificate),
+            key=_resolved(arguments.key),
+            authority=_resolved(arguments.authority),
+        ),
     )
+
+
+def _resolved(path: Path | None) -> str | None:
+    return None if path is None else str(path.resolve())
+
+
+def _check_own(settings: GateSettings) -> None:
+    from datetime import UTC, datetime  # noqa: PLC0415  the supervisor does without
+
+    from penstock.identity import check_own  # noqa: PLC0415  each process loads its own
+
+    check_own(settings, datetime.now(UTC))
 
 
 def run_process(arguments: argparse.Namespace) -> int:

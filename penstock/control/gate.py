@@ -358,6 +358,12 @@ class Gate:
         return "" if policy is None else policy.site.name
 
     @property
+    def trusted_pem(self) -> str:
+        """The authority that clients are to believe: the gate's own, or the site's where its certificate is shown."""
+        own = self.settings.tls.authority or self.settings.tls.certificate
+        return self.authority.pem if own is None else self.authority.read(own)
+
+    @property
     def tunnel_port(self) -> int:
         """The TCP port of the client tunnel."""
         return self.settings.tunnel[0].port if self.settings.tunnel else 0

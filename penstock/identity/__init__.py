@@ -6,6 +6,15 @@ know what a subject may reach.
 
 from penstock.identity.authority import Authority, read_or_make_secret, read_secret
 from penstock.identity.certificates import ClientCertificate
+from penstock.identity.crypto import (
+    FipsCheck,
+    ListenerCrypto,
+    ModuleCrypto,
+    check_fips,
+    check_own,
+    listener_crypto,
+    module_crypto,
+)
 from penstock.identity.directory import AuthenticatorStore, DirectorySource
 from penstock.identity.factors import passkey as passkeys
 from penstock.identity.factors import totp
@@ -60,13 +69,16 @@ __all__ = [
     "DirectorySource",
     "Enrolment",
     "Entry",
+    "FipsCheck",
     "Flaw",
     "Invitation",
     "LdapSource",
     "Limit",
     "LimitedSource",
+    "ListenerCrypto",
     "LocalSource",
     "Membership",
+    "ModuleCrypto",
     "NotAsked",
     "NotLookedAt",
     "NotProved",
@@ -88,8 +100,12 @@ __all__ = [
     "Turns",
     "Turnstile",
     "Unseen",
+    "check_fips",
+    "check_own",
     "counted",
     "counted_as",
+    "listener_crypto",
+    "module_crypto",
     "oidc_source",
     "party_of",
     "passkeys",

@@ -27,7 +27,7 @@ from penstock.identity.certificates import ClientCertificate
 from penstock.identity.sealing import KEY_BYTES
 from penstock.model import Tampered
 
-RENEW_AHEAD = timedelta(days=30)
+RENEW_AHEAD = timedelta(days=7)
 _OTHERS = 0o077
 _MAX_SECRET = 4096
 
@@ -51,6 +51,11 @@ class Authority:
     def pem(self) -> str:
         """The authority's certificate: what clients trust."""
         return self._certificate.public_bytes(Encoding.PEM).decode()
+
+    def read(self, path: str) -> str:
+        """The last certificate (PEM) of another file: the top of a chain."""
+        found = x509.load_pem_x509_certificates(Path(path).read_bytes())
+        return found[-1].public_bytes(Encoding.PEM).decode()
 
     def renew(self, now_us: int) -> bool:
         """Make the gate's certificate anew where it is missing, ends within 30 days, or names change."""

@@ -20,7 +20,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from penstock.model import Invalid, Problem
 
 AUTHORITY_LIFETIME = timedelta(days=3650)
-SERVER_LIFETIME = timedelta(days=365)
+#: Short, instead of revocation: who stole its key has it for days, and clients need no list and no responder.
+SERVER_LIFETIME = timedelta(days=14)
 #: A client certificate never outlives a working day, so no revocation list is needed.
 MAX_CLIENT_LIFETIME_S = 10 * 3600
 #: Certificates begin a little in the past: clocks of stations differ.

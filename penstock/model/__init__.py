@@ -132,6 +132,7 @@ from penstock.model.settings import (
     NOT_ENFORCED,
     GateSettings,
     Listener,
+    TlsSettings,
 )
 from penstock.model.site import (
     ECHO,
@@ -289,6 +290,7 @@ __all__ = [
     "SubjectKind",
     "Tampered",
     "Target",
+    "TlsSettings",
     "Traffic",
     "TrafficCounted",
     "Translation",

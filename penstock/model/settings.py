@@ -26,6 +26,20 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TlsSettings:
+    """What the listeners show, and how old their TLS may be.
+
+    Without `certificate` and `key` (PEM files of the site) the gate's own authority makes a certificate.  `authority`
+    is what clients are to believe then.  `allows_1_2`: the portal and the card listener speak TLS 1.2 as well.
+    """
+
+    allows_1_2: bool = False
+    certificate: str | None = None
+    key: str | None = None
+    authority: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GateSettings:
     """One gate.
 
@@ -44,6 +58,7 @@ class GateSettings:
     tunnel: tuple[Listener, ...]
     has_kernel: bool = True
     responders: tuple[Listener, ...] = ()
+    tls: TlsSettings = TlsSettings()
 
     @property
     def not_enforced(self) -> tuple[str, ...]:

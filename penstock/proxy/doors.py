@@ -14,11 +14,12 @@ from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Final
 
-from penstock.model import GatePlace, Listener, Reason
+from penstock.model import GatePlace, GateSettings, Listener, Reason
 from penstock.proxy.office import Office
 from penstock.proxy.server import ClientSide, address_of
 from penstock.proxy.tunnel import ALPN
 from penstock.proxy.tunnelled import TunnelSide
+from penstock.tls import Served, served
 
 IP_TRANSPARENT: Final = 19
 BACKLOG: Final = 1024
@@ -28,6 +29,8 @@ MAX_HANDSHAKES_PER_SOURCE: Final = 16
 HANDSHAKE_TIMEOUT_S: Final = 5.0
 #: After running out of file descriptors, or the like.
 _PAUSE_S: Final = 0.1
+#: How often the gate's certificate is looked at: it is renewed a week before its end.
+_LOOK_S: Final = 60.0
 
 
 def counted_as(address: str) -> str:
@@ -61,20 +64,16 @@ def open_tunnel(listener: Listener) -> socket.socket:
     return listening
 
 
-def tunnel_context(keys: Path) -> ssl.SSLContext:
-    """TLS 1.3 with a client certificate of the gate's own authority, and no session tickets.
+def tunnel_context(settings: GateSettings) -> Served:
+    """TLS 1.3 with a client certificate of the gate's own authority.  Raises `OSError`."""
+    return served(settings, (ALPN,), Path(settings.state_dir) / "keys" / "ca.pem")
 
-    A ticket would let a client resume without its certificate being looked at again.  Raises `OSError`.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_cert_chain(keys / "gate.pem", keys / "gate.key")
-    context.load_verify_locations(keys / "ca.pem")
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.num_tickets = 0
-    context.options |= ssl.OP_NO_TICKET
-    context.set_alpn_protocols([ALPN])
-    return context
+
+async def keep_fresh(tls: Served) -> None:
+    """Take up the gate's certificate whenever it was renewed, until cancelled."""
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        tls.refresh()
 
 
 async def serve_transparent(office: Office, listening: socket.socket) -> None:

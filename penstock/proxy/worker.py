@@ -39,7 +39,14 @@ from penstock.model import (
     WithdrawGrant,
     WithdrawGrants,
 )
-from penstock.proxy.doors import TunnelDoor, open_transparent, open_tunnel, serve_transparent, tunnel_context
+from penstock.proxy.doors import (
+    TunnelDoor,
+    keep_fresh,
+    open_transparent,
+    open_tunnel,
+    serve_transparent,
+    tunnel_context,
+)
 from penstock.proxy.hall import Hall, Judge
 from penstock.proxy.lag import LagProbe
 from penstock.proxy.office import SO_MARK, Clock, Office, connected_datagrams
@@ -90,7 +97,9 @@ async def run(settings: GateSettings, compile: Callable[[Site, int], Judge]) -> 
             if settings.has_kernel:
                 group.create_task(serve_transparent(office, open_transparent(settings.place)))
             if settings.tunnel:
-                door = TunnelDoor(office, tunnel_context(Path(settings.state_dir) / "keys"))
+                tls = tunnel_context(settings)
+                group.create_task(keep_fresh(tls))
+                door = TunnelDoor(office, tls.context)
                 for listener in settings.tunnel:
                     group.create_task(door.serve(open_tunnel(listener)))
     finally:

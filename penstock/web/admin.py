@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from penstock.control import Gate, LiveGrant, StoredRevision, StoredSubject, count_traffic
 from penstock.model import Json
-from penstock.web import emergencies, failures, kernel, measures, traffic
+from penstock.web import crypto, emergencies, failures, kernel, measures, traffic
 from penstock.web.asking import body_of, gate_of, grant_number_of, moment_text, source_of
 from penstock.web.errors import ON_ERROR
 from penstock.web.guard import Guard
@@ -52,6 +52,7 @@ def admin_app(gate: Gate) -> ASGIApp:
             Route("/admin/revisions", show_revisions, methods=["GET"]),
             Route("/admin/kernel/verify", kernel.verify, methods=["POST"]),
             Route("/admin/status", show_status, methods=["GET"]),
+            *crypto.routes,
             *emergencies.routes,
             *measures.routes,
             *failures.routes,

@@ -24,6 +24,7 @@ from uvicorn.server import ServerState
 from penstock.control import Gate
 from penstock.identity import counted_as
 from penstock.model import Listener
+from penstock.tls import served
 from penstock.web.admin import admin_app
 from penstock.web.app import portal_app
 
@@ -38,7 +39,6 @@ KEEP_ALIVE_S = 15
 BACKLOG = 128
 #: How often the clock of the Date header moves, and the gate's certificate is looked at.
 TICK_S = 1.0
-_TLS_1_2_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 _PEER = struct.Struct("3i")
 
 
@@ -91,36 +91,20 @@ class AdminProtocol(Protocol):
 
 async def serve_web(gate: Gate) -> None:
     """Serve portal and admin socket until cancelled."""
-    keys = Path(gate.settings.state_dir) / "keys"
-    context = tls_context(keys)
+    tls = served(gate.settings, ("http/1.1",), may_be_old=True)
     portal, admin = _Site(portal_app(gate), Protocol), _Site(admin_app(gate), AdminProtocol)
     path = Path(gate.settings.run_dir) / "admin.sock"
     async with AsyncExitStack() as stack:
         for listener in gate.settings.portal:
-            await portal.listen(_listening(listener), context)
+            await portal.listen(_listening(listener), tls.context)
         await admin.listen_unix(_admin_socket(path))
         stack.callback(portal.close)
         stack.callback(admin.close)
-        made_at = _made_at(keys)
         while True:
             await asyncio.sleep(TICK_S)
             portal.tick()
             admin.tick()
-            if (now := _made_at(keys)) != made_at:
-                made_at = now
-                context.load_cert_chain(keys / "gate.pem", keys / "gate.key")
-
-
-def tls_context(keys: Path) -> ssl.SSLContext:
-    """TLS 1.2 or newer with forward secrecy; no tickets, no compression, no renegotiation."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(_TLS_1_2_CIPHERS)
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
-    context.num_tickets = 0
-    context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(keys / "gate.pem", keys / "gate.key")
-    return context
+            tls.refresh()
 
 
 class _Site:
@@ -197,7 +181,3 @@ def _admin_socket(path: Path) -> socket.socket:
     finally:
         os.umask(mask)
     return listening
-
-
-def _made_at(keys: Path) -> int:
-    return (keys / "gate.pem").stat().st_mtime_ns

@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from proxying import GRANT, READ_REPLY, PlainJudge, message
 
 from penstock.bus import Journal, JournalReader, RingWriter
-from penstock.model import Binding, Grant, PublishGrant, PublishRevision, Record, Site
+from penstock.model import Binding, GatePlace, GateSettings, Grant, PublishGrant, PublishRevision, Record, Site
 from penstock.proxy.doors import TunnelDoor, serve_transparent, tunnel_context
 from penstock.proxy.hall import Hall
 from penstock.proxy.office import Clock, Office, connected_datagrams
@@ -169,7 +169,7 @@ async def doors(folder: Path, talk: Talk = answer, dial_error: OSError | None = 
             hall=hall, clock=clock, group=group, dial=dial, dial_datagrams=dial_datagrams, mark=lambda _: site.mark
         )
         tasks = [group.create_task(serve_transparent(office, direct))]
-        tasks.append(group.create_task(TunnelDoor(office, tunnel_context(folder)).serve(tunnel)))
+        tasks.append(group.create_task(TunnelDoor(office, tunnel_context(settings_of(folder)).context).serve(tunnel)))
         try:
             yield site
         finally:
@@ -181,6 +181,16 @@ async def doors(folder: Path, talk: Talk = answer, dial_error: OSError | None = 
         hall.end_all("test over", clock.now_us())
         for task in tasks:
             task.cancel()
+
+
+def settings_of(folder: Path) -> GateSettings:
+    """A gate whose keys lie in this very folder."""
+    place, state = GatePlace(interface="", address="127.0.0.1"), folder / "state"
+    state.mkdir(exist_ok=True)
+    (state / "keys").symlink_to(folder)
+    return GateSettings(
+        state_dir=str(state), run_dir=str(folder), site_path="", names=("gate",), place=place, portal=(), tunnel=()
+    )
 
 
 def make_keys(folder: Path) -> None:

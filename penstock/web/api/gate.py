@@ -18,7 +18,7 @@ async def show(request: Request) -> JSONResponse:
             "gate": gate.name,
             "site": gate.site,
             "tunnel_port": gate.tunnel_port,
-            "ca_pem": gate.authority.pem,
+            "ca_pem": gate.trusted_pem,
             "notice": notice,
             "sources": [{"name": each.name, "title": each.title} for each in gate.identities.identity.sources],
         }

@@ -102,7 +102,7 @@ def signed_in_row(outcome: SignedIn, gate: Gate) -> dict[str, Json]:
     return {
         "token": outcome.token,
         "certificate_pem": certificate.pem if certificate else "",
-        "ca_pem": gate.authority.pem,
+        "ca_pem": gate.trusted_pem,
         "subject": sign_in.subject.name,
         "groups": groups,
         "strength": sign_in.subject.strength.value,

@@ -1,0 +1,108 @@
+"""I/O: the loaded libraries.  Is this process in FIPS mode?  Asked by doing what FIPS mode must refuse.
+
+FIPS mode is the system's: an OpenSSL provider that the site installs and configures (``OPENSSL_CONF``).  Penstock uses
+it and is no validated module itself.  What a claim rests on is the module that the site installed, and its certificate.
+
+It must never say that FIPS mode is on because a setting says so.
+"""
+
+from __future__ import annotations
+
+import _hashlib
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.backends.openssl import backend
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, x25519
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+
+_REFUSALS = (ValueError, UnsupportedAlgorithm, ssl.SSLError, RuntimeError)
+_MAPS = Path("/proc/self/maps")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FipsFinding:
+    """One thing that was tried: what, what FIPS mode must answer, and what came."""
+
+    what: str
+    wanted: str
+    found: str
+
+    @property
+    def is_right(self) -> bool:
+        """Whether it is as FIPS mode has it."""
+        return self.wanted == self.found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FipsCheck:
+    """All findings; `module` is the provider's file, empty where none is loaded."""
+
+    findings: tuple[FipsFinding, ...]
+    module: str
+
+    @property
+    def is_on(self) -> bool:
+        """Whether every finding is as FIPS mode has it."""
+        return all(each.is_right for each in self.findings)
+
+
+def fips_mode() -> bool:
+    """What the OpenSSL behind Python says of itself (``EVP_default_properties_is_fips_enabled``)."""
+    return bool(_hashlib.get_fips_mode())
+
+
+def check_fips() -> FipsCheck:
+    """Try, in both libraries, what must be refused and what must work."""
+    trials: tuple[tuple[str, bool, Callable[[], object]], ...] = (
+        ("ssl: MD5", False, lambda: _hashlib.new("md5", b"")),
+        ("ssl: SHA-256", True, lambda: _hashlib.new("sha256", b"")),
+        ("ssl: group X25519", False, lambda: _context().set_ecdh_curve("X25519")),
+        ("ssl: group P-256", True, lambda: _context().set_ecdh_curve("prime256v1")),
+        ("ssl: suite ChaCha20-Poly1305", False, lambda: _context().set_ciphers("ECDHE+CHACHA20")),
+        ("cryptography: MD5", False, lambda: hashes.Hash(hashes.MD5())),  # noqa: S303
+        ("cryptography: X25519", False, x25519.X25519PrivateKey.generate),
+        ("cryptography: ChaCha20-Poly1305", False, lambda: ChaCha20Poly1305(bytes(32)).encrypt(bytes(12), b"", None)),
+        ("cryptography: P-256", True, lambda: ec.generate_private_key(ec.SECP256R1())),
+        ("cryptography: AES-256-GCM", True, lambda: AESGCM(bytes(32)).encrypt(bytes(12), b"", None)),
+    )
+    findings = [
+        FipsFinding(what="ssl: FIPS properties by default", wanted="on", found="on" if fips_mode() else "off"),
+        FipsFinding(
+            what="cryptography: FIPS mode",
+            wanted="on",
+            found="on" if backend._fips_enabled else "off",  # noqa: SLF001  there is no other way to ask
+        ),
+        *(_tried(what, trial, works=works) for what, works, trial in trials),
+    ]
+    module = _loaded_module()
+    findings.append(FipsFinding(what="a FIPS provider is loaded", wanted="yes", found="yes" if module else "no"))
+    return FipsCheck(findings=tuple(findings), module=module)
+
+
+def _tried(what: str, trial: Callable[[], object], *, works: bool) -> FipsFinding:
+    try:
+        trial()
+    except _REFUSALS:
+        found = "refused"
+    else:
+        found = "works"
+    return FipsFinding(what=what, wanted="works" if works else "refused", found=found)
+
+
+def _context() -> ssl.SSLContext:
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+
+def _loaded_module() -> str:
+    """The file of the provider in this process, by what the kernel has mapped."""
+    try:
+        lines = _MAPS.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    files = (line.partition("/")[2] for line in lines if "/" in line)
+    return next((f"/{name}" for name in files if name.rpartition("/")[2] == "fips.so"), "")
