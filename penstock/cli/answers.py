@@ -5,6 +5,7 @@ Pure.  Unknown fields are ignored, so that a newer gate can say more; missing on
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -115,6 +116,14 @@ class Reachable:
     conduit: str | None = None
     allows: tuple[str, ...] = ()
     misses: tuple[MissingPiece, ...] = ()
+    transport: str = "tcp"
+    last_port: int | None = None
+    overlay_port: int | None = None
+
+    @property
+    def size(self) -> int:
+        """How many ports it has."""
+        return 1 if self.last_port is None else self.last_port - self.port + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +150,17 @@ class OpenedGrant:
     tunnel_port: int
     overlay: str
     port: int
+    transport: str = "tcp"
+    last_port: int | None = None
+    overlay_port: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantsSeen:
+    """``GET /api/sessions``: the numbers of the subject's live grants, and why others ended lately, by number."""
+
+    live: frozenset[int]
+    ended: Mapping[int, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +171,11 @@ class Refusal:
     reason: str = ""
     conduit: str | None = None
     misses: tuple[MissingPiece, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The error, and its reason where there is one."""
+        return f"{self.error or 'not allowed'}{f' ({self.reason})' if self.reason else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

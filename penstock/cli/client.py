@@ -26,6 +26,7 @@ from penstock.cli.answers import (
     Enrolled,
     Enrolment,
     ErrorAnswer,
+    GrantsSeen,
     OpenedGrant,
     Proved,
     ReachAnswer,
@@ -179,10 +180,15 @@ class Gate(_Http):
         """Give the grant back; its flows end."""
         self._order("DELETE", f"/api/grants/{number}")
 
-    def live_grants(self) -> frozenset[int]:
-        """The numbers of this subject's grants that are still alive."""
-        rows = self._answer(dict[str, list[dict[str, Any]]], "GET", "/api/sessions").get("sessions", [])
-        return frozenset(number for row in rows if isinstance(number := row.get("grant"), int))
+    def grants(self) -> GrantsSeen:
+        """Which of this subject's grants live, and why others ended lately."""
+        rows = self._answer(dict[str, list[dict[str, Any]]], "GET", "/api/sessions")
+        live = frozenset(number for row in rows.get("sessions", []) if isinstance(number := row.get("grant"), int))
+        ended = {row.get("grant"): row.get("reason") for row in rows.get("ended", [])}
+        return GrantsSeen(
+            live=live,
+            ended={key: why for key, why in ended.items() if isinstance(key, int) and isinstance(why, str)},
+        )
 
 
 class Admin(_Http):

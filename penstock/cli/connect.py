@@ -1,4 +1,4 @@
-"""``penstock connect``: one asset on a local port, for as long as the grant lives; native tools stay as they are."""
+"""``penstock connect``: the services of assets on local ports, until it is ended; native tools stay as they are."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from penstock.cli import local, output, profile, station
-from penstock.cli.answers import OpenedGrant, Reachable, Refusal, clock
+from penstock.cli import host_tun, local, opening, output, profile, station
+from penstock.cli.answers import Reachable, clock
 from penstock.cli.client import Gate, verifying
+from penstock.cli.door import Door
 from penstock.cli.holding import Ending, Held, Holding
+from penstock.cli.opening import Opened, Opener, Wish
 from penstock.cli.tunnel import TunnelPlace, client_context
-from penstock.model import Invalid, Problem, Unauthenticated, Unavailable
+from penstock.model import Invalid, Json, Problem, Unauthenticated, Unavailable
 
 EXIT_REFUSED = 1
-_LAST_TCP_PORT = 65_535
 #: How a native tool is pointed at a local port, by protocol; anything else is told the address.
 _NATIVE = {
     "modbus": "mbpoll -m tcp -p {port} -a 1 -0 -r 0 -c 4 -1 {host}",
@@ -38,21 +40,33 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add ``connect``."""
     parser = subparsers.add_parser(
         "connect",
-        help="open a local port to an asset, and keep it until Ctrl-C",
-        usage="penstock connect ASSET [--service NAME] [--port N] [--ready-file FILE] [-- COMMAND]",
-        epilog="after --, a command to run with {host} and {port} filled in; its end disconnects",
+        help="open local ports to the services of assets, and keep them until Ctrl-C",
+        usage="penstock connect ASSET… [--service NAME]… [--port N | --tun] [--json] [--ready-file FILE] [-- COMMAND]",
+        epilog="after --, a command to run with the first {host} and {port} filled in; its end disconnects",
     )
-    parser.add_argument("asset", metavar="ASSET")
-    parser.add_argument("--service", metavar="NAME", help="service or protocol; the asset's first when left out")
-    parser.add_argument("--port", type=int, metavar="N", help="local port for this once; 0 takes any free one")
+    parser.add_argument("assets", nargs="+", metavar="ASSET")
     parser.add_argument(
-        "--ready-file", type=Path, metavar="FILE", help="write HOST:PORT there once the port is open; for scripts"
+        "--service",
+        action="append",
+        default=[],
+        metavar="NAME",
+        dest="services",
+        help="this service or protocol only; may be given again; all that you may reach when left out",
+    )
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--port", type=int, metavar="N", help="local port for this once; 0 takes any free one")
+    where.add_argument(
+        "--tun", action="store_true", help="listen on the overlay addresses themselves (Linux; needs the right to)"
+    )
+    parser.add_argument("--json", action="store_true", help="what was opened, and what was not, as JSON")
+    parser.add_argument(
+        "--ready-file", type=Path, metavar="FILE", help="write every HOST:PORT there once they are open; for scripts"
     )
     parser.set_defaults(run=connect, takes_command=True)
 
 
 def connect(arguments: argparse.Namespace) -> int:
-    """Get a grant, listen, relay, and give the grant back; the exit status says how it ended."""
+    """Get grants, listen, relay, and give the grants back; the exit status says how it ended."""
     place = profile.of_this_person()
     sign_in = place.live_sign_in()
     gate, ca_pem = place.known_gate()
@@ -61,27 +75,64 @@ def connect(arguments: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         stack.enter_context(_terminated_as_interrupted())
         http = stack.enter_context(Gate(gate.url, ca_pem, sign_in.token))
-        # The port first: a grant that cannot be used need not be minted.
-        service = _listed_service(http.reach().reach, arguments.asset, arguments.service)
-        listening = stack.enter_context(_listening(place, arguments, service)) if service else None
-        answer = http.open_grant(arguments.asset, arguments.service)
-        if isinstance(answer, Refusal):
-            return _refused(arguments.asset, answer)
-        stack.callback(_give_back, http, answer)
-        listening = listening or stack.enter_context(_listening(place, arguments, answer.service))
-        port: int = listening.getsockname()[1]
+        opened = _opened(arguments, http, place, stack)
+        if not opened.doors:
+            return _nothing(arguments, opened)
+        doors = tuple(opened.doors)
+        host = urlsplit(gate.url).hostname or ""
+        first = doors[0].openings[0].address
         held = Held(
-            grant=answer,
-            listening=listening,
-            place=TunnelPlace(host=urlsplit(gate.url).hostname or "", port=answer.tunnel_port, context=context),
-            is_alive=lambda: answer.grant in http.live_grants(),
-            command=_filled(arguments.command, port),
-            ready=lambda: _announce(answer, port),
+            doors=doors,
+            place=TunnelPlace(host=host, port=doors[0].grant.tunnel_port, context=context),
+            portal=http,
+            command=_filled(arguments.command, first),
+            ready=lambda: _announce(opened, is_json=arguments.json),
         )
-        stack.enter_context(_ready_file(arguments.ready_file, port))
+        stack.enter_context(_ready_file(arguments.ready_file, doors))
         with asyncio.Runner(loop_factory=station.event_loop_factory()) as runner:
             ending = runner.run(Holding(held).run())
     return _report(ending)
+
+
+def _opened(arguments: argparse.Namespace, http: Gate, place: profile.Profile, stack: contextlib.ExitStack) -> Opened:
+    """Everything that could be opened.  Raises `Invalid` or `Unavailable` for what nothing can be opened without."""
+    rows = http.reach().reach
+    wished = opening.wishes(rows, arguments.assets, arguments.services)
+    if arguments.port is not None and len(wished) > 1:
+        names = ", ".join(f"{wish.asset} {wish.service}" for wish in wished)
+        raise Invalid(Problem(where="--port", why=f"it is for one service: {names}", hint="add --service NAME"))
+    if arguments.tun:
+        stack.enter_context(host_tun.addresses(_overlays(wished)))
+    opener = Opener(http, place, stack, arguments.port, on_overlay=arguments.tun)
+    stack.callback(_give_back, http, opener.opened.doors)
+    for wish in wished:
+        opener.open(wish)
+    for row in opening.left_out(rows, arguments.assets, arguments.services):
+        opening.say_left_out(row)
+    for wish, refusal in opener.opened.refused:
+        opening.say_refused(wish, refusal)
+    if opener.opened.doors:
+        for error in opener.opened.failed:
+            output.complain(error)
+    return opener.opened
+
+
+def _overlays(wished: Sequence[Wish]) -> frozenset[IPv4Address]:
+    """The overlay addresses of what may be reached.  Raises `Invalid` where one has none."""
+    rows: list[Reachable] = [wish.listed for wish in wished if wish.listed is not None and wish.listed.is_allowed]
+    try:
+        return frozenset(IPv4Address(row.overlay) for row in rows)
+    except ValueError as error:
+        raise Invalid(Problem(where="--tun", why=f"the gate names no overlay address: {error}")) from error
+
+
+def _nothing(arguments: argparse.Namespace, opened: Opened) -> int:
+    """Nothing is open: a refusal is an answer, anything else the error that it was."""
+    if arguments.json:
+        output.data_json(_as_json(opened))
+    if opened.failed:
+        raise opened.failed[0]
+    return EXIT_REFUSED
 
 
 @contextlib.contextmanager
@@ -94,64 +145,86 @@ def _terminated_as_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, former)
 
 
-def _listed_service(rows: tuple[Reachable, ...], asset: str, wanted: str | None) -> str | None:
-    """The name of the service that is meant, as far as the gate lists it."""
-    return next((r.service for r in rows if r.asset == asset and wanted in (None, r.service, r.protocol)), None)
-
-
-@contextlib.contextmanager
-def _listening(place: profile.Profile, arguments: argparse.Namespace, service: str) -> Iterator[socket.socket]:
-    """The listening socket of this service.  Raises `Invalid` where its port is taken."""
-    wanted = arguments.port
-    port = place.port_of(arguments.asset, service, local.is_free) if wanted is None else wanted
-    if not 0 <= port <= _LAST_TCP_PORT:
-        raise Invalid(Problem(where="--port", why=f"{port} is not a TCP port"))
-    listening = local.listen(port)
-    if listening is None:
-        raise local.in_use(port, place.listening(port))
-    with listening, place.announced(listening.getsockname()[1], arguments.asset, service):
-        yield listening
-
-
-def _refused(asset: str, refusal: Refusal) -> int:
-    reason = f" ({refusal.reason})" if refusal.reason else ""
-    output.say(f"penstock: no access to {asset}: {refusal.error or 'not allowed'}{reason}")
-    if refusal.conduit:
-        output.say(f"closest conduit: “{refusal.conduit}”")
-    for miss in refusal.misses:
-        output.say(f"  {miss}")
-        output.hint(miss.remedy)
-    return EXIT_REFUSED
-
-
-def _announce(grant: OpenedGrant, port: int) -> None:
-    """The address as the first line of stdout, for scripts; what to do with it on stderr, for people."""
-    until = f" until {clock(grant.expires_at)}" if grant.expires_at else ""
-    output.say(f"grant {grant.grant}: {grant.asset} {grant.service} ({grant.protocol}){until}")
-    output.data(f"{local.HOST}:{port}")
-    output.say(f"point your tool at it: {native(grant.protocol, port)}")
+def _announce(opened: Opened, *, is_json: bool) -> None:
+    """The addresses on stdout, for scripts; what to do with them on stderr, for people."""
+    if is_json:
+        output.data_json(_as_json(opened))
+    else:
+        for door in opened.doors:
+            for each in door.openings:
+                output.data(each.address)
+    rows = [row for door in opened.doors for row in _rows(door)]
+    print(
+        output.table(("ASSET", "SERVICE", "LOCAL ADDRESS", "GRANT", "UNTIL", "POINT YOUR TOOL AT IT"), rows),
+        file=sys.stderr,
+        flush=True,
+    )
     if not local.knows_owners():
-        output.say("this system does not tell whose connections come: other users of this computer can use the port")
+        output.say("this system does not tell whose connections come: other users of this computer can use the ports")
     output.say("Ctrl-C disconnects")
 
 
-def native(protocol: str, port: int) -> str:
-    """How the protocol's usual tool is pointed at the local port."""
-    return _NATIVE.get(protocol, "{host}:{port}").format(host=local.HOST, port=port)
+def _rows(door: Door) -> Iterator[tuple[str, str, str, str, str, str]]:
+    grant = door.grant
+    for each in door.openings:
+        service = grant.service if each.port is None else f"{grant.service} {grant.transport}/{each.port}"
+        tool = native(grant.protocol, each.address)
+        until = clock(grant.expires_at)
+        yield (grant.asset, service, each.address, str(grant.grant), until, "" if tool == each.address else tool)
 
 
-def _filled(words: list[str], port: int) -> tuple[str, ...]:
-    return tuple(word.replace("{host}", local.HOST).replace("{port}", str(port)) for word in words)
+def native(protocol: str, address: str) -> str:
+    """How the protocol's usual tool is pointed at the local address."""
+    host, _, port = address.rpartition(":")
+    return _NATIVE.get(protocol, "{host}:{port}").format(host=host, port=port)
+
+
+def _as_json(opened: Opened) -> Json:
+    open_now: list[Json] = [
+        {
+            "asset": door.grant.asset,
+            "service": door.grant.service,
+            "protocol": door.grant.protocol,
+            "transport": door.grant.transport,
+            "grant": door.grant.grant,
+            "expires_at": door.grant.expires_at,
+            "addresses": [
+                {"local": each.address, "port": door.grant.port if each.port is None else each.port}
+                for each in door.openings
+            ],
+        }
+        for door in opened.doors
+    ]
+    refused: list[Json] = [
+        {
+            "asset": wish.asset,
+            "service": wish.service,
+            "reason": refusal.reason,
+            "conduit": refusal.conduit,
+            "misses": [
+                {"criterion": m.criterion, "wanted": m.wanted, "found": m.found, "remedy": m.remedy}
+                for m in refusal.misses
+            ],
+        }
+        for wish, refusal in opened.refused
+    ]
+    failed: list[Json] = [str(error) for error in opened.failed]
+    return {"open": open_now, "refused": refused, "failed": failed}
+
+
+def _filled(words: list[str], address: str) -> tuple[str, ...]:
+    host, _, port = address.rpartition(":")
+    return tuple(word.replace("{host}", host).replace("{port}", port) for word in words)
 
 
 @contextlib.contextmanager
-def _ready_file(path: Path | None, port: int) -> Iterator[None]:
+def _ready_file(path: Path | None, doors: Sequence[Door]) -> Iterator[None]:
     if path is None:
         yield
         return
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_text(f"{local.HOST}:{port}\n", encoding="ascii")
+        draft.write_text("".join(f"{each.address}\n" for door in doors for each in door.openings), encoding="ascii")
         draft.replace(path)
     except OSError as error:
         raise Invalid(Problem(where=str(path), why=f"cannot be written: {error.strerror}")) from error
@@ -161,14 +234,19 @@ def _ready_file(path: Path | None, port: int) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def _give_back(http: Gate, grant: OpenedGrant) -> None:
-    """End the grant; where the gate cannot be told, or ended it itself, there is nothing left to do."""
-    try:
-        http.close_grant(grant.grant)
-    except Unavailable:
-        output.say(f"the gate does not answer; grant {grant.grant} ends by itself {clock(grant.expires_at)}".rstrip())
-    except (Invalid, Unauthenticated):
-        return
+def _give_back(http: Gate, doors: Sequence[Door]) -> None:
+    """End the grants; where the gate cannot be told, or ended them itself, there is nothing left to do."""
+    for at, door in enumerate(doors):
+        if door.over:
+            continue
+        try:
+            http.close_grant(door.grant.grant)
+        except Unavailable:
+            left = [f"grant {each.grant.grant} ends by itself {clock(each.grant.expires_at)}" for each in doors[at:]]
+            output.say(f"the gate does not answer; {', '.join(left)}".rstrip())
+            return
+        except (Invalid, Unauthenticated):
+            continue
 
 
 def _report(ending: Ending) -> int:

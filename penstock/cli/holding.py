@@ -1,43 +1,42 @@
-"""Holding a grant: accept local connections, carry each through the tunnel, and notice when the grant ends.
+"""Holding doors open: accept what local tools open, carry it through the tunnel, and outlast a gate that is away.
 
-Stands between `connect`, which got the grant, and `tunnel`, which carries one flow.  It must never outlive the grant.
+Stands between `connect`, which got the grants, and those who carry (`flows`), ask (`renewing`) and look for the way
+(`way`).  It must never outlive the sign-in, nor the last grant that somebody took away.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from penstock.cli import local, output, station
-from penstock.cli.answers import OpenedGrant, moment
-from penstock.cli.tunnel import FlowBytes, FlowRefused, TunnelPlace, relay
-from penstock.model import Reason, Unauthenticated, Unavailable
+from penstock.cli import local, station
+from penstock.cli.datagram_flows import DatagramPort
+from penstock.cli.door import UDP, Door, Opening
+from penstock.cli.flows import HOLD_S, Flows
+from penstock.cli.renewing import WATCH_S, Portal, Watch
+from penstock.cli.tunnel import TunnelPlace, probe
+from penstock.cli.way import Way
+from penstock.model import Unavailable
 
-#: How often the gate is asked whether the grant still lives; a refused flow tells sooner.
-WATCH_S = 3.0
-#: How long a native tool that `connect` started has to end by itself when the grant is over.
+#: How long a native tool that `connect` started has to end by itself when the grants are over.
 TOOL_END_S = 3.0
-_OVER = {
-    Reason.GRANT_UNKNOWN: "the grant is not known to the gate any more",
-    Reason.GRANT_EXPIRED: "the grant has expired",
-    Reason.GRANT_REVOKED: "the grant was revoked",
-    Reason.NOT_SIGNED_IN: "the sign-in has ended",
-}
+#: How long the tunnel may take to answer when it is only asked whether it is there.
+PROBE_S = 5.0
+#: How often it is looked whether this computer still has the addresses that its tunnels come from.
+_LOOK_S = 1.0
+#: After running out of file descriptors, or the like.
+_PAUSE_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """What is held: the grant, its local socket, the way to the gate, and a question to it about the grant."""
+    """What is held: the doors, the way to the gate, and whom to ask about the grants."""
 
-    grant: OpenedGrant
-    listening: socket.socket
+    doors: tuple[Door, ...]
     place: TunnelPlace
-    is_alive: Callable[[], bool]
-    """Asks the gate; blocks; raises `Unauthenticated` or `Unavailable`."""
+    portal: Portal
     command: tuple[str, ...] = ()
     ready: Callable[[], None] = lambda: None
     """Called once connections are accepted and signals are heard."""
@@ -53,24 +52,29 @@ class Ending:
 
 
 class Holding:
-    """One run of `connect`, from the open port to its end."""
+    """One run of `connect`, from the open ports to its end."""
 
-    def __init__(self, held: Held, watch_s: float = WATCH_S) -> None:
+    def __init__(self, held: Held, watch_s: float = WATCH_S, hold_s: float = HOLD_S) -> None:
         self._held, self._watch_s = held, watch_s
         self._tasks: set[asyncio.Task[None]] = set()
-        self._flows = 0
-        self._is_gate_silent = False
+        self._of_doors: dict[Door, set[asyncio.Task[None]]] = {door: set() for door in held.doors}
+        self._watch = Watch(held.portal, held.doors, self._over_with, self._silent)
+        self._way = Way(lambda: probe(held.place, PROBE_S), self._watch.ask_now)
+        self._flows = Flows(held.place, self._way, self._watch.ask_now, hold_s)
 
     async def run(self) -> Ending:
-        """Carry flows until the grant ends, the tool ends, or a signal asks for it."""
+        """Carry flows until the grants end, the tool ends, or a signal asks for it."""
         loop = asyncio.get_running_loop()
         self._over: asyncio.Future[Ending] = loop.create_future()
+        self._probing: asyncio.Task[None] | None = None
         station.on_signals(loop, lambda: self._end(Ending()))
         async with asyncio.TaskGroup() as group:
             self._group = group
-            self._spawn(self._accept())
-            self._spawn(self._watch())
-            self._spawn(self._expire())
+            for door in self._held.doors:
+                for opening in door.openings:
+                    self._spawn(self._serve(door, opening))
+            for work in (self._watch.run(self._watch_s), self._way.keep(), self._look()):
+                self._spawn(work)
             if self._held.command:
                 self._spawn(self._run_tool())
             self._held.ready()
@@ -83,74 +87,71 @@ class Holding:
         if not self._over.done():
             self._over.set_result(ending)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _over_with(self, why: str) -> None:
+        self._end(Ending(status=1, text=why, hint="penstock ls shows what you may reach now"))
+
+    def _silent(self) -> None:
+        """The portal does not answer: is it the portal only?"""
+        if self._way.is_open and (self._probing is None or self._probing.done()):
+            self._probing = self._spawn(self._check_way())
+
+    async def _check_way(self) -> None:
+        try:
+            await probe(self._held.place, PROBE_S)
+        except Unavailable as error:
+            self._way.lost(str(error))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._group.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
-    async def _accept(self) -> None:
+    def _spawn_for(self, door: Door, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task, same = self._spawn(work), self._of_doors[door]
+        same.add(task)
+        task.add_done_callback(same.discard)
+        return task
+
+    async def _serve(self, door: Door, opening: Opening) -> None:
+        serve = self._serve_datagrams if door.grant.transport == UDP else self._accept
+        self._spawn_for(door, serve(door, opening))
+        await door.ended()
+        for task in tuple(self._of_doors[door]):
+            task.cancel()
+
+    async def _accept(self, door: Door, opening: Opening) -> None:
         loop = asyncio.get_running_loop()
-        self._held.listening.setblocking(False)
-        while True:
-            accepted, peer = await loop.sock_accept(self._held.listening)
-            accepted.setblocking(False)
-            self._flows += 1
-            self._spawn(self._flow(self._flows, accepted, peer[1]))
+        with opening.socket:
+            while True:
+                try:
+                    accepted, peer = await loop.sock_accept(opening.socket)
+                except OSError:
+                    await asyncio.sleep(_PAUSE_S)
+                    continue
+                accepted.setblocking(False)
+                self._spawn_for(door, self._flows.carry(door, opening, accepted, peer[1]))
 
-    async def _flow(self, number: int, accepted: socket.socket, peer_port: int) -> None:
-        owner, own = local.owner_of(peer_port, self._held.listening.getsockname()[1]), station.own_uid()
-        if own is not None and owner not in (None, own):
-            accepted.close()
-            output.say(f"flow {number} refused: it comes from another user of this computer (uid {owner})")
-            return
-        output.say(f"flow {number} from {local.HOST}:{peer_port}")
+    async def _serve_datagrams(self, door: Door, opening: Opening) -> None:
+        loop = asyncio.get_running_loop()
+        port = DatagramPort(self._flows, door, opening, lambda work: self._spawn_for(door, work))
+        await loop.create_datagram_endpoint(lambda: port, sock=opening.socket)
         try:
-            carried = await relay(
-                accepted, self._held.place, self._held.grant.grant, lambda words: output.say(f"flow {number}: {words}")
-            )
-        except FlowRefused as refused:
-            self._refused(number, str(refused), refused.words)
-        except Unavailable as error:
-            output.say(f"flow {number} failed: {error}")
-        else:
-            output.say(f"flow {number} closed: {_in_words(carried)}")
+            await loop.create_future()
+        finally:
+            port.close()
 
-    def _refused(self, number: int, reason: str, words: str) -> None:
-        output.say(f"flow {number} refused by the gate: {words or reason}")
-        if words:
-            output.hint("try again in a while, or close a connection of yours to this asset")
-        for over, text in _OVER.items():
-            if reason == over:
-                self._end(_grant_over(text))
-
-    async def _watch(self) -> None:
-        """Ask the gate every few seconds; a gate that is silent ends nothing, its flows go on."""
+    async def _look(self) -> None:
+        """A tunnel from an address that this computer has not any more is over: nothing would ever arrive there."""
         while True:
-            await asyncio.sleep(self._watch_s)
-            try:
-                is_alive = await asyncio.to_thread(self._held.is_alive)
-            except Unauthenticated:
-                self._end(_grant_over(_OVER[Reason.NOT_SIGNED_IN]))
-                return
-            except Unavailable:
-                self._note_silence(is_silent=True)
-                continue
-            self._note_silence(is_silent=False)
-            if not is_alive:
-                self._end(_grant_over(_OVER[Reason.GRANT_REVOKED]))
-                return
-
-    def _note_silence(self, *, is_silent: bool) -> None:
-        if is_silent != self._is_gate_silent:
-            state = "does not answer; open flows go on" if is_silent else "answers again"
-            output.say(f"the gate's portal {state}")
-        self._is_gate_silent = is_silent
-
-    async def _expire(self) -> None:
-        if self._held.grant.expires_at is None:
-            return
-        await asyncio.sleep((moment(self._held.grant.expires_at) - datetime.now(UTC)).total_seconds())
-        self._end(_grant_over(_OVER[Reason.GRANT_EXPIRED]))
+            await asyncio.sleep(_LOOK_S)
+            halves = {half: half.transport.get_extra_info("sockname") for half in self._held.place.halves}
+            gone = {name[0] for name in halves.values() if name and not local.is_local(name[0])}
+            for half, name in halves.items():
+                if name and name[0] in gone:
+                    half.cut()
+            if gone:
+                self._way.lost(f"this computer has not the address {', '.join(sorted(gone))} any more")
 
     async def _run_tool(self) -> None:
         try:
@@ -176,14 +177,6 @@ async def _end_tool(tool: asyncio.subprocess.Process) -> None:
         await tool.wait()
 
 
-def _grant_over(text: str) -> Ending:
-    return Ending(status=1, text=text, hint="penstock ls shows what you may reach now")
-
-
 def _shell_status(returncode: int) -> int:
     """The exit status as a shell reports it: 128 and the number of the signal that ended the tool."""
     return returncode if returncode >= 0 else 128 - returncode
-
-
-def _in_words(carried: FlowBytes) -> str:
-    return f"{carried.to_asset:,} bytes to the asset, {carried.to_tool:,} back"

@@ -1,4 +1,4 @@
-"""Local listening sockets of `connect`: loopback only, and only for the programs of the same user."""
+"""Local sockets of `connect`: loopback, or overlay addresses of this computer's own, and only for the same user."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ import errno
 import socket
 from pathlib import Path
 
+from penstock.cli import station
 from penstock.cli.profile import Listening
 from penstock.model import Invalid, Problem
 
 HOST = "127.0.0.1"
 _BACKLOG = 64
-_SOCKETS = Path("/proc/net/tcp")
+_SOCKETS, _DATAGRAMS = Path("/proc/net/tcp"), Path("/proc/net/udp")
+_LOW_PORT = "take one above 1023 with --port; --tun needs root or CAP_NET_BIND_SERVICE for those below 1024"
+#: The kernel knows of no such socket: it was closed already, or is of another network namespace.
+NOBODY = -1
 
 
-def is_free(port: int) -> bool:
-    """Whether nobody listens on this local port now."""
-    with socket.socket() as probe:
-        _share_with_nobody(probe)
+def is_free(port: int, kind: int = socket.SOCK_STREAM) -> bool:
+    """Whether nobody has this local port now."""
+    with socket.socket(type=kind) as probe:
+        _share_with_nobody(probe, kind)
         try:
             probe.bind((HOST, port))
         except OSError:
@@ -25,29 +29,40 @@ def is_free(port: int) -> bool:
     return True
 
 
-def listen(port: int) -> socket.socket | None:
-    """A listening socket on loopback; ``None`` where somebody else has the port.  Port 0 takes any free one."""
-    listening = socket.socket()
+def listen(port: int, host: str = HOST, kind: int = socket.SOCK_STREAM) -> socket.socket | None:
+    """A listening socket, on loopback if nothing else is said, or one for datagrams (`kind`).
+
+    ``None`` where somebody else has the port.  Port 0 takes any free one.  Raises `Invalid` where it may not be had.
+    """
+    listening = socket.socket(type=kind)
     try:
-        _share_with_nobody(listening)
-        listening.bind((HOST, port))
-        listening.listen(_BACKLOG)
+        _share_with_nobody(listening, kind)
+        listening.bind((host, port))
+        if kind == socket.SOCK_STREAM:
+            listening.listen(_BACKLOG)
+        listening.setblocking(False)
     except OSError as error:
         listening.close()
         if error.errno == errno.EADDRINUSE:
             return None
         if error.errno == errno.EACCES:
             why = f"this user may not listen on port {port}"
-            raise Invalid(Problem(where="--port", why=why, hint="take one above 1023")) from error
+            raise Invalid(Problem(where=f"{host}:{port}", why=why, hint=_LOW_PORT)) from error
         raise
     return listening
 
 
-def _share_with_nobody(listening: socket.socket) -> None:
-    """One listener for each port.  What means that on Linux and macOS lets others take the port over on Windows."""
+def _share_with_nobody(own: socket.socket, kind: int) -> None:
+    """One program for each port.
+
+    What means that for listeners on Linux and macOS lets others take the port over on Windows; for datagrams it would
+    do so everywhere.
+    """
     exclusive = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
-    option = socket.SO_REUSEADDR if exclusive is None else exclusive
-    listening.setsockopt(socket.SOL_SOCKET, option, 1)
+    if exclusive is not None:
+        own.setsockopt(socket.SOL_SOCKET, exclusive, 1)
+    elif kind == socket.SOCK_STREAM:
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
 
 def knows_owners() -> bool:
@@ -55,13 +70,13 @@ def knows_owners() -> bool:
     return _SOCKETS.exists()
 
 
-def in_use(port: int, holder: Listening | None) -> Invalid:
+def in_use(port: int, holder: Listening | None, host: str = HOST) -> Invalid:
     """Says who has the port, and what to do."""
     if holder is None:
-        why = f"another program listens on {HOST}:{port}"
+        why = f"another program listens on {host}:{port}"
     else:
         other = f"penstock connect {holder.asset} ({holder.service}, process {holder.pid})"
-        why = f"{HOST}:{port} is in use by another {other}"
+        why = f"{host}:{port} is in use by another {other}"
     return Invalid(Problem(where="local port", why=why, hint="use that one, or give this one its own with --port N"))
 
 
@@ -84,3 +99,33 @@ def owner_in(rows: list[str], peer_port: int, own_port: int) -> int | None:
         if fields[1].endswith(f":{peer_port:04X}") and fields[2].endswith(f":{own_port:04X}"):
             return int(fields[7])
     return None
+
+
+def owner_of_datagrams(peer_port: int) -> int | None:
+    """The user (uid) who has this local UDP port; `NOBODY` where no one has it, ``None`` where that cannot be known.
+
+    Where several have it, on different addresses, it is somebody else's unless all of them are this user's.
+    """
+    try:
+        rows = _DATAGRAMS.read_text(encoding="ascii").splitlines()[1:]
+    except OSError:
+        return None
+    fields = (row.split() for row in rows)
+    owners = {int(each[7]) for each in fields if each[1].endswith(f":{peer_port:04X}")}
+    return NOBODY if not owners else next((uid for uid in owners if uid != station.own_uid()), station.own_uid())
+
+
+def is_ours(owner: int | None) -> bool:
+    """Whether a program of this owner may use what this user opened; where nobody can know, loopback is the border."""
+    return owner is None or station.own_uid() in {None, owner}
+
+
+def is_local(address: str) -> bool:
+    """Whether this computer (still) has this address."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address.partition("%")[0], 0))
+        except OSError as error:
+            return error.errno != errno.EADDRNOTAVAIL
+    return True

@@ -1,7 +1,8 @@
 """The client's end of the tunnel: local TCP connections in, one TLS 1.3 connection with a client certificate out each.
 
 Stands between a native tool on this computer and the gate's tunnel port.  A flow starts with one line each way,
-``{"grant": N}`` and ``{"ok": true}`` or ``{"refused": REASON}`` (see `gate_line`); then bytes pass unchanged both ways.
+``{"grant": N}`` (with ``"port": P`` for one port of a range) and ``{"ok": true}`` or ``{"refused": REASON}`` (see
+`gate_line`); then bytes pass unchanged both ways, or framed datagrams (see `datagrams`).
 It must never look into those bytes, and never send any before the gate proved who it is and took the grant.
 """
 
@@ -12,9 +13,10 @@ import contextlib
 import json
 import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, field
+from typing import Protocol, cast
 
 from penstock.cli import gate_line
 from penstock.cli.gate_line import GateLine
@@ -30,6 +32,9 @@ HIGH_WATER_BYTES = 256 * 1024
 #: A tool that is done sending still gets its answer.  asyncio cannot close one direction of a TLS connection, so the
 #: tunnel stays until the asset closes it or is silent for so long; no longer, for controllers have few connections.
 LINGER_S = 0.5
+#: A tunnel whose other end is out of reach is given up: after bytes that nobody acknowledged, or after silence.
+UNTAKEN_MS = 10_000
+SILENT_S, ASK_EVERY_S, ASK_TIMES = 5, 2, 3
 #: How long an end that was told to close may take to take the last bytes.
 CLOSE_TIMEOUT_S = 2.0
 
@@ -49,6 +54,24 @@ class TunnelPlace:
     host: str
     port: int
     context: ssl.SSLContext
+    halves: set[Half] = field(default_factory=set, compare=False)
+    """The tunnels that are open now."""
+
+
+class Facing(Protocol):
+    """The other side of a half."""
+
+    def send(self, data: bytes) -> None:
+        """Take these bytes."""
+
+    def set_reading(self, *, is_on: bool) -> None:
+        """Send nothing for a while, or go on."""
+
+    def hang_up(self) -> None:
+        """There is nothing more."""
+
+    def cut_off(self) -> None:
+        """There is nothing more, and what there was may have been a part only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +88,11 @@ class Half(asyncio.Protocol):
     A half that is made without the other one waits for the gate's line first (see `line`), then for `face`.
     """
 
-    def __init__(self, other: Half | None = None) -> None:
+    def __init__(self, other: Facing | None = None) -> None:
         loop = asyncio.get_running_loop()
         self.received_bytes = 0
+        self.is_broken = False
+        """The connection was lost, not closed: what was under way may have got through in part."""
         self.closed: asyncio.Future[None] = loop.create_future()
         self._line: asyncio.Future[bytes] = loop.create_future()
         self._early = bytearray()
@@ -93,7 +118,7 @@ class Half(asyncio.Protocol):
             self._look_for_line()
         return line
 
-    def face(self, other: Half) -> None:
+    def face(self, other: Facing) -> None:
         """From now on the other half gets what this one receives, what came early first."""
         self._other = other
         other.set_reading(is_on=not self._is_full)
@@ -124,6 +149,19 @@ class Half(asyncio.Protocol):
         if not self.transport.is_closing():
             self.transport.close()
 
+    def cut_off(self) -> None:
+        """Close with a reset, so that a part of an answer does not pass for the whole."""
+        if not self.transport.is_closing():
+            with contextlib.suppress(OSError):
+                found = self.transport.get_extra_info("socket")
+                found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.transport.abort()
+
+    def cut(self) -> None:
+        """It is known to be out of reach."""
+        self.is_broken = True
+        self.transport.abort()
+
     async def end(self) -> None:
         """Close, and wait for it; an end that does not take its last bytes is cut."""
         self.hang_up()
@@ -140,6 +178,8 @@ class Half(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         if (found := transport.get_extra_info("socket")) is not None:
             found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if transport.get_extra_info("ssl_object") is not None:
+                _give_up_in_time(found)
 
     def data_received(self, data: bytes) -> None:
         """Forward; before the flow is whole, look for the gate's line."""
@@ -167,15 +207,20 @@ class Half(asyncio.Protocol):
         self._linger_on()
         return True
 
-    def connection_lost(self, _error: Exception | None) -> None:
+    def connection_lost(self, error: Exception | None) -> None:
         """Whatever was received still goes out on the other half, then it closes too."""
+        if self.transport.get_extra_info("ssl_object") is not None:
+            self.is_broken = self.is_broken or error is not None
         if not self._line.done():
             self._no_line()
         if self._linger is not None:
             self._linger.cancel()
         self.closed.set_result(None)
         if self._other is not None:
-            self._other.hang_up()
+            if self.is_broken:
+                self._other.cut_off()
+            else:
+                self._other.hang_up()
 
     def pause_writing(self) -> None:
         """This side is slow: read no more from the other."""
@@ -208,20 +253,24 @@ class Half(asyncio.Protocol):
 
 
 @contextlib.asynccontextmanager
-async def opened(place: TunnelPlace, grant: int, say: Callable[[str], None]) -> AsyncIterator[Half]:
+async def opened(
+    place: TunnelPlace,
+    grant: int,
+    say: Callable[[str], None],
+    port: int | None = None,
+    within_s: float = OPEN_TIMEOUT_S,
+) -> AsyncIterator[Half]:
     """A flow that the gate took, ready to be joined; `say` hears why it takes time where the asset is full.
 
-    Raises `FlowRefused` or `Unavailable`.
+    `port` is one of a range.  Raises `FlowRefused` or `Unavailable`.
     """
     loop = asyncio.get_running_loop()
     half: Half | None = None
+    asked = {"grant": grant} if port is None else {"grant": grant, "port": port}
     try:
-        async with asyncio.timeout(OPEN_TIMEOUT_S) as deadline:
-            transport, half = await loop.create_connection(
-                Half, place.host, place.port, ssl=place.context, server_hostname=place.host
-            )
-            _require_alpn(transport)
-            transport.write(json.dumps({"grant": grant}).encode() + b"\n")
+        async with asyncio.timeout(min(OPEN_TIMEOUT_S, within_s)) as deadline:
+            half = await _connected(place)
+            half.transport.write(json.dumps(asked).encode() + b"\n")
             said = gate_line.read(await half.line())
             if said.waiting is not None:
                 deadline.reschedule(loop.time() + said.may_take_s + OPEN_TIMEOUT_S)
@@ -229,6 +278,7 @@ async def opened(place: TunnelPlace, grant: int, say: Callable[[str], None]) -> 
                 said = gate_line.read(await half.line())
             if not said.ok:
                 raise FlowRefused(said)
+        place.halves.add(half)
         yield half
     except TimeoutError as error:
         raise Unavailable(f"the gate's tunnel at {place.host}:{place.port} does not answer") from error
@@ -236,30 +286,62 @@ async def opened(place: TunnelPlace, grant: int, say: Callable[[str], None]) -> 
         raise Unavailable(f"the gate's tunnel at {place.host}:{place.port}: {error}") from error
     finally:
         if half is not None:
+            place.halves.discard(half)
             await half.end()
 
 
-async def relay(
-    accepted: socket.socket, place: TunnelPlace, grant: int, say: Callable[[str], None] = lambda _: None
-) -> FlowBytes:
-    """Carry one local connection through the tunnel until either end closes it.
-
-    Raises `FlowRefused` or `Unavailable` where the flow did not come about; `accepted` is closed in every case.
-    """
-    is_handed_over = False
+async def _connected(place: TunnelPlace) -> Half:
+    loop = asyncio.get_running_loop()
+    transport, half = await loop.create_connection(
+        Half, place.host, place.port, ssl=place.context, server_hostname=place.host
+    )
     try:
-        async with opened(place, grant, say) as tunnel:
-            _, tool = await asyncio.get_running_loop().connect_accepted_socket(lambda: Half(tunnel), accepted)
-            is_handed_over = True
-            tunnel.face(tool)
-            try:
-                await asyncio.wait((tool.closed, tunnel.closed), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                await tool.end()
-            return FlowBytes(to_asset=tool.received_bytes, to_tool=tunnel.received_bytes)
+        _require_alpn(transport)
+    except BaseException:
+        transport.abort()
+        raise
+    return half
+
+
+async def probe(place: TunnelPlace, within_s: float = OPEN_TIMEOUT_S) -> None:
+    """Whether the gate takes tunnels now; nothing is asked of it.  Raises `Unavailable`."""
+    try:
+        async with asyncio.timeout(within_s):
+            half = await _connected(place)
+        half.transport.abort()
+    except TimeoutError as error:
+        raise Unavailable(f"the gate's tunnel at {place.host}:{place.port} does not answer") from error
+    except OSError as error:
+        raise Unavailable(f"the gate's tunnel at {place.host}:{place.port}: {error}") from error
+
+
+async def join(tunnel: Half, accepted: socket.socket) -> tuple[FlowBytes, bool]:
+    """Carry one local connection through an open tunnel until either end closes it; whether the tunnel broke off.
+
+    `accepted` is taken over.
+    """
+    _, tool = await asyncio.get_running_loop().connect_accepted_socket(lambda: Half(tunnel), accepted)
+    tunnel.face(tool)
+    try:
+        await asyncio.wait((tool.closed, tunnel.closed), return_when=asyncio.FIRST_COMPLETED)
     finally:
-        if not is_handed_over:
-            accepted.close()
+        await tool.end()
+    return FlowBytes(to_asset=tool.received_bytes, to_tool=tunnel.received_bytes), tunnel.is_broken
+
+
+def _give_up_in_time(found: socket.socket) -> None:
+    """Let the system notice that the other end is out of reach; each system knows some of these."""
+    wanted = (
+        ("TCP_USER_TIMEOUT", UNTAKEN_MS),
+        ("TCP_KEEPIDLE", SILENT_S),
+        ("TCP_KEEPINTVL", ASK_EVERY_S),
+        ("TCP_KEEPCNT", ASK_TIMES),
+    )
+    with contextlib.suppress(OSError):
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in wanted:
+            if (option := getattr(socket, name, None)) is not None:
+                found.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def client_context(base: ssl.SSLContext, certificate_path: str, key_path: str) -> ssl.SSLContext:

@@ -198,7 +198,7 @@ class FakeTunnel:
 
 
 @contextmanager
-def tunnel_port(authority: TestAuthority, folder: Path, tunnel: FakeTunnel) -> Iterator[int]:
+def tunnel_port(authority: TestAuthority, folder: Path, tunnel: FakeTunnel, port: int = 0) -> Iterator[int]:
     context = authority.server_context(folder)
     context.load_verify_locations(cadata=authority.pem)
     context.verify_mode = ssl.CERT_REQUIRED
@@ -208,7 +208,7 @@ def tunnel_port(authority: TestAuthority, folder: Path, tunnel: FakeTunnel) -> I
         def handle(self) -> None:
             tunnel.serve(self.request)
 
-    server = TlsTcpServer((HOST, 0), Flow)
+    server = TlsTcpServer((HOST, port), Flow)
     server.context = context
     with running(server):
         yield server.server_address[1]

@@ -6,9 +6,9 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ import uvloop
 from fake_gate import FAR, HOST, FakeTunnel, TestAuthority, tunnel_port
 
 from penstock.cli import local
-from penstock.cli.answers import OpenedGrant
+from penstock.cli.answers import GrantsSeen, MissingPiece, OpenedGrant, Refusal
 from penstock.cli.client import verifying
+from penstock.cli.door import Door, Opening
 from penstock.cli.holding import Ending, Held, Holding
 from penstock.cli.keys import key_and_request
 from penstock.cli.tunnel import TunnelPlace, client_context
@@ -37,6 +38,30 @@ GRANT = OpenedGrant(
 )
 
 
+ALIVE = GrantsSeen(live=frozenset({7}), ended={})
+
+
+def ended(reason: str) -> GrantsSeen:
+    """Grant 7 has ended, and why."""
+    return GrantsSeen(live=frozenset(), ended={7: reason})
+
+
+@dataclass
+class FakePortal:
+    """Answers as it is told to."""
+
+    seen: Callable[[], GrantsSeen] = lambda: ALIVE
+    fresh: Callable[[], OpenedGrant | Refusal] = lambda: replace(GRANT, grant=9)
+    opened: list[tuple[str, str | None]] = field(default_factory=list)
+
+    def grants(self) -> GrantsSeen:
+        return self.seen()
+
+    def open_grant(self, asset: str, service: str | None) -> OpenedGrant | Refusal:
+        self.opened.append((asset, service))
+        return self.fresh()
+
+
 @pytest.fixture
 def held(authority: TestAuthority, tunnel: FakeTunnel, tmp_path: Path) -> Iterator[Held]:
     key_pem, csr_pem = key_and_request()
@@ -48,54 +73,226 @@ def held(authority: TestAuthority, tunnel: FakeTunnel, tmp_path: Path) -> Iterat
     assert listening is not None
     with listening, tunnel_port(authority, tmp_path, tunnel) as port:
         place = TunnelPlace(host=HOST, port=port, context=context)
-        yield Held(grant=GRANT, listening=listening, place=place, is_alive=lambda: True)
+        yield Held(doors=(Door(GRANT, (Opening(socket=listening),)),), place=place, portal=FakePortal())
 
 
-def ending_of(held: Held, tool: Callable[[int], Any] | None = None) -> Ending:
+def ending_of(held: Held, tool: Callable[[int], Any] | None = None, hold_s: float = 10.0) -> Ending:
     """Hold until it ends by itself; `tool` is called with the local port in a thread."""
+    port = held.doors[0].openings[0].socket.getsockname()[1]
 
     async def run() -> Ending:
-        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
             if tool is not None:
-                group.create_task(asyncio.to_thread(tool, held.listening.getsockname()[1]))
-            return await Holding(held, watch_s=WATCH_S).run()
+                group.create_task(asyncio.to_thread(tool, port))
+            return await Holding(held, watch_s=WATCH_S, hold_s=hold_s).run()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(run())
 
 
-def raising(error: Exception) -> Callable[[], bool]:
-    def ask() -> bool:
+def raising(error: Exception) -> Callable[[], GrantsSeen]:
+    def ask() -> GrantsSeen:
         raise error
 
     return ask
 
 
 def test_a_revoked_grant_ends_it_with_the_reason(held: Held) -> None:
-    assert ending_of(replace(held, is_alive=lambda: False)) == Ending(
+    assert ending_of(replace(held, portal=FakePortal(lambda: ended("grant_revoked")))) == Ending(
         status=1, text="the grant was revoked", hint="penstock ls shows what you may reach now"
     )
 
 
 def test_a_sign_in_that_ended_at_the_gate_ends_it(held: Held) -> None:
-    ending = ending_of(replace(held, is_alive=raising(Unauthenticated("no"))))
+    ending = ending_of(replace(held, portal=FakePortal(raising(Unauthenticated("no")))))
     assert (ending.status, ending.text) == (1, "the sign-in has ended")
 
 
-def test_a_grant_ends_when_its_time_has_come(held: Held) -> None:
-    soon = (datetime.now(UTC) + timedelta(milliseconds=50)).isoformat()
-    ending = ending_of(replace(held, grant=replace(GRANT, expires_at=soon)))
-    assert (ending.status, ending.text) == (1, "the grant has expired")
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("isolated", "the gate has isolated it"),
+        ("membership_ended", "the membership that allowed it has ended"),
+        ("not_signed_in", "the sign-in has ended"),
+    ],
+)
+def test_what_somebody_took_away_is_not_asked_for_again(held: Held, reason: str, words: str) -> None:
+    portal = FakePortal(lambda: ended(reason))
+    assert ending_of(replace(held, portal=portal)).text == words
+    assert portal.opened == []
 
 
-def test_a_refused_flow_tells_before_the_gate_is_asked(held: Held, tunnel: FakeTunnel) -> None:
-    tunnel.answer = b'{"refused": "grant_expired"}\n'
+@pytest.mark.parametrize(
+    ("seen", "said"), [(ended("grant_expired"), "it has expired"), (replace(ALIVE, live=frozenset()), "does not know")]
+)
+def test_a_grant_that_ended_without_a_no_is_followed_by_a_fresh_one(
+    held: Held, tunnel: FakeTunnel, capsys: Any, seen: GrantsSeen, said: str
+) -> None:
+    is_through: list[bool] = []
+    answers = iter([seen])
+    portal = FakePortal(
+        lambda: next(
+            answers,
+            replace(ALIVE, live=frozenset({9}))
+            if not is_through
+            else GrantsSeen(live=frozenset(), ended={9: "grant_revoked"}),
+        )
+    )
+
+    def tool(port: int) -> None:
+        while held.doors[0].grant.grant != 9:
+            time.sleep(0.005)
+        with socket.create_connection((HOST, port)) as client:
+            client.sendall(b"hello")
+            assert client.recv(5) == b"HELLO"
+        is_through.append(True)
+
+    assert ending_of(replace(held, portal=portal), tool).text == "the grant was revoked"
+    assert portal.opened == [("plc-dosing", "modbus")]
+    assert tunnel.prefaces == [b'{"grant": 9}\n']
+    told = capsys.readouterr().err
+    assert said in told
+    assert "grant 9 goes on until 2099-01-01" in told
+
+
+def test_where_the_policy_says_no_by_now_that_is_the_end_with_what_helps(held: Held, capsys: Any) -> None:
+    miss = MissingPiece(criterion="freshness", wanted="1h", found="3h", remedy="penstock login")
+    refusal = Refusal(error="not allowed", reason="proof_too_old", misses=(miss,))
+    ending = ending_of(replace(held, portal=FakePortal(lambda: ended("proof_too_old"), lambda: refusal)))
+    assert ending.text == "no access any more: not allowed (proof_too_old)"
+    assert "hint: penstock login" in capsys.readouterr().err
+
+
+def test_a_service_that_was_moved_meanwhile_is_not_taken_for_the_same(held: Held) -> None:
+    portal = FakePortal(lambda: ended("grant_expired"), lambda: replace(GRANT, grant=9, port=503))
+    assert "was moved" in ending_of(replace(held, portal=portal)).text
+
+
+def until_refused(port: int) -> None:
+    """Wait until nobody listens there any more."""
+    while True:
+        try:
+            socket.create_connection((HOST, port), timeout=5).close()
+        except ConnectionRefusedError:
+            return
+
+
+def test_one_door_that_is_over_does_not_close_the_other(held: Held, capsys: Any) -> None:
+    listening = local.listen(0)
+    assert listening is not None
+    other = Door(replace(GRANT, grant=8, service="web"), (Opening(socket=listening),))
+    doors = (*held.doors, other)
+    over: list[bool] = []
+
+    def seen() -> GrantsSeen:
+        ends = {7: "grant_revoked"} | ({8: "isolated"} if over else {})
+        return GrantsSeen(live=frozenset({8}) - ends.keys(), ended=ends)
+
+    def tool(port: int) -> None:
+        while not held.doors[0].over:
+            time.sleep(0.005)
+        until_refused(port)
+        with socket.create_connection(listening.getsockname()) as client:
+            client.sendall(b"hello")
+            assert client.recv(5) == b"HELLO"
+        over.append(True)
+
+    with listening:
+        ending = ending_of(replace(held, doors=doors, portal=FakePortal(seen)), tool)
+    assert (ending.status, ending.text) == (1, "the gate has isolated it")
+    assert "plc-dosing modbus: the grant was revoked" in capsys.readouterr().err
+
+
+def test_a_flow_that_the_worker_does_not_know_yet_waits_for_it(held: Held, tunnel: FakeTunnel) -> None:
+    """After a restart of the worker the gate knows the grant a moment before its worker does."""
+    tunnel.answer = b'{"refused": "grant_unknown"}\n'
+    done: list[bool] = []
+
+    def seen() -> GrantsSeen:
+        if len(tunnel.prefaces) >= 2:
+            tunnel.answer = b'{"ok": true}\n'
+        return ALIVE if not done else ended("grant_revoked")
+
+    def tool(port: int) -> None:
+        with socket.create_connection((HOST, port)) as client:
+            client.sendall(b"hello")
+            assert client.recv(5) == b"HELLO"
+        done.append(True)
+
+    portal = FakePortal(seen)
+    assert ending_of(replace(held, portal=portal), tool).text == "the grant was revoked"
+    assert portal.opened == []
+
+
+def test_a_connection_that_begins_while_there_is_no_way_waits_and_goes_through(
+    held: Held, tunnel: FakeTunnel, authority: TestAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[bool] = []
+    said: list[str] = []
+    monkeypatch.setattr("penstock.cli.output.say", said.append)
+    with socket.create_server((HOST, 0)) as kept:
+        port_of_gate = kept.getsockname()[1]
+    place = replace(held.place, port=port_of_gate)
+    portal = FakePortal(lambda: ALIVE if not done else ended("grant_revoked"))
+
+    def tool(port: int) -> None:
+        with socket.create_connection((HOST, port)) as client:
+            client.sendall(b"hello")
+            while not any("the way to the gate is gone" in line for line in said):
+                time.sleep(0.005)
+            with tunnel_port(authority, tmp_path, tunnel, port_of_gate):
+                assert client.recv(5) == b"HELLO"
+        done.append(True)
+
+    assert ending_of(replace(held, place=place, portal=portal), tool).text == "the grant was revoked"
+    assert [line[:27] for line in said if "the way" in line] == [
+        "the way to the gate is gone",
+        "the way to the gate is back",
+    ]
+    assert tunnel.prefaces[-1] == b'{"grant": 7}\n'
+
+
+def test_a_connection_is_refused_when_the_way_does_not_come_back_in_time(held: Held, capsys: Any) -> None:
+    with socket.create_server((HOST, 0)) as kept:
+        place = replace(held.place, port=kept.getsockname()[1])
+    done: list[bool] = []
+    portal = FakePortal(lambda: ALIVE if not done else ended("grant_revoked"))
 
     def tool(port: int) -> None:
         with socket.create_connection((HOST, port)) as client:
             assert client.recv(1) == b""
+        done.append(True)
 
-    assert ending_of(held, tool).text == "the grant has expired"
+    ending_of(replace(held, place=place, portal=portal), tool, hold_s=0.3)
+    assert "flow 1 failed: there is no way to the gate; waited 0 s" in capsys.readouterr().err
+
+
+def test_flows_from_an_address_that_is_gone_are_reset_and_others_are_not(
+    held: Held, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr("penstock.cli.holding._LOOK_S", 0.01)
+    gone: list[bool] = []
+    done: list[bool] = []
+    monkeypatch.setattr(local, "is_local", lambda address: not (gone and address == HOST))
+    portal = FakePortal(lambda: ALIVE if not done else ended("grant_revoked"))
+
+    def tool(port: int) -> None:
+        with socket.create_connection((HOST, port)) as client:
+            client.sendall(b"hello")
+            assert client.recv(5) == b"HELLO"
+            gone.append(True)
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)
+        gone.clear()
+        with socket.create_connection((HOST, port)) as client:
+            client.sendall(b"again")
+            assert client.recv(5) == b"AGAIN"
+        done.append(True)
+
+    ending_of(replace(held, portal=portal), tool)
+    said = capsys.readouterr().err
+    assert f"this computer has not the address {HOST} any more" in said
+    assert "flow 1 broken off: 5 bytes to the asset, 5 back" in said
 
 
 def test_a_flow_that_is_refused_for_another_reason_ends_nothing(held: Held, tunnel: FakeTunnel, capsys: Any) -> None:
@@ -107,14 +304,15 @@ def test_a_flow_that_is_refused_for_another_reason_ends_nothing(held: Held, tunn
             assert client.recv(1) == b""
         asked.append("over")
 
-    ending = ending_of(replace(held, is_alive=lambda: not asked), tool)
+    ending = ending_of(replace(held, portal=FakePortal(lambda: ended("grant_revoked") if asked else ALIVE)), tool)
     assert ending.text == "the grant was revoked"
     assert "flow 1 refused by the gate: inspection_unavailable" in capsys.readouterr().err
 
 
 def test_a_silent_portal_ends_nothing_and_is_told_once(held: Held, capsys: Any) -> None:
-    answers = iter([raising(Unavailable("x")), raising(Unavailable("x")), lambda: True, lambda: False])
-    ending = ending_of(replace(held, is_alive=lambda: next(answers)()))  # noqa: PLW0108  another one each time
+    silent = raising(Unavailable("x"))
+    answers = iter([silent, silent, lambda: ALIVE, lambda: ended("grant_revoked")])
+    ending = ending_of(replace(held, portal=FakePortal(lambda: next(answers)())))  # noqa: PLW0108  another one each time
     assert ending.text == "the grant was revoked"
     said = capsys.readouterr().err
     assert said.count("the gate's portal does not answer; open flows go on") == 1
@@ -131,7 +329,12 @@ def test_live_flows_end_with_the_grant(held: Held) -> None:
             is_through.append(True)
             assert client.recv(1) == b""
 
-    assert ending_of(replace(held, is_alive=lambda: not is_through), tool).status == 1
+    assert (
+        ending_of(
+            replace(held, portal=FakePortal(lambda: ended("grant_revoked") if is_through else ALIVE)), tool
+        ).status
+        == 1
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -139,15 +342,19 @@ def test_a_signal_ends_it_in_order(held: Held, number: signal.Signals) -> None:
     assert ending_of(held, lambda _port: os.kill(os.getpid(), number)) == Ending(status=0)
 
 
-def test_the_native_tools_exit_status_is_ours(held: Held) -> None:
-    assert ending_of(replace(held, command=("sh", "-c", "exit 5"))) == Ending(status=5)
-    assert ending_of(replace(held, command=("sh", "-c", "kill -TERM $$"))) == Ending(status=128 + signal.SIGTERM)
+@pytest.mark.parametrize(("code", "status"), [("exit 5", 5), ("kill -TERM $$", 128 + signal.SIGTERM)])
+def test_the_native_tools_exit_status_is_ours(held: Held, code: str, status: int) -> None:
+    assert ending_of(replace(held, command=("sh", "-c", code))) == Ending(status=status)
 
 
 def test_a_native_tool_does_not_outlive_the_grant(held: Held, tmp_path: Path) -> None:
     marker = tmp_path / "pid"
     command = ("sh", "-c", f"echo $$ > {marker}; exec sleep 60")
-    ending_of(replace(held, command=command, is_alive=lambda: not (marker.exists() and marker.read_text().strip())))
+
+    def seen() -> GrantsSeen:
+        return ended("grant_revoked") if marker.exists() and marker.read_text().strip() else ALIVE
+
+    ending_of(replace(held, command=command, portal=FakePortal(seen)))
     with pytest.raises(ProcessLookupError):
         os.kill(int(marker.read_text()), 0)
 
@@ -168,7 +375,7 @@ def test_another_user_of_the_computer_is_not_let_in(
             assert client.recv(1) == b""
         is_over.append(True)
 
-    ending_of(replace(held, is_alive=lambda: not is_over), tool)
+    ending_of(replace(held, portal=FakePortal(lambda: ended("grant_revoked") if is_over else ALIVE)), tool)
     assert "flow 1 refused: it comes from another user of this computer" in capsys.readouterr().err
     assert tunnel.prefaces == []
 

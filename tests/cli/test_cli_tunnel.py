@@ -17,7 +17,7 @@ from fake_gate import HOST, FakeTunnel, TestAuthority, tunnel_port
 from penstock.cli import tunnel as under_test
 from penstock.cli.client import verifying
 from penstock.cli.keys import key_and_request
-from penstock.cli.tunnel import FlowBytes, FlowRefused, TunnelPlace, client_context, relay
+from penstock.cli.tunnel import FlowBytes, FlowRefused, TunnelPlace, client_context, join, opened
 from penstock.model import Unavailable
 
 
@@ -32,6 +32,17 @@ def context(authority: TestAuthority, folder: Path) -> ssl.SSLContext:
     (folder / "key.pem").write_bytes(key_pem)
     (folder / "certificate.pem").write_text(authority.sign_request(csr_pem))
     return client_context(verifying(authority.pem), str(folder / "certificate.pem"), str(folder / "key.pem"))
+
+
+async def relay(
+    ours: socket.socket, place: TunnelPlace, grant: int, say: Callable[[str], None] = lambda _: None
+) -> FlowBytes:
+    """One connection from its grant to its end."""
+    with ours:
+        async with opened(place, grant, say) as half:
+            flow, is_broken = await join(half, ours)
+    assert not is_broken
+    return flow
 
 
 def carried(

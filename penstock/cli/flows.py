@@ -1,0 +1,100 @@
+"""Flows of the local tools: each TCP connection, and each peer of a UDP socket, in a tunnel of its own.
+
+Stands between the doors and `tunnel`.  A flow that begins while there is no way, or while it is not known whether the
+grant lives, waits a little; one that is under way when it breaks is closed, and nothing of it is ever sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+
+from penstock.cli import local, output
+from penstock.cli.door import Door, Opening
+from penstock.cli.tunnel import FlowBytes, FlowRefused, Half, TunnelPlace, join, opened
+from penstock.cli.way import Way
+from penstock.model import Reason, Unavailable
+
+#: How long a new connection of a tool waits for a way to the gate.
+HOLD_S = 10.0
+#: Between two attempts where the gate knows the grant and its worker does not yet.
+AGAIN_S = 0.2
+#: What the tunnel says where the gate has to be asked what that means.
+DOUBTFUL = frozenset({Reason.GRANT_UNKNOWN, Reason.GRANT_EXPIRED, Reason.GRANT_REVOKED, Reason.NOT_SIGNED_IN})
+
+Say = Callable[[str], None]
+
+
+class Flows:
+    """Carries flows of all doors; `ask_now` has the gate asked about the grants."""
+
+    def __init__(self, place: TunnelPlace, way: Way, ask_now: Callable[[], None], hold_s: float = HOLD_S) -> None:
+        self._place, self._way, self._ask_now, self._hold_s = place, way, ask_now, hold_s
+        self._count = 0
+
+    def next_number(self) -> int:
+        """The number of one more flow, for people."""
+        self._count += 1
+        return self._count
+
+    @contextlib.asynccontextmanager
+    async def admitted(self, door: Door, port: int | None, say: Say) -> AsyncIterator[Half]:
+        """A tunnel that the gate took for this door.  Raises `FlowRefused` or `Unavailable`."""
+        async with contextlib.AsyncExitStack() as stack:
+            yield await self._enter(stack, door, port, say)
+
+    async def carry(self, door: Door, opening: Opening, accepted: socket.socket, peer_port: int) -> None:
+        """One connection of a tool, to its end."""
+        number = self.next_number()
+        own = opening.socket.getsockname()
+        if not local.is_ours(local.owner_of(peer_port, own[1])):
+            accepted.close()
+            output.say(f"flow {number} refused: it comes from another user of this computer")
+            return
+        output.say(f"flow {number} from {own[0]}:{peer_port} to {door.name}")
+        try:
+            async with self.admitted(door, opening.port, lambda words: output.say(f"flow {number}: {words}")) as half:
+                carried, is_broken = await join(half, accepted)
+        except FlowRefused as refused:
+            output.say(f"flow {number} refused by the gate: {refused.words or refused}")
+            if refused.words:
+                output.hint("try again in a while, or close a connection of yours to this asset")
+        except Unavailable as error:
+            output.say(f"flow {number} failed: {error}")
+        else:
+            output.say(f"flow {number} {'broken off' if is_broken else 'closed'}: {in_words(carried)}")
+        finally:
+            accepted.close()
+
+    async def _enter(self, stack: contextlib.AsyncExitStack, door: Door, port: int | None, say: Say) -> Half:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._hold_s
+        while True:
+            await self._ready(door, until)
+            try:
+                tunnel = opened(self._place, door.grant.grant, say, port, max(AGAIN_S, until - loop.time()))
+                return await stack.enter_async_context(tunnel)
+            except FlowRefused as refused:
+                if str(refused) not in DOUBTFUL or loop.time() >= until:
+                    raise
+                door.doubt()
+                self._ask_now()
+                await asyncio.sleep(AGAIN_S)
+            except Unavailable as error:
+                self._way.lost(str(error))
+
+    async def _ready(self, door: Door, until: float) -> None:
+        try:
+            async with asyncio.timeout_at(until):
+                await self._way.opened()
+                await door.sound()
+        except TimeoutError as error:
+            what = "the gate cannot be asked about its grant" if self._way.is_open else "there is no way to the gate"
+            raise Unavailable(f"{what}; waited {self._hold_s:.0f} s") from error
+
+
+def in_words(carried: FlowBytes) -> str:
+    """What a flow carried, for people."""
+    return f"{carried.to_asset:,} bytes to the asset, {carried.to_tool:,} back"
