@@ -26,6 +26,7 @@ class Enrolment:
 
     subject: str
     otpauth_uri: str
+    asks_password: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

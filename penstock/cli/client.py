@@ -205,6 +205,10 @@ class Admin(_Http):
         body: dict[str, Json] = {"name": name, "groups": list(groups)}
         return self._answer(AddedSubject, "POST", "/admin/subjects", body)
 
+    def invite(self, name: str) -> AddedSubject:
+        """Invite somebody of a directory to add an authenticator, with the code of the answer."""
+        return self._answer(AddedSubject, "POST", f"/admin/subjects/{quoted(name)}/invite")
+
     def suspend(self, name: str) -> dict[str, Json]:
         """Suspend a subject, which ends what is under way; what is not done yet."""
         return self._told("POST", f"/admin/subjects/{quoted(name)}/suspend")

@@ -42,7 +42,7 @@ def enrol(arguments: argparse.Namespace) -> int:
     with Gate(gate.url, ca_pem) as http:
         enrolment = http.enrol(code)
         output.say(f"enrolling {enrolment.subject} at {gate.gate} ({gate.site})")
-        password = line("password") if line else _new_password()
+        password = (line("password") if line else _new_password()) if enrolment.asks_password else ""
         _show_secret(enrolment.otpauth_uri)
         if line:
             codes = http.confirm_enrolment(code, password, line("authenticator code"))

@@ -18,6 +18,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("--group", action="append", default=[], metavar="GROUP", help="repeatable")
     _finish(parser, add)
+    parser = verbs.add_parser("invite", help="print the one-time code to add an authenticator to a directory's person")
+    parser.add_argument("name", metavar="NAME@SOURCE")
+    _finish(parser, invite)
     parser = verbs.add_parser("ls", help="list the people")
     parser.add_argument("--json", action="store_true")
     _finish(parser, ls)
@@ -34,6 +37,18 @@ def add(arguments: argparse.Namespace) -> int:
     output.data(added.code)
     output.say(f"{arguments.name} enrols with this one-time code until {admin.time_cell(added.expires_at)}")
     output.hint(f"penstock enrol {added.code} --gate https://HOST:8443")
+    return 0
+
+
+def invite(arguments: argparse.Namespace) -> int:
+    """The code goes to stdout, and nowhere else: it is shown once."""
+    with admin.opened(arguments) as http:
+        invited = http.invite(arguments.name)
+    output.data(invited.code)
+    output.say(
+        f"{arguments.name} adds an authenticator with this one-time code until {admin.time_cell(invited.expires_at)}"
+    )
+    output.hint(f"penstock enrol {invited.code} --gate https://HOST:8443, or /enrol at the portal")
     return 0
 
 

@@ -27,6 +27,7 @@ from penstock.control.following import Following
 from penstock.control.grants import Grants
 from penstock.control.identities import Identities, Maker
 from penstock.control.inspection import Inspection
+from penstock.control.inviting import Inviting
 from penstock.control.isolation import covering, ends_of_asset, refusal, title
 from penstock.control.memberships import Memberships
 from penstock.control.minting import proof_age_s
@@ -138,6 +139,13 @@ class Gate:
         self.subjects = self._subjects(given, source, people_store)
         self._administer(given, people)
         self.client_logins, self.client_proofs = self._clients(given)
+        self.inviting = Inviting(
+            source=source,
+            people=people_store,
+            identities=self.identities,
+            recorder=given.recorder,
+            clock=given.clock,
+        )
         self.passkeys = self._passkeys(given, factor_store)
         self.factors = self._own_factors(given, factor_store, codes)
 

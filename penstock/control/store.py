@@ -40,7 +40,7 @@ from penstock.control import counting, schema
 from penstock.control.rows import ActiveSignIn, LiveGrant, SignInKind, StoredRevision, StoredSubject
 from penstock.control.sign_in_rows import sign_in_of, sign_in_values, stored_subject
 from penstock.identity import Account, Attempts, Enrolment
-from penstock.model import Grant, Invalid, Problem, Unavailable
+from penstock.model import LOCAL, Grant, Invalid, Problem, Unavailable
 
 T = TypeVar("T")
 
@@ -148,7 +148,7 @@ class Store:
         change = update(table).where(table.c.code_hash == code_hash).values(totp_sealed=totp_sealed)
         await self._run(lambda c: c.execute(change))
 
-    async def finish_enrolment(self, enrolment: Enrolment, password_hash: str, step: int, now_us: int) -> bool:
+    async def finish_enrolment(self, enrolment: Enrolment, password_hash: str | None, step: int, now_us: int) -> bool:
         """Give the account its password and secret and use up the code; ``False`` when it was used up already."""
         table, people = schema.enrolments, schema.subjects
 
@@ -442,6 +442,7 @@ def _account(row: Any) -> Account:
         password_hash=row.password_hash,
         totp_sealed=row.totp_sealed,
         last_step=row.last_step,
+        is_elsewhere=row.source != LOCAL,
     )
 
 

@@ -42,6 +42,8 @@ class Account:
     password_hash: str | None = None
     totp_sealed: bytes | None = None
     last_step: int = -1
+    is_elsewhere: bool = False
+    """Whether another source than this gate has the password."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,8 @@ class Preparation:
     subject: str
     secret: str
     otpauth_uri: str
+    asks_password: bool = True
+    """Whether a password is chosen with it; not where another source has it."""
 
 
 class AccountStore(CounterStore, Protocol):
@@ -99,7 +103,7 @@ class AccountStore(CounterStore, Protocol):
         """Keep the secret that was just shown."""
         ...
 
-    async def finish_enrolment(self, enrolment: Enrolment, password_hash: str, step: int, now_us: int) -> bool:
+    async def finish_enrolment(self, enrolment: Enrolment, password_hash: str | None, step: int, now_us: int) -> bool:
         """Give the account its password and secret and use up the code; ``False`` when it was used up already."""
         ...
 
@@ -174,17 +178,19 @@ class LocalSource:
         enrolment = await self._find(code, source, now_us)
         secret = totp.make_secret()
         await self._store.set_enrolment_secret(enrolment.code_hash, self._seal.close(secret, enrolment.subject))
-        return self._preparation(enrolment.subject, secret)
+        return await self._preparation(enrolment.subject, secret)
 
     async def prepared(self, code: str, source: str, now_us: int) -> Preparation:
         """The secret that was shown last, to show it again after a typing mistake.  Raises `Unauthenticated`."""
         enrolment = await self._find(code, source, now_us)
         if enrolment.totp_sealed is None:
             raise Unauthenticated(_BAD_CODE)
-        return self._preparation(enrolment.subject, self._seal.open(enrolment.totp_sealed, enrolment.subject))
+        return await self._preparation(enrolment.subject, self._seal.open(enrolment.totp_sealed, enrolment.subject))
 
     async def confirm(self, code: str, password: str, first_code: str, source: str, now_us: int) -> str:
         """Set the password and the authenticator; answers the subject's name.
+
+        Where another source has the password, the authenticator alone: `password` is then nobody's, and not kept.
 
         Raises `Unauthenticated` for a code that is not valid and `Invalid` for a refused password or a wrong code.
         """
@@ -193,13 +199,14 @@ class LocalSource:
             raise Unauthenticated(_BAD_CODE)
         secret = self._seal.open(enrolment.totp_sealed, enrolment.subject)
         step = totp.accepted_step(secret, first_code, now_us, -1)
-        found = list(problems(password, enrolment.subject, self._gate, *self._context()))
+        is_elsewhere = await self._is_elsewhere(enrolment.subject)
+        found = [] if is_elsewhere else list(problems(password, enrolment.subject, self._gate, *self._context()))
         if step is None:
             hint = "check that the clocks of gate and authenticator agree"
             found.append(Problem(where="totp", why="the code is not the one of this moment", hint=hint))
         if found or step is None:
             raise Invalid(*found)
-        password_hash = await self._passwords.hash(password, source)
+        password_hash = None if is_elsewhere else await self._passwords.hash(password, source)
         if not await self._store.finish_enrolment(enrolment, password_hash, step, now_us):
             raise Unauthenticated(_BAD_CODE)
         await self.turnstile.forget(enrolment.subject)  # where the old factors were at home says nothing of the new
@@ -216,9 +223,13 @@ class LocalSource:
             await self.turnstile.forgive(source)
             return enrolment
 
-    def _preparation(self, subject: str, secret: str) -> Preparation:
-        uri = totp.otpauth_uri(secret, subject, self._gate)
-        return Preparation(subject=subject, secret=secret, otpauth_uri=uri)
+    async def _preparation(self, subject: str, secret: str) -> Preparation:
+        uri, is_elsewhere = totp.otpauth_uri(secret, subject, self._gate), await self._is_elsewhere(subject)
+        return Preparation(subject=subject, secret=secret, otpauth_uri=uri, asks_password=not is_elsewhere)
+
+    async def _is_elsewhere(self, subject: str) -> bool:
+        account = await self._store.account(subject)
+        return account is not None and account.is_elsewhere
 
 
 def subject_of(account: Account) -> Subject:

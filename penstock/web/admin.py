@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from penstock.control import Gate, LiveGrant, StoredRevision, StoredSubject, count_traffic
+from penstock.identity import Invitation
 from penstock.model import Json
 from penstock.web import crypto, emergencies, failures, kernel, measures, traffic
 from penstock.web.asking import body_of, gate_of, grant_number_of, moment_text, source_of
@@ -67,8 +68,7 @@ async def add_subject(request: Request) -> JSONResponse:
     """POST: the answer holds the code to enrol with, once."""
     asked = await body_of(request, NewSubject)
     invited = await gate_of(request).subjects.add(asked.name, tuple(asked.groups), source_of(request))
-    body = {"name": invited.subject, "code": invited.code, "expires_at": moment_text(invited.expires_at_us)}
-    return JSONResponse(body, status_code=201)
+    return JSONResponse(_invitation(invited), status_code=201)
 
 
 async def show_subjects(request: Request) -> JSONResponse:
@@ -77,13 +77,16 @@ async def show_subjects(request: Request) -> JSONResponse:
 
 
 async def switch_subject(request: Request) -> Response:
-    """POST: ``suspend`` or ``resume``."""
+    """POST: ``suspend`` or ``resume``; ``invite`` answers with a code for a new authenticator, once."""
     name, verb = request.path_params["name"], request.path_params["verb"]
     subjects, by = gate_of(request).subjects, source_of(request)
     match verb:
         case "suspend":
             ended = await subjects.suspend(name, by)
             return JSONResponse({"grants_closed": ended, "not_yet": [*gate_of(request).emergencies.not_cut]})
+        case "invite":
+            invited = await gate_of(request).inviting.invite(name, by)
+            return JSONResponse(_invitation(invited), status_code=201)
         case "resume":
             await subjects.resume(name, by)
             return Response(status_code=204)
@@ -151,6 +154,10 @@ def _enforcer_text(gate: Gate) -> str:
     if not gate.settings.has_kernel:
         return "none (--no-kernel)"
     return "in force" if gate.status().has_enforcer else "not there"
+
+
+def _invitation(invited: Invitation) -> dict[str, Json]:
+    return {"name": invited.subject, "code": invited.code, "expires_at": moment_text(invited.expires_at_us)}
 
 
 def _subject(each: StoredSubject) -> dict[str, Json]:

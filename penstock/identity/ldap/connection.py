@@ -10,15 +10,19 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from penstock.identity.ldap.servers import Server
-from penstock.identity.ldap.session import Answer, Entry, Outcome, Question, Session
+from penstock.identity.ldap.session import Answer, Elsewhere, Entry, Outcome, Question, Session
 from penstock.model import Malformed, Unavailable
 
 #: A question whose answer is larger is not one that the gate asks.
 MAX_ANSWER_BYTES = 8 << 20
+#: A site has a few places that a search could be sent on to.
+MAX_REFERENCES = 64
 _HIGH_WATER = 256 << 10
+#: So much is parsed at a time, before others have their turn.
+_PIECE = 16 << 10
 _SUCCESS, _SIZE_LIMIT, _NO_SUCH_OBJECT = 0, 4, 32
 _TLS_END_S = 1.0
 
@@ -50,6 +54,11 @@ class _Wire(asyncio.Protocol):
         self._arrived = asyncio.Event()
         self._is_lost = self.is_paused = False
 
+    @property
+    def is_holding(self) -> bool:
+        """Whether something has arrived that nobody has read."""
+        return bool(self._held)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
@@ -66,7 +75,7 @@ class _Wire(asyncio.Protocol):
         self._arrived.set()
 
     async def read(self) -> bytes:
-        """What has arrived since, at least one byte.  Raises `Unavailable` when the server hung up."""
+        """Some of what has arrived since, at least one byte.  Raises `Unavailable` when the server hung up."""
         while not self._held:
             if self._is_lost:
                 raise Unavailable("the directory hung up")
@@ -75,8 +84,10 @@ class _Wire(asyncio.Protocol):
                 self.transport.resume_reading()
                 self.is_paused = False
             await self._arrived.wait()
-        found = bytes(self._held)
-        self._held.clear()
+        found = bytes(self._held[:_PIECE])
+        del self._held[:_PIECE]
+        if self._held:
+            await asyncio.sleep(0)
         return found
 
 
@@ -107,12 +118,11 @@ class Connection:
         return tuple(found)
 
     def close(self) -> None:
-        """Say good-bye and hang up; waits for nobody."""
+        """Say good-bye and hang up; waits for nobody, because nothing that is said after an unbind counts."""
         transport = self._wire.transport
-        if transport is not None:
-            with suppress(Exception):  # whoever hangs up cares for nothing any more
-                transport.write(self._session.unbind())
-            transport.close()
+        if transport is not None and not transport.is_closing():
+            transport.write(self._session.unbind())
+        self.abort()
 
     def abort(self) -> None:
         """Hang up at once."""
@@ -140,15 +150,19 @@ class Connection:
         transport = self._wire.transport
         assert transport is not None
         transport.write(question)
-        arrived = 0
+        arrived = references = 0
         while True:
             data = await self._wire.read()
             arrived += len(data)
             if arrived > MAX_ANSWER_BYTES:
                 raise Malformed("an answer without an end")
-            outcome = _sorted(self._session.take(data), found, limit)
+            answers = self._session.take(data)
+            references += sum(isinstance(answer, Elsewhere) for answer in answers)
+            if references > MAX_REFERENCES:
+                raise Malformed(f"more than {MAX_REFERENCES} references to other servers")
+            outcome = _sorted(answers, found, limit)
             if outcome is not None:
-                if not self._session.is_empty:
+                if not self._session.is_empty or self._wire.is_holding:
                     raise Malformed("more than was asked for")
                 return outcome
 

@@ -24,6 +24,7 @@ from sansldap import (
     SearchResultEntry,
     SearchResultReference,
     SearchScope,
+    SessionState,
 )
 
 from penstock.model import Malformed
@@ -129,7 +130,9 @@ class Session:
         return self._client.data_to_send()
 
     def unbind(self) -> bytes:
-        """The last message."""
+        """The last message; nothing where the session ended badly."""
+        if self._client.state is SessionState.CLOSED:
+            return b""
         self._client.unbind()
         return self._client.data_to_send()
 

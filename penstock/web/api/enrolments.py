@@ -19,18 +19,19 @@ class Code(msgspec.Struct):
 
 
 class Confirmation(msgspec.Struct):
-    """The code again, the new password, and the first code of the new authenticator."""
+    """The code again, the first code of the new authenticator, and the new password where one is asked for."""
 
     code: str
-    password: str
     totp: str
+    password: str = ""
 
 
 async def begin(request: Request) -> JSONResponse:
     """POST: a fresh secret for the authenticator; one that was shown before is void."""
     asked = await body_of(request, Code)
     prepared = await gate_of(request).subjects.prepare(asked.code, source_of(request))
-    return JSONResponse({"subject": prepared.subject, "otpauth_uri": prepared.otpauth_uri})
+    body = {"subject": prepared.subject, "otpauth_uri": prepared.otpauth_uri, "asks_password": prepared.asks_password}
+    return JSONResponse(body)
 
 
 async def confirm(request: Request) -> JSONResponse:

@@ -23,7 +23,8 @@ async def show(request: Request) -> Response:
         return see("/")
     if must_accept(request):
         return see("/notice")
-    return page(request, "sign_in.html", subject="", trouble="", is_enrolled="enrolled" in request.query_params)
+    is_enrolled = "enrolled" in request.query_params
+    return page(request, "sign_in.html", subject="", realm="", trouble="", is_enrolled=is_enrolled)
 
 
 async def begin(request: Request) -> Response:
@@ -35,12 +36,13 @@ async def begin(request: Request) -> Response:
         password=fields.get("password", ""),
         code=fields.get("code", ""),
         source=source_of(request),
+        realm=fields.get("realm", ""),
     )
     if must_accept(request):
         return see("/notice")
     outcome = await gate.sign_ins.sign_in_from(credentials, arrival_of(request))
     if isinstance(outcome, NotSignedIn):
-        return refused(request, credentials.subject, outcome.retry_after_s, _WRONG)
+        return refused(request, credentials.subject, outcome.retry_after_s, _WRONG, credentials.realm)
     if before is not None:
         await gate.sign_ins.sign_out(before, "signed in again")
     if Factor.RECOVERY_CODE in outcome.sign_in.subject.factors:
@@ -60,11 +62,12 @@ async def end(request: Request) -> Response:
     return response
 
 
-def refused(request: Request, subject: str, retry_after_s: int, trouble: str) -> Response:
+def refused(request: Request, subject: str, retry_after_s: int, trouble: str, realm: str = "") -> Response:
     """The form again, with what went wrong."""
+    form = {"subject": subject, "realm": realm, "is_enrolled": False}
     if not retry_after_s:
-        return page(request, "sign_in.html", status=401, subject=subject, trouble=trouble, is_enrolled=False)
+        return page(request, "sign_in.html", status=401, trouble=trouble, **form)
     trouble = f"Too many failed attempts. Try again in {retry_after_s} seconds."
-    response = page(request, "sign_in.html", status=429, subject=subject, trouble=trouble, is_enrolled=False)
+    response = page(request, "sign_in.html", status=429, trouble=trouble, **form)
     response.headers["retry-after"] = str(retry_after_s)
     return response
