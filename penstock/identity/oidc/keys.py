@@ -5,6 +5,7 @@ A key that is secret (``oct``), too short, for encryption, or of a kind that is 
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -81,9 +82,8 @@ def _made(public: dict[str, str]) -> tuple[Key, frozenset[str]] | None:
     """The key, its numbers checked by the library that will use them."""
     kind, curve = public.get("kty"), public.get("crv", "")
     if kind == "RSA":
-        rsa = RSAKey.import_key({**public})
-        bits = rsa.public_key.key_size
-        return (rsa, _RSA_ALGORITHMS) if _MIN_RSA_BITS <= bits <= _MAX_RSA_BITS else None
+        fits = _MIN_RSA_BITS <= _bits(public.get("n", "")) <= _MAX_RSA_BITS
+        return (RSAKey.import_key({**public}), _RSA_ALGORITHMS) if fits else None
     if kind == "EC" and curve in _CURVES:
         elliptic = ECKey.import_key({**public})
         return (elliptic, frozenset({_CURVES[curve]})) if elliptic.public_key.key_size else None
@@ -91,3 +91,9 @@ def _made(public: dict[str, str]) -> tuple[Key, frozenset[str]] | None:
         edwards = OKPKey.import_key({**public})
         return (edwards, frozenset({"EdDSA", "Ed25519"})) if edwards.public_key.public_bytes_raw() else None
     return None
+
+
+def _bits(number: str) -> int:
+    """How long a number is (RFC 7518 section 2, Base64urlUInt)."""
+    longest = _MAX_RSA_BITS // 4  # more signs than any number that fits has
+    return int.from_bytes(urlsafe_b64decode(f"{number[:longest]}===")).bit_length()

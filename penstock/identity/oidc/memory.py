@@ -34,7 +34,7 @@ class Remembered:
 def remembered(text: str) -> Remembered:
     """The same again; what cannot be read is nothing."""
     try:
-        table = read_table(text.encode())
+        table = read_table(text.encode(errors="replace"))
         return Remembered(
             refresh=text_in(table, "refresh", MAX_SECRET), access=text_in(table, "access", MAX_SECRET) or None
         )

@@ -17,12 +17,14 @@ from penstock.identity.oidc.exchange import Exchange, Gone, Tokens
 from penstock.identity.oidc.flaws import NotProved
 from penstock.identity.oidc.known import Channel, Known
 from penstock.identity.oidc.memory import Remembered, remembered
-from penstock.identity.oidc.people import groups_of
+from penstock.identity.oidc.people import groups_of, merged
 from penstock.identity.source import Membership
 from penstock.model import OidcPlan, Unavailable
 
-#: How long an old memory leads on to its successor: longer than one question and the storing of its answer.
+#: How long an old memory leads on to its successor: a sign-in of the command line holds the one of the portal that let
+#: it in, and each asks again in its own time.
 LEADS_ON_S = 120.0
+_ROUNDS = 4
 MAX_SUCCESSORS = 10_000
 _MAX_STEPS = 8
 
@@ -32,6 +34,7 @@ class Rereading:
 
     def __init__(self, plan: OidcPlan, known: Known, exchange: Exchange, steady_s: Callable[[], float]) -> None:
         self._plan, self._known, self._exchange, self._steady_s = plan, known, exchange, steady_s
+        self._leads_on_s = max(LEADS_ON_S, float(_ROUNDS * plan.refresh_s))
         self._successors: dict[str, tuple[float, str]] = {}
         self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
 
@@ -80,8 +83,7 @@ class Rereading:
             check_times(signed.claims, self._plan, now_us)
             if self._plan.groups_claim in signed.claims or provider.userinfo is None or tokens.access is None:
                 return signed.claims
-            told = await self._exchange.userinfo(provider, tokens.access)
-            return {**told, **signed.claims} if subject_of(told) == subject_of(signed.claims) else told
+            return merged(signed.claims, await self._exchange.userinfo(provider, tokens.access))
         if tokens.access is None:
             raise Unavailable("the identity provider refreshes nothing that says who it is")
         return await self._exchange.userinfo(provider, tokens.access)
@@ -94,14 +96,14 @@ class Rereading:
 
     def _lead_on(self, memory: str, newer: str) -> None:
         now_s = self._steady_s()
-        kept = {name: each for name, each in self._successors.items() if now_s - each[0] < LEADS_ON_S}
+        kept = {name: each for name, each in self._successors.items() if now_s - each[0] < self._leads_on_s}
         kept[_name(memory)] = (now_s, newer)
         self._successors = dict(list(kept.items())[-MAX_SUCCESSORS:])
 
     def _newest(self, memory: str) -> str:
         for _ in range(_MAX_STEPS):
             found = self._successors.get(_name(memory))
-            if found is None or self._steady_s() - found[0] >= LEADS_ON_S:
+            if found is None or self._steady_s() - found[0] >= self._leads_on_s:
                 break
             memory = found[1]
         return memory
@@ -109,4 +111,4 @@ class Rereading:
 
 def _name(memory: str) -> str:
     """What a memory is found by: its hash, so that no old token is kept."""
-    return hashlib.sha256(memory.encode()).hexdigest()
+    return hashlib.sha256(memory.encode(errors="replace")).hexdigest()
