@@ -127,14 +127,7 @@ class Gate:
         self.sign_ins = self._sign_ins(given, source, people)
         self.memberships = self._memberships(given)
         self.detours = self._detours(given)
-        self.stations = Stations(
-            state=self.state,
-            grants=self.grants,
-            sessions=self.sessions,
-            enforcer=given.enforcer,
-            counted_at_us=lambda: self.events.traffic.counted_at_us,
-            clock=given.clock,
-        )
+        self.stations = self._stations(given)
         self.grants.require_membership = self.memberships.require
         self.subjects = self._subjects(given, source, people_store)
         self._administer(given, people)
@@ -234,6 +227,16 @@ class Gate:
             grants=self.grants,
             revisions=self.revisions,
             recorder=given.recorder,
+            clock=given.clock,
+        )
+
+    def _stations(self, given: Given) -> Stations:
+        return Stations(
+            state=self.state,
+            grants=self.grants,
+            sessions=self.sessions,
+            enforcer=given.enforcer,
+            counted_at_us=lambda: self.events.traffic.counted_at_us,
             clock=given.clock,
         )
 
