@@ -14,13 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.backends.openssl import backend
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, x25519
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
-_REFUSALS = (ValueError, UnsupportedAlgorithm, ssl.SSLError, RuntimeError)
+#: `InternalError`: what `cryptography` makes of an algorithm that its OpenSSL has no provider for.
+_REFUSALS = (ValueError, UnsupportedAlgorithm, InternalError, ssl.SSLError, RuntimeError)
 _MAPS = Path("/proc/self/maps")
 
 
