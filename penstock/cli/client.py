@@ -157,6 +157,18 @@ class Gate(_Http):
         self._expect_done(response)
         return _decoded(kind, response, self._where)
 
+    def card_challenge(self) -> str:
+        """Something fresh for a smart card to sign."""
+        return self._answer(dict[str, str], "POST", "/api/cards/challenges", {}).get("challenge", "")
+
+    def prove_card(self, proof: Mapping[str, Json]) -> SignedIn:
+        """Sign in with a card: the signed challenge, as `login_card` makes it."""
+        return self._answer(SignedIn, "POST", "/api/cards/proofs", proof)
+
+    def prove_card_again(self, proof: Mapping[str, Json]) -> Proved:
+        """A fresh proof for this sign-in, by its card."""
+        return self._answer(Proved, "POST", "/api/sign-ins/current/proofs/card", proof)
+
     def sign_out(self) -> None:
         """End the sign-in, and with it every session under it."""
         self._order("DELETE", "/api/sign-ins/current")

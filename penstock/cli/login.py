@@ -1,7 +1,8 @@
 """``penstock login``: sign in, and get a short-lived certificate for a key that is made here and stays here.
 
-Three ways: the browser of this computer, where one is there; a code that is typed in the browser of another; or name,
-password and code typed here.  Which identity source proves who somebody is, is the portal's affair in the first two.
+Four ways: the browser of this computer, where one is there; a code that is typed in the browser of another; name,
+password and code typed here; or a smart card.  Which identity source proves who somebody is, is the portal's affair
+in the first two.
 """
 
 from __future__ import annotations
@@ -12,7 +13,17 @@ import webbrowser
 from collections.abc import Mapping
 from enum import StrEnum
 
-from penstock.cli import contact, key_store, login_browser, login_device, login_local, output, profile, station
+from penstock.cli import (
+    contact,
+    key_store,
+    login_browser,
+    login_card,
+    login_device,
+    login_local,
+    output,
+    profile,
+    station,
+)
 from penstock.cli.answers import Proved, SignedIn, clock
 from penstock.cli.client import Gate
 from penstock.cli.keys import key_and_request
@@ -25,6 +36,7 @@ class Way(StrEnum):
     BROWSER = "browser"
     DEVICE = "device"
     LOCAL = "local"
+    CARD = "card"
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -47,6 +59,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="store_true",
         help="read the password, then the authenticator code, from stdin; implies --local",
     )
+    login_card.add_arguments(parser)
     parser.add_argument(
         "--again", action="store_true", help="prove again who you are; the sign-in and what is open under it go on"
     )
@@ -68,6 +81,8 @@ def login(arguments: argparse.Namespace) -> int:
                 signed = login_device.wait(http, gate.url, lambda codes: http.redeem(codes, csr_pem))
             case Way.LOCAL:
                 signed = http.sign_in(login_local.proof(arguments, place), csr_pem)
+            case Way.CARD:
+                signed = http.prove_card(login_card.proof(arguments, http, ca_pem, csr_pem))
     kept = place.remember_sign_in(
         profile.SignIn(subject=signed.subject, groups=signed.groups, token=signed.token, expires_at=signed.expires_at),
         key_pem,
@@ -92,12 +107,19 @@ def _again(arguments: argparse.Namespace, place: profile.Profile) -> int:
             case Way.LOCAL:
                 arguments.subject = arguments.subject or sign_in.subject
                 proved = http.prove_again_here(login_local.proof(arguments, place))
+            case Way.CARD:
+                proved = http.prove_card_again(login_card.proof(arguments, http, ca_pem))
     _report_again(proved)
     return 0
 
 
 def way_of(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Way:
     """The way that was asked for, or the best that is there.  Raises `Invalid` where nobody would see a code."""
+    if arguments.pkcs11:
+        if arguments.way or arguments.password_stdin or arguments.subject or arguments.source:
+            hint = "leave the other way to sign in out"
+            raise Invalid(Problem(where="--pkcs11", why="it is a way of its own, with a card", hint=hint))
+        return Way.CARD
     if arguments.password_stdin or arguments.subject or arguments.source:
         if arguments.way not in (None, Way.LOCAL):
             why = "--as, --source and --password-stdin are for signing in here, with a password"

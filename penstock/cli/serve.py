@@ -55,6 +55,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     serve.add_argument(
         "--allow-tls-1.2", dest="allow_tls_1_2", action="store_true", help="the portal speaks TLS 1.2 as well"
     )
+    serve.add_argument(
+        "--cards", type=listener, action="append", metavar="HOST:PORT[@FD]", default=[],
+        help="take smart cards there: a TLS port of its own, by the portal's host name; nowhere when left out",
+    )  # fmt: skip
     serve.set_defaults(run=run_gate)
 
     process = subparsers.add_parser("process")
@@ -117,7 +121,7 @@ def run_gate(arguments: argparse.Namespace) -> int:
     Supervisor(
         programs=(
             *enforcer,
-            program("control", SLOW_SILENCE_S, settings.portal),
+            program("control", SLOW_SILENCE_S, settings.portal + settings.cards),
             program("worker-1", WORKER_SILENCE_S, settings.tunnel),
             *((program("names", SLOW_SILENCE_S),) if settings.responders else ()),
             *observer,
@@ -160,7 +164,7 @@ def _ipv6_hosts(listeners: tuple[Listener, ...]) -> list[str]:
 def _settings(arguments: argparse.Namespace) -> GateSettings:
     portal = tuple(arguments.portal) or (Listener(host=arguments.address, port=8443),)
     tunnel = tuple(arguments.tunnel) or (Listener(host=arguments.address, port=8444),)
-    responders = tuple(arguments.names)
+    responders, cards = tuple(arguments.names), tuple(arguments.cards)
 
     def on_leg(listeners: tuple[Listener, ...]) -> tuple[int, ...]:
         return tuple(sorted({each.port for each in listeners if each.host == arguments.address or ":" in each.host}))
@@ -169,16 +173,17 @@ def _settings(arguments: argparse.Namespace) -> GateSettings:
         state_dir=str(arguments.state.resolve()),
         run_dir=str(arguments.run_dir.resolve()),
         site_path=str(arguments.site.resolve()),
-        names=tuple(dict.fromkeys([*(arguments.name or [arguments.address]), *_ipv6_hosts(portal + tunnel)])),
+        names=tuple(dict.fromkeys([*(arguments.name or [arguments.address]), *_ipv6_hosts(portal + tunnel + cards)])),
         place=GatePlace(
             interface=arguments.interface,
             address=arguments.address,
-            open_ports=on_leg(portal + tunnel + responders),
+            open_ports=on_leg(portal + tunnel + responders + cards),
             open_udp_ports=on_leg(responders),
         ),
         portal=portal,
         tunnel=tunnel,
         responders=responders,
+        cards=cards,
         has_kernel=not arguments.no_kernel,
         tls=TlsSettings(
             allows_1_2=arguments.allow_tls_1_2,

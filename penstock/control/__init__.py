@@ -5,6 +5,7 @@ a path that the evidence does not hold, and never see a packet.
 """
 
 from penstock.control.arrivals import Arrival, NotSignedIn, SignedIn
+from penstock.control.cards import Cards
 from penstock.control.client_codes import is_challenge, user_code_text
 from penstock.control.client_logins import (
     MAX_HOST,
@@ -49,6 +50,7 @@ __all__ = [
     "ActiveSignIn",
     "Arrival",
     "Asking",
+    "Cards",
     "Cause",
     "ClientError",
     "ClientWay",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from penstock.control.aside import Asides
 from penstock.control.binding import narrowed
 from penstock.control.break_glass import BreakGlass
+from penstock.control.cards import Cards
 from penstock.control.client_logins import ClientLogins
 from penstock.control.client_proofs import ClientProofs
 from penstock.control.conduits import Conduits
@@ -85,6 +86,7 @@ class Given:
     seal: Seal
     clock: Clock
     make_token: Callable[[], str]
+    make_random: Callable[[int], bytes]
     turn: AbstractAsyncContextManager[None]
     makers: Mapping[type, Maker] = field(default_factory=dict)
     """What makes identity sources out of their plans, by the kind of plan."""
@@ -130,6 +132,7 @@ class Gate:
         self.stations = self._stations(given)
         self.grants.require_membership = self.memberships.require
         self.subjects = self._subjects(given, source, people_store)
+        self.cards = self._cards(given)
         self._administer(given, people)
         self.client_logins, self.client_proofs = self._clients(given)
         self.inviting = Inviting(
@@ -141,6 +144,15 @@ class Gate:
         )
         self.passkeys = self._passkeys(given, factor_store)
         self.factors = self._own_factors(given, factor_store, codes)
+
+    def _cards(self, given: Given) -> Cards:
+        return Cards(
+            identities=self.identities,
+            recorder=given.recorder,
+            clock=given.clock,
+            trusted_pem=lambda: self.trusted_pem,
+            make_random=given.make_random,
+        )
 
     def _grants(self, given: Given) -> Grants:
         return Grants(
@@ -456,6 +468,7 @@ class Gate:
         await self.break_glass.sweep()
         await self.memberships.sweep()
         await self.stations.sweep()
+        self.cards.sweep()
         await self.grants.sweep()
         await self.emergencies.sweep()
         await self.aside.sweep()

@@ -163,6 +163,7 @@ class Control:
                 seal=seal,
                 clock=read_clock,
                 make_token=lambda: secrets.token_urlsafe(TOKEN_BYTES),
+                make_random=secrets.token_bytes,
                 turn=asyncio.Lock(),
                 makers=makers(settings, store, seal),
                 locate=hardware_of if settings.has_kernel else lambda _: None,

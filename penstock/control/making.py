@@ -12,14 +12,24 @@ from pathlib import Path
 from penstock.control.authenticators import Authenticators
 from penstock.control.identities import Maker
 from penstock.control.store import Store
-from penstock.identity import DirectorySource, LdapSource, Seal, oidc_source, read_secret
-from penstock.model import GateSettings, LdapPlan, OidcPlan, SourcePlan, Unavailable
+from penstock.identity import (
+    CardSource,
+    DirectorySource,
+    LdapSource,
+    Outside,
+    Revocations,
+    Seal,
+    oidc_source,
+    read_secret,
+)
+from penstock.model import CardPlan, GateSettings, LdapPlan, OidcPlan, SourcePlan, Unavailable
 
 _HTTPS = 443
 
 
 def makers(settings: GateSettings, store: Store, seal: Seal) -> Mapping[type, Maker]:
     """What makes sources on this gate, by the kind of their plan."""
+    revocations = Revocations(Outside(Path(settings.state_dir) / "keys" / "sources"))
 
     def directory(plan: SourcePlan) -> object:
         assert isinstance(plan, LdapPlan)
@@ -30,7 +40,11 @@ def makers(settings: GateSettings, store: Store, seal: Seal) -> Mapping[type, Ma
         assert isinstance(plan, OidcPlan)
         return oidc_source(plan, secret_of(settings, plan.secret), callback_of(settings, plan.name))
 
-    return {LdapPlan: directory, OidcPlan: provider}
+    def cards(plan: SourcePlan) -> object:
+        assert isinstance(plan, CardPlan)
+        return CardSource(plan, revocations)
+
+    return {LdapPlan: directory, OidcPlan: provider, CardPlan: cards}
 
 
 def callback_of(settings: GateSettings, source: str) -> str:

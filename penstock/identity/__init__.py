@@ -5,6 +5,16 @@ know what a subject may reach.
 """
 
 from penstock.identity.authority import Authority, read_or_make_secret, read_secret
+from penstock.identity.card import (
+    CardChallenges,
+    CardRefused,
+    CardSource,
+    Outside,
+    Revocations,
+    SignedChallenge,
+    Unfit,
+    refused_certificate,
+)
 from penstock.identity.certificates import ClientCertificate
 from penstock.identity.crypto import (
     FipsCheck,
@@ -61,6 +71,9 @@ __all__ = [
     "AuthenticatorStore",
     "Authority",
     "Busy",
+    "CardChallenges",
+    "CardRefused",
+    "CardSource",
     "Challenges",
     "ClientCertificate",
     "CounterStore",
@@ -83,6 +96,7 @@ __all__ = [
     "NotLookedAt",
     "NotProved",
     "OidcSource",
+    "Outside",
     "Party",
     "Passkey",
     "PasskeyFault",
@@ -94,11 +108,14 @@ __all__ = [
     "Reading",
     "RecoveryCodes",
     "Refused",
+    "Revocations",
     "Seal",
     "SignIn",
+    "SignedChallenge",
     "Source",
     "Turns",
     "Turnstile",
+    "Unfit",
     "Unseen",
     "check_fips",
     "check_own",
@@ -112,6 +129,7 @@ __all__ = [
     "password_problems",
     "read_or_make_secret",
     "read_secret",
+    "refused_certificate",
     "state_of",
     "subject_of",
     "totp",

@@ -47,6 +47,7 @@ class LabGate:
     tunnel: Sequence[str] = ()
     descriptors: Sequence[int] = ()
     responders: Sequence[str] = ()
+    cards: Sequence[str] = ()
     portal_port: int = 8443
     has_kernel: bool = True
     process: subprocess.Popen[bytes] | None = None
@@ -80,7 +81,12 @@ class LabGate:
         words += ["--interface", self.interface] if self.has_kernel else ["--no-kernel"]
         words += ["--address", self.address]
         words += ["--name", self.address, "--name", "localhost", "--name", "127.0.0.1"]
-        for option, addresses in (("--portal", self.portal), ("--tunnel", self.tunnel), ("--names", self.responders)):
+        for option, addresses in (
+            ("--portal", self.portal),
+            ("--tunnel", self.tunnel),
+            ("--names", self.responders),
+            ("--cards", self.cards),
+        ):
             words += [word for address in addresses for word in (option, address)]
         self.process = self.node.popen(
             [sys.executable, "-m", "penstock", "serve", *words],

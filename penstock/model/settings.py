@@ -45,6 +45,8 @@ class GateSettings:
 
     `state_dir` outlives the gate (database, keys, evidence), `run_dir` does not (local sockets, journals of workers).
     `names` are the host names and addresses that the portal's certificate is made out to; the first is shown to people.
+    `cards` are where smart cards are asked for in the handshake, apart from the portal: a listener that asks for a
+    certificate bothers everybody who has one.
     `responders` answer for the site's domain (DNS, over UDP and TCP).
     Without `has_kernel` there is no enforcer and no packet filter: only the tunnel and the proxy stand in the way.
     """
@@ -59,6 +61,7 @@ class GateSettings:
     has_kernel: bool = True
     responders: tuple[Listener, ...] = ()
     tls: TlsSettings = TlsSettings()
+    cards: tuple[Listener, ...] = ()
 
     @property
     def not_enforced(self) -> tuple[str, ...]:

@@ -27,6 +27,9 @@ from penstock.model import Listener
 from penstock.tls import served
 from penstock.web.admin import admin_app
 from penstock.web.app import portal_app
+from penstock.web.card_door import CardDoor, sent_chain
+from penstock.web.card_site import STATE as CARD_STATE
+from penstock.web.card_site import card_app
 
 MAX_HEADER_BYTES = 16 << 10
 MAX_CONNECTIONS = 200
@@ -89,6 +92,15 @@ class AdminProtocol(Protocol):
         self.client = (f"uid {uid}", pid)
 
 
+class CardProtocol(Protocol):
+    """One connection of the card's site: the certificates of its handshake are in the state of its requests."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Put them there; nothing that the client says can."""
+        self.app_state = {**self.app_state, CARD_STATE: sent_chain(transport.get_extra_info("ssl_object"))}
+        super().connection_made(transport)
+
+
 async def serve_web(gate: Gate) -> None:
     """Serve portal and admin socket until cancelled."""
     tls = served(gate.settings, ("http/1.1",), may_be_old=True)
@@ -97,6 +109,12 @@ async def serve_web(gate: Gate) -> None:
     async with AsyncExitStack() as stack:
         for listener in gate.settings.portal:
             await portal.listen(_listening(listener), tls.context)
+        site = _Site(card_app(gate), CardProtocol)
+        door = CardDoor(gate.cards, lambda: served(gate.settings, ("http/1.1",), may_be_old=True).context, site.make)
+        stack.callback(site.close)
+        stack.callback(door.close)
+        for listener in gate.settings.cards:
+            door.open(_listening(listener, listens=True))
         await admin.listen_unix(_admin_socket(path))
         stack.callback(portal.close)
         stack.callback(admin.close)
@@ -104,7 +122,9 @@ async def serve_web(gate: Gate) -> None:
             await asyncio.sleep(TICK_S)
             portal.tick()
             admin.tick()
-            tls.refresh()
+            site.tick()
+            if tls.refresh():
+                door.renew()
 
 
 class _Site:
@@ -140,14 +160,14 @@ class _Site:
         loop = asyncio.get_running_loop()
         self._servers.append(
             await loop.create_server(
-                self._make, sock=listening, ssl=context, backlog=BACKLOG, ssl_handshake_timeout=SILENCE_S
+                self.make, sock=listening, ssl=context, backlog=BACKLOG, ssl_handshake_timeout=SILENCE_S
             )
         )
 
     async def listen_unix(self, listening: socket.socket) -> None:
         """Accept connections on a Unix socket."""
         loop = asyncio.get_running_loop()
-        self._servers.append(await loop.create_unix_server(self._make, sock=listening, backlog=BACKLOG))
+        self._servers.append(await loop.create_unix_server(self.make, sock=listening, backlog=BACKLOG))
 
     def close(self) -> None:
         """Stop accepting, and let go of the connections there are."""
@@ -156,11 +176,21 @@ class _Site:
         for connection in list(self._state.connections):
             connection.shutdown()
 
-    def _make(self) -> H11Protocol:
+    def make(self) -> H11Protocol:
+        """A protocol for a new connection."""
         return self._protocol(config=self._config, server_state=self._state, app_state={})
 
 
-def _listening(listener: Listener) -> socket.socket:
+def _listening(listener: Listener, *, listens: bool = False) -> socket.socket:
+    """A bound socket; one that `listens` is for an accept loop of our own."""
+    listening = _bound(listener)
+    if listens:
+        listening.listen(BACKLOG)
+        listening.setblocking(False)
+    return listening
+
+
+def _bound(listener: Listener) -> socket.socket:
     if listener.descriptor is not None:
         return socket.socket(fileno=listener.descriptor)
     family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET

@@ -291,6 +291,7 @@ class World:
                 seal=Seal(bytes(32), secrets.token_bytes),
                 clock=self.clock,
                 make_token=lambda: secrets.token_urlsafe(32),
+                make_random=secrets.token_bytes,
                 turn=asyncio.Lock(),
                 makers=self.makers,
                 locate=lambda source: self.stations.get(source, "02:00:00:00:00:50") if "." in source else None,

@@ -247,6 +247,15 @@ def test_a_new_card_by_the_next_issuer_under_the_same_root_is_the_same_person() 
     assert renewed.session != proof(ISSUING.card()).session
 
 
+def test_naming_the_issuers_beside_their_root_changes_nobodys_key() -> None:
+    following = ROOT.issuing("Riverside Cards 2")
+    for issuing in (ISSUING, following):
+        every = pem(issuing.certificate, ROOT.certificate)
+        named = prove(issuing.card(), sent=[], authorities=every)
+        assert isinstance(named, Proof)
+        assert named.key == proof(ISSUING.card()).key
+
+
 def test_groups_come_from_the_organisational_units_or_are_everybodys() -> None:
     taken = GroupMap(taken=(("Operations", "operators"), ("*", "card-holders"), ("Chiefs", "approvers")))
     assert proof(ISSUING.card(), groups=taken).groups == {"operators", "card-holders"}

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
@@ -42,6 +43,28 @@ def check_card(plan: CardPlan, leaf: x509.Certificate, sent: Sequence[x509.Certi
     chain = _path(plan, leaf, sent, now_us)
     _check_policies(plan, chain)
     return chain
+
+
+def topmost(plan: CardPlan, found: x509.Certificate) -> x509.Certificate:
+    """The authority of the plan that stands above this one.
+
+    Whoever names a root and its issuers means one authority, whichever of them a path happened to end at.
+    """
+    named = authorities_of(plan.authorities)
+    for _ in range(_MAX_INTERMEDIATES):
+        above = next((each for each in named if each != found and _is_issued(found, each)), None)
+        if above is None:
+            break
+        found = above
+    return found
+
+
+def _is_issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (*reading.UNREADABLE, InvalidSignature):
+        return False
+    return True
 
 
 def _check_purpose(plan: CardPlan, leaf: x509.Certificate) -> None:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from penstock.identity.card import reading
-from penstock.identity.card.checks import Chain
+from penstock.identity.card.checks import Chain, topmost
 from penstock.identity.card.unfit import Unfit, plain
 from penstock.model import CardPlan, CardRule
 
@@ -52,7 +52,7 @@ def holder_of(plan: CardPlan, chain: Chain) -> Holder:
     theirs = frozenset(reading.subject_values(leaf, NameOID.ORGANIZATIONAL_UNIT_NAME)) - {EVERYBODY}
     return Holder(
         name=value,
-        key=f"{plan.rule.value}:{_authority(chain[-1])}:{value}",
+        key=f"{plan.rule.value}:{_authority(topmost(plan, chain[-1]))}:{value}",
         groups=plan.groups.of(theirs | {EVERYBODY}),
     )
 

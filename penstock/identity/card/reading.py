@@ -12,6 +12,7 @@ from typing import TypeVar
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.utils import CryptographyDeprecationWarning
 
 from penstock.identity.card.unfit import Unfit, plain
 
@@ -29,6 +30,7 @@ UNREADABLE = (
     ValueError,
     TypeError,
     UnsupportedAlgorithm,
+    CryptographyDeprecationWarning,  # where warnings are errors: what is not allowed, only not refused yet
     x509.DuplicateExtension,
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
@@ -47,6 +49,8 @@ def load(der: bytes) -> x509.Certificate:
         _ = certificate.extensions, certificate.subject, certificate.issuer  # parsed late otherwise
     except UNREADABLE:
         raise Unfit("the certificate cannot be read") from None
+    if certificate.serial_number <= 0:
+        raise Unfit("its serial number is not above zero (RFC 5280 section 4.1.2.2)")
     return certificate
 
 

@@ -2,7 +2,7 @@
 
 For `penstock login --pkcs11`: Python's TLS cannot use a key that stays in a card.  What is signed begins with words
 that no TLS handshake and no document begins with, and names the gate and the request for the station's certificate.
-Pure: the challenge key, randomness and times come in.  It must never accept a challenge twice; `Challenges` remembers.
+Pure: the challenge key, randomness and times come in.  `CardChallenges` must never accept a challenge twice.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+from dataclasses import dataclass, field
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -29,7 +30,7 @@ _TIME_BYTES = 8
 _LENGTH = RANDOM_BYTES + _TIME_BYTES + _MAC_BYTES
 
 
-def message(authority_fingerprint: bytes, challenge: str, csr_pem: str) -> bytes:
+def card_message(authority_fingerprint: bytes, challenge: str, csr_pem: str) -> bytes:
     """What the card signs: both sides make it, so that neither takes the other's word.
 
     `authority_fingerprint` is the SHA-256 of the gate's authority certificate (DER).
@@ -42,7 +43,24 @@ def message(authority_fingerprint: bytes, challenge: str, csr_pem: str) -> bytes
     return DOMAIN + b"".join(parts)
 
 
-def check_signature(leaf: x509.Certificate, signature: bytes, signed: bytes) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedChallenge:
+    """A challenge as a card answered it: `certificates` in DER form, the card's own first."""
+
+    challenge: str
+    certificates: tuple[bytes, ...]
+    signature: bytes = field(repr=False)
+    csr_pem: str
+
+    def check(self, authority_fingerprint: bytes) -> None:
+        """Whether the key of the first certificate signed that.  Raises `Unfit`."""
+        if not self.certificates:
+            raise Unfit("there is no certificate")
+        signed = card_message(authority_fingerprint, self.challenge, self.csr_pem)
+        _check_signature(reading.load(self.certificates[0]), self.signature, signed)
+
+
+def _check_signature(leaf: x509.Certificate, signature: bytes, signed: bytes) -> None:
     """Whether the card's key signed that: RSA PKCS #1 v1.5 with SHA-256, ECDSA (DER) with SHA-256.  Raises `Unfit`."""
     key = reading.key_of(leaf)
     try:
@@ -54,8 +72,10 @@ def check_signature(leaf: x509.Certificate, signature: bytes, signed: bytes) -> 
         raise Unfit("the signature is not by the certificate's key") from None
 
 
-class Challenges:
+class CardChallenges:
     """Challenges of one run of the gate: nothing is kept of one until it was answered, then that it was used."""
+
+    RANDOM_BYTES = RANDOM_BYTES
 
     def __init__(self, key: bytes) -> None:
         self._key = key

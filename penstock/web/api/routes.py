@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from penstock.web.api import clients, enrolments, gate, grants, proofs, reach, sessions, sign_ins
+from penstock.web.api import cards, clients, enrolments, gate, grants, proofs, reach, sessions, sign_ins
 
 routes = [
     Route("/gate", gate.show, methods=["GET"]),
     Route("/enrolments", enrolments.begin, methods=["POST"]),
     Route("/enrolments/confirm", enrolments.confirm, methods=["POST"]),
+    Route("/cards/challenges", cards.challenge, methods=["POST"]),
+    Route("/cards/proofs", cards.prove, methods=["POST"]),
+    Route("/sign-ins/current/proofs/card", cards.prove_again, methods=["POST"]),
     Route("/sign-ins", sign_ins.begin, methods=["POST"]),
     Route("/sign-ins", sign_ins.show, methods=["GET"]),
     Route("/sign-ins/current", sign_ins.end, methods=["DELETE"]),

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse
 
+from penstock.web.addresses import card_ways
 from penstock.web.asking import gate_of
 from penstock.web.guard import SCRIPT_POLICY
 from penstock.web.pages.forms import (
@@ -68,7 +69,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
     here = gate_of(request).passkeys.party(request.headers.get("host", ""))
     token = form_token(request, fresh or cookie or "")
     text = _TEMPLATES.get_template(template).render(
-        gate=gate_of(request), sign_in=sign_in, form_token=token, here=here, **values
+        gate=gate_of(request), sign_in=sign_in, form_token=token, here=here, card_ways=card_ways(request), **values
     )
     response = HTMLResponse(text, status_code=status)
     if here is not None and template in _WITH_PASSKEYS:
@@ -76,6 +77,12 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
     if fresh is not None:
         set_cookie(response, FORM_COOKIE, fresh)
     return response
+
+
+def bare_page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page without forms, for a site that signs nobody in: it sets no cookie."""
+    text = _TEMPLATES.get_template(template).render(gate=gate_of(request), sign_in=None, form_token="", **values)
+    return HTMLResponse(text, status_code=status)
 
 
 def see(path: str) -> RedirectResponse:

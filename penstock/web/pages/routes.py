@@ -9,6 +9,7 @@ from starlette.routing import Route
 from penstock.web.errors import failure_of
 from penstock.web.pages import (
     arriving,
+    card,
     clients,
     enrol,
     failures,
@@ -21,7 +22,7 @@ from penstock.web.pages import (
     sign_in,
     static,
 )
-from penstock.web.pages.render import page
+from penstock.web.pages.render import bare_page, page
 
 routes = [
     Route("/", home.show, methods=["GET"]),
@@ -33,6 +34,7 @@ routes = [
     Route("/sign-in/oidc/{source}", oidc.begin, methods=["GET"]),
     Route("/sign-in/oidc/{source}/callback", oidc.callback, methods=["GET"]),
     Route("/oidc/{source}/back-channel-logout", oidc.back_channel_logout, methods=["POST"]),
+    Route("/sign-in/card", card.finish, methods=["GET"]),
     Route("/notice", arriving.show, methods=["GET"]),
     Route("/notice", arriving.accept, methods=["POST"]),
     Route("/sign-ins", my_sign_ins.show, methods=["GET"]),
@@ -74,6 +76,13 @@ _TITLES = {
     429: "Too many attempts",
     503: "Not now",
 }
+
+
+async def html_failure(request: Request, error: Exception) -> Response:
+    """The same for a site that signs nobody in."""
+    failure = failure_of(error)
+    title = _TITLES.get(failure.status, "Something went wrong")
+    return bare_page(request, "failure.html", status=failure.status, title=title, failure=failure)
 
 
 async def html_error(request: Request, error: Exception) -> Response:
