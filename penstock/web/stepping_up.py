@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from penstock.control import ActiveSignIn, Gate
 from penstock.identity import OidcSource
-from penstock.model import Decision, FactorStrength, Reason, Unavailable
+from penstock.model import LOCAL, Decision, FactorStrength, Reason, Unavailable
 
 _HELPED = frozenset({Reason.FACTORS_TOO_WEAK, Reason.PROOF_TOO_OLD})
 
@@ -60,7 +60,9 @@ def better_proof(gate: Gate, sign_in: ActiveSignIn, decision: Decision) -> Bette
     want = conduit.require.factors if is_weak else FactorStrength.NONE
     max_age_s = conduit.require.reauthenticate_s if is_old else None
     source = _provider(gate, sign_in)
-    if source is None or (is_weak and not source.can_ask(want)):
+    if source is None:
+        return BetterProof(want=want, max_age_s=max_age_s, path="/prove" if sign_in.identity == LOCAL else None)
+    if is_weak and not source.can_ask(want):
         return BetterProof(want=want, max_age_s=max_age_s)
     fields = {**({"want": want.value} if is_weak else {}), **({"again": "1"} if is_old else {})}
     path = f"/sign-in/oidc/{source.plan.name}?{urlencode(fields)}"

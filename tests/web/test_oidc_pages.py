@@ -226,7 +226,7 @@ def test_a_page_of_the_list_is_gone_on_to(world: World) -> None:
 
 
 def step_up_link(text: str) -> tuple[str, str]:
-    found = re.search(r'<a class="button" href="([^"]+)">([^<]+)</a>', text)
+    found = re.search(r'<a class="button" href="([^"]+)"[^>]*>([^<]+)</a>', text)
     assert found, text
     return html.unescape(found[1]), found[2]
 

@@ -24,7 +24,7 @@ from penstock.web.pages.render import page, see
 
 FLOW_COOKIE = "__Host-penstock-flow"
 #: Where somebody may be sent on to.  A closed set: an address in a link is not to be trusted.
-NEXT = frozenset({"/", "/sign-ins", "/failures", "/device"})
+NEXT = frozenset({"/", "/sign-ins", "/failures", "/device", "/me"})
 WANTED = {each.value: each for each in (FactorStrength.TWO, FactorStrength.PHISHING_RESISTANT)}
 _MAX_COOKIE, _MAX_FIELDS = 128, 8
 _SEE_OTHER, _OK = 303, 200
@@ -122,7 +122,7 @@ def _redirect_uri(request: Request, name: str) -> str | None:
 
 
 def _sent(address: str, browser: str) -> Response:
-    response = RedirectResponse(address, status_code=_SEE_OTHER, headers={"referrer-policy": "no-referrer"})
+    response = RedirectResponse(address, status_code=_SEE_OTHER)
     response.set_cookie(FLOW_COOKIE, browser, path="/", secure=True, httponly=True, samesite="lax", max_age=600)
     return response
 
