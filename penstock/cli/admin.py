@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from penstock.cli import output
+from penstock.cli import output, profile
 from penstock.cli.answers import clock
-from penstock.cli.client import Admin, admin_socket
+from penstock.cli.client import Admin, SignedInAt, admin_socket
 from penstock.model import Json
 
 EXIT_NOT_YET = 4
@@ -16,13 +16,22 @@ EXIT_NOT_YET = 4
 def add_socket(parser: argparse.ArgumentParser) -> None:
     """``--socket``: where the gate's administrator is let in."""
     parser.add_argument(
-        "--socket", type=Path, metavar="PATH", help="the gate's admin socket; else $PENSTOCK_RUN/admin.sock"
+        "--socket",
+        type=Path,
+        metavar="PATH",
+        help="the gate's admin socket; else $PENSTOCK_RUN/admin.sock; else by your roles",
     )
 
 
 def opened(arguments: argparse.Namespace) -> Admin:
-    """The admin API of the gate that is meant."""
-    return Admin(admin_socket(arguments.socket))
+    """The admin API of the gate that is meant: on its socket where there is one, else with the roles of a sign-in."""
+    path = admin_socket(arguments.socket)
+    if arguments.socket is None and not path.exists():
+        place = profile.of_this_person()
+        if place.sign_in() is not None:
+            (gate, ca_pem), sign_in = place.known_gate(), place.live_sign_in()
+            return Admin(None, SignedInAt(url=gate.url, ca_pem=ca_pem, token=sign_in.token))
+    return Admin(path)
 
 
 def rows_of(answer: dict[str, Json], noun: str) -> list[dict[str, Json]]:

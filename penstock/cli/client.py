@@ -10,6 +10,7 @@ import hashlib
 import os
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -203,10 +204,26 @@ class Gate(_Http):
         )
 
 
-class Admin(_Http):
-    """The administrator's API on a local socket: who may open the socket is the administrator."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedInAt:
+    """Where somebody is signed in, and with which token."""
 
-    def __init__(self, path: Path) -> None:
+    url: str
+    ca_pem: str
+    token: str = field(repr=False)
+
+
+class Admin(_Http):
+    """The administrator's API: on a local socket, where who may open it is the administrator, or by roles over TLS."""
+
+    def __init__(self, path: Path | None, signed_in: SignedInAt | None = None) -> None:
+        """On the socket at `path`; without one, with the roles of whoever is signed in."""
+        if path is None and signed_in is not None:
+            headers = {"Authorization": f"Bearer {signed_in.token}"}
+            client = _https(f"{signed_in.url}/api", verifying(signed_in.ca_pem), headers, ADMIN_TIMEOUT_S)
+            super().__init__(client, where=signed_in.url, sign_in_hint="penstock login")
+            return
+        path = path or admin_socket(None)
         _require_socket(path)
         transport = httpx2.HTTPTransport(uds=str(path))
         client = httpx2.Client(base_url="http://gate", transport=transport, timeout=ADMIN_TIMEOUT_S, trust_env=False)
@@ -217,9 +234,11 @@ class Admin(_Http):
         body: dict[str, Json] = {"name": name, "groups": list(groups)}
         return self._answer(AddedSubject, "POST", "/admin/subjects", body)
 
-    def invite(self, name: str) -> AddedSubject:
-        """Invite somebody of a directory to add an authenticator, with the code of the answer."""
-        return self._answer(AddedSubject, "POST", f"/admin/subjects/{quoted(name)}/invite")
+    def tell(self, method: str, path: str, body: Mapping[str, Json] | None = None) -> dict[str, Json]:
+        """An order or a question under ``/admin/``, and the answer, empty where there is none."""
+        response = self._ask(method, f"/admin/{path}", body)
+        self._expect_done(response)
+        return _decoded(dict[str, Any], response, self._where) if response.content else {}
 
     def suspend(self, name: str) -> dict[str, Json]:
         """Suspend a subject, which ends what is under way; what is not done yet."""
@@ -380,10 +399,12 @@ def _require_socket(path: Path) -> None:
         raise silent
 
 
-def _https(url: str, context: ssl.SSLContext, headers: Mapping[str, str]) -> httpx2.Client:
+def _https(
+    url: str, context: ssl.SSLContext, headers: Mapping[str, str], timeout_s: float = TIMEOUT_S
+) -> httpx2.Client:
     if not url.startswith("https://"):
         raise Invalid(Problem(where="--gate", why=f"{url} is not an https address", hint="https://HOST:8443"))
-    return httpx2.Client(base_url=url, verify=context, headers=dict(headers), timeout=TIMEOUT_S, trust_env=False)
+    return httpx2.Client(base_url=url, verify=context, headers=dict(headers), timeout=timeout_s, trust_env=False)
 
 
 def _not_connected(where: str, error: httpx2.ConnectError) -> Unavailable | Unauthenticated:

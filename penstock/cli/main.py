@@ -26,6 +26,8 @@ NOUNS = (
     "logout",
     "status",
     "subject",
+    "role",
+    "break_glass",
     "grant",
     "isolate",
     "conduits",
@@ -41,7 +43,7 @@ NOUNS = (
     "demo",
 )
 #: Verbs that are not named after their file.
-_ELSEWHERE = {"process": "serve", "release": "isolate", "isolated": "isolate"}
+_ELSEWHERE = {"break-glass": "break_glass", "process": "serve", "release": "isolate", "isolated": "isolate"}
 
 EXIT_REFUSED, EXIT_INVALID, EXIT_UNAUTHENTICATED, EXIT_UNAVAILABLE, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
 

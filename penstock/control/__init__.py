@@ -22,6 +22,7 @@ from penstock.control.drill import Drill, DrillResult
 from penstock.control.exposition import CONTENT_TYPE as METRICS_TYPE
 from penstock.control.factor_store import MAX_PASSKEYS, FactorChange
 from penstock.control.gate import Gate, Given, Status
+from penstock.control.glass import Glass
 from penstock.control.grants import Asking
 from penstock.control.intervals import Cause, Interval
 from penstock.control.latency import Figures, figures
@@ -66,6 +67,7 @@ __all__ = [
     "Figures",
     "Gate",
     "Given",
+    "Glass",
     "Interval",
     "IsolatedKind",
     "Isolation",

@@ -44,6 +44,11 @@ def _gate(page: Page, gate: Gate) -> None:
     page.gauge("penstock_grants", "Live grants, by kind of subject",
                [({"kind": kind}, kinds.count(kind)) for kind in sorted(set(kinds))])  # fmt: skip
     page.gauge("penstock_sign_ins", "Live sign-ins", [({}, status.sign_ins)])
+    page.gauge(
+        "penstock_break_glass_open", "Break-glass accounts that are open now", [({}, len(gate.break_glass.open))]
+    )
+    page.counter("penstock_sign_ins_unseen_total", "Sign-in attempts that were not looked at, since control started",
+                 [({}, gate.unseen.total)])  # fmt: skip
     page.gauge("penstock_waiting_flows", "Flows that wait for a connection of an asset",
                [({"asset": asset}, count) for asset, count in sorted(gate.overload.queues.items())])  # fmt: skip
     page.histogram("penstock_loop_lag_seconds", "How long what was ready waited for the worker's event loop",

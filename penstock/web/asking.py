@@ -39,6 +39,12 @@ def source_of(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
+def actor_of(request: Request) -> str:
+    """Who does this, for the evidence: a subject with a role, or the Unix user on the admin socket."""
+    actor: str = getattr(request.state, "actor", "") or source_of(request)
+    return actor
+
+
 def grant_number_of(request: Request) -> int:
     """The grant number in the path; 0, which no grant has, where it is none."""
     text: str = request.path_params["number"]

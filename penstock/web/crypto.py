@@ -16,7 +16,7 @@ from penstock.control import Gate
 from penstock.identity import ListenerCrypto, check_fips, listener_crypto, module_crypto
 from penstock.model import Json, Listener, Record, RecordKind
 from penstock.tls import key_files, served
-from penstock.web.asking import gate_of, source_of
+from penstock.web.asking import actor_of, gate_of
 
 
 async def show(request: Request) -> JSONResponse:
@@ -32,7 +32,7 @@ async def check(request: Request) -> JSONResponse:
     gate, found = gate_of(request), check_fips()
     findings: list[Json] = [{**asdict(each), "is_right": each.is_right} for each in found.findings]
     wrong: list[Json] = [each.what for each in found.findings if not each.is_right]
-    detail: dict[str, Json] = {"is_on": found.is_on, "module": found.module, "wrong": wrong, "by": source_of(request)}
+    detail: dict[str, Json] = {"is_on": found.is_on, "module": found.module, "wrong": wrong, "by": actor_of(request)}
     at_us = gate.clock().wall_us
     await gate.recorder.write([Record(kind=RecordKind.CRYPTO_CHECKED, at_us=at_us, detail=detail)])
     return JSONResponse({"is_on": found.is_on, "module": found.module, "findings": findings})

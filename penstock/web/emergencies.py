@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from penstock.control import IsolatedKind, Isolation
 from penstock.model import Grant, Invalid, Json, Problem
-from penstock.web.asking import body_of, gate_of, moment_text, source_of
+from penstock.web.asking import actor_of, body_of, gate_of, moment_text
 
 
 class NewIsolation(msgspec.Struct):
@@ -34,7 +34,7 @@ async def isolate(request: Request) -> JSONResponse:
         IsolatedKind(asked.kind),
         asked.name,
         asked.reason,
-        source_of(request),
+        actor_of(request),
         even_safety_critical=asked.even_safety_critical,
     )
     body = _row(done.isolation, done.goes_on) | {"grants_closed": done.closed, "not_yet": [*done.not_yet]}
@@ -46,7 +46,7 @@ async def release(request: Request) -> JSONResponse:
     word, name = request.path_params["kind"], request.path_params.get("name", "")
     if word not in set(IsolatedKind):
         raise Invalid(Problem(where="kind", why=f"{word!r} cannot be isolated", hint="asset, zone or site"))
-    done = await gate_of(request).emergencies.release(IsolatedKind(word), name, source_of(request))
+    done = await gate_of(request).emergencies.release(IsolatedKind(word), name, actor_of(request))
     body: dict[str, Json] = {
         "kind": done.isolation.kind.value,
         "name": done.isolation.name,

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from penstock.control import Drill, Gate, Interval, RegisterRow
 from penstock.model import Json
-from penstock.web.asking import body_of, gate_of, moment_text, source_of
+from penstock.web.asking import actor_of, body_of, gate_of, moment_text
 
 _MAX_DIGITS = 18
 
@@ -47,7 +47,7 @@ async def show_conduit(request: Request) -> JSONResponse:
 async def restore(request: Request) -> JSONResponse:
     """POST: reset what goes on uninspected, so that its clients dial anew into inspection."""
     gate, name = gate_of(request), request.path_params["conduit"]
-    done = await gate.register.restore(name, source_of(request))
+    done = await gate.register.restore(name, actor_of(request))
     flows: list[Json] = [
         _ends(gate, each.grant) | {"grant": each.grant, "flows": each.uninspected} for each in done.flows
     ]
@@ -57,7 +57,7 @@ async def restore(request: Request) -> JSONResponse:
 async def begin_drill(request: Request) -> JSONResponse:
     """POST: 201 with the drill, which goes on by itself."""
     asked = await body_of(request, NewDrill)
-    drill = await gate_of(request).drills.begin(asked.conduit, asked.length_s, source_of(request))
+    drill = await gate_of(request).drills.begin(asked.conduit, asked.length_s, actor_of(request))
     return JSONResponse(drill_json(drill), status_code=201)
 
 
@@ -73,7 +73,7 @@ async def show_drill(request: Request) -> JSONResponse:
 
 async def stop_drill(request: Request) -> JSONResponse:
     """DELETE: end the drill that runs, at once."""
-    if not gate_of(request).drills.stop(source_of(request)):
+    if not gate_of(request).drills.stop(actor_of(request)):
         raise HTTPException(404)
     return JSONResponse({"is_stopping": True})
 

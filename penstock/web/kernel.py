@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from penstock.control import Gate
 from penstock.model import Unavailable, Verified, VerifyKernel
@@ -27,3 +28,6 @@ def last_text(gate: Gate) -> str:
         return "not verified yet"
     found = f"{last.differences} differences" if last.differences else "as it was told"
     return f"{found}, {last.checked} things compared at {moment_text(last.at_us)}"
+
+
+route = Route("/admin/kernel/verify", verify, methods=["POST"])

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from penstock.control import METRICS_TYPE, ConduitNow, Figures, Measured, count_traffic, figures, metrics_page
 from penstock.model import Invalid, Json, Problem
-from penstock.web.asking import body_of, gate_of, moment_text, source_of
+from penstock.web.asking import actor_of, body_of, gate_of, moment_text
 
 
 class Named(msgspec.Struct):
@@ -32,7 +32,7 @@ async def show_conduits(request: Request) -> JSONResponse:
 async def return_conduit(request: Request) -> Response:
     """POST: inspect a conduit again that has stepped aside."""
     asked = await body_of(request, Named)
-    if not await gate_of(request).aside.stand_back(asked.conduit, source_of(request)):
+    if not await gate_of(request).aside.stand_back(asked.conduit, actor_of(request)):
         hint = "penstock conduits shows which ones do"
         raise Invalid(Problem(where="conduit", why=f"“{asked.conduit}” does not stand aside", hint=hint))
     return Response(status_code=204)

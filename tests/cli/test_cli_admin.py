@@ -35,10 +35,17 @@ def test_every_objection_of_the_gate_is_shown(admin: Answers, cli: Any, capsys: 
 
 
 def test_subjects_are_listed_as_a_table(admin: Answers, cli: Any, capsys: Any) -> None:
-    rows = [{"name": "maria", "groups": ["operators"], "state": "enrolled"}]
+    rows = [
+        {"name": "maria", "kind": "person", "groups": ["operators"], "roles": ["auditor"], "state": "enrolled"},
+        {"name": "vic", "kind": "vendor", "groups": [], "roles": [], "state": "ended", "until": None},
+    ]
     admin.routes["GET", "/admin/subjects"] = (200, {"subjects": rows})
     assert cli("subject", "ls") == 0
-    assert capsys.readouterr().out == "NAME   GROUPS     STATE\nmaria  operators  enrolled\n"
+    assert capsys.readouterr().out.splitlines() == [
+        "NAME   KIND    GROUPS     ROLES    STATE     UNTIL",
+        "maria  person  operators  auditor  enrolled",
+        "vic    vendor                      ended",
+    ]
 
 
 @pytest.mark.parametrize("verb", ["suspend", "resume"])

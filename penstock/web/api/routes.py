@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from penstock.web.api import cards, clients, enrolments, gate, grants, proofs, reach, sessions, sign_ins
+from penstock.web.api import admin, cards, clients, enrolments, gate, grants, proofs, reach, sessions, sign_ins
 
 routes = [
+    *admin.guarded_routes(),
     Route("/gate", gate.show, methods=["GET"]),
     Route("/enrolments", enrolments.begin, methods=["POST"]),
     Route("/enrolments/confirm", enrolments.confirm, methods=["POST"]),

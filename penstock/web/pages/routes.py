@@ -9,6 +9,7 @@ from starlette.routing import Route
 from penstock.web.errors import failure_of
 from penstock.web.pages import (
     arriving,
+    break_glass,
     card,
     clients,
     enrol,
@@ -64,6 +65,11 @@ routes = [
     Route("/me/authenticator", me.begin_authenticator, methods=["POST"]),
     Route("/me/authenticator/confirm", me.confirm_authenticator, methods=["POST"]),
     Route("/me/recovery-codes", me.make_codes, methods=["POST"]),
+    Route("/break-glass", break_glass.show, methods=["GET"]),
+    Route("/break-glass", break_glass.ask, methods=["POST"]),
+    Route("/break-glass/envelopes", break_glass.show_envelopes, methods=["GET"]),
+    Route("/break-glass/envelopes", break_glass.open_envelopes, methods=["POST"]),
+    Route("/break-glass/{number}/{verb}", break_glass.decide, methods=["POST"]),
     Route("/static/{name}", static.show, methods=["GET"]),
 ]
 
