@@ -22,6 +22,7 @@ NOUNS = (
     "login",
     "ls",
     "connect",
+    "ssh",
     "routes",
     "logout",
     "status",
