@@ -178,6 +178,13 @@ class Refusal:
         """The error, and its reason where there is one."""
         return f"{self.error or 'not allowed'}{f' ({self.reason})' if self.reason else ''}"
 
+    @property
+    def way_back(self) -> str:
+        """What to do where nothing is missing but a stronger or a fresher proof; empty otherwise."""
+        if self.misses and {miss.criterion for miss in self.misses} <= {"factors", "freshness"}:
+            return "penstock login --again takes such a proof; what is open goes on"
+        return ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProblemSeen:

@@ -159,6 +159,7 @@ def say_refused(wish: Wish, refusal: Refusal) -> None:
     for miss in refusal.misses:
         output.say(f"  {miss}")
         output.hint(miss.remedy)
+    output.hint(refusal.way_back)
 
 
 def say_left_out(row: Reachable) -> None:

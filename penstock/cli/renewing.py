@@ -104,6 +104,7 @@ class Watch:
             self._close(door, f"no access any more: {answer.words}")
             for miss in answer.misses:
                 output.hint(miss.remedy)
+            output.hint(answer.way_back)
             return
         if (answer.transport, answer.port, answer.last_port) != (former.transport, former.port, former.last_port):
             self._close(door, "the service was moved; connect to it again")

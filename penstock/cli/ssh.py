@@ -18,9 +18,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from penstock.cli import output, profile, ssh_proxy
+from penstock.cli import opening, output, profile, ssh_proxy
 from penstock.cli.answers import OpenedGrant, Reachable, Refusal, clock
 from penstock.cli.client import Gate
+from penstock.cli.renewing import FINAL, SIGN_IN_OVER
 from penstock.model import Invalid, Problem, Unauthenticated, Unavailable
 
 SSH_PORT = 22
@@ -58,7 +59,8 @@ def ssh(arguments: argparse.Namespace) -> int:
         http = stack.enter_context(Gate(gate.url, ca_pem, sign_in.token))
         answer = http.open_grant(asset, arguments.service or service_of(http.reach().reach, asset))
         if isinstance(answer, Refusal):
-            return _refused(asset, answer)
+            opening.say_refused(opening.Wish(asset=asset, service=arguments.service, listed=None), answer)
+            return EXIT_REFUSED
         stack.callback(_give_back, http, answer)
         words = [program, *options_of(place.folder, asset, answer, user), asset, *arguments.command]
         status = _run(words)
@@ -124,30 +126,19 @@ def _signals_for(program: subprocess.Popen[bytes]) -> Iterator[None]:
 def _say_why(http: Gate, grant: OpenedGrant) -> None:
     """Where ssh only knows that the connection is gone, the gate may know more."""
     try:
-        is_alive = grant.grant in http.live_grants()
+        seen = http.grants()
     except Unauthenticated:
-        output.say("penstock: the sign-in has ended")
+        output.say(f"penstock: {SIGN_IN_OVER}")
         output.hint("penstock login")
         return
     except Unavailable:
         output.say("penstock: the gate does not answer")
         return
-    if not is_alive:
-        output.say("penstock: the grant has ended: it was revoked, or its time was over")
+    if grant.grant not in seen.live:
+        reason = seen.ended.get(grant.grant, "")
+        words = next((text for final, text in FINAL.items() if final == reason), reason or "it is over")
+        output.say(f"penstock: grant {grant.grant}: {words}")
         output.hint("penstock ls shows what you may reach now")
-
-
-def _refused(asset: str, refusal: Refusal) -> int:
-    reason = f" ({refusal.reason})" if refusal.reason else ""
-    output.say(f"penstock: no access to {asset}: {refusal.error or 'not allowed'}{reason}")
-    if refusal.conduit:
-        output.say(f"closest conduit: “{refusal.conduit}”")
-    for miss in refusal.misses:
-        output.say(f"  {miss}")
-        output.hint(miss.remedy)
-    if not refusal.misses:
-        output.hint("penstock ls shows what you may reach")
-    return EXIT_REFUSED
 
 
 def _give_back(http: Gate, grant: OpenedGrant) -> None:

@@ -90,7 +90,7 @@ def test_a_refusal_says_what_was_missing_and_starts_nothing(
     signed_in: FakeGate, cli: Any, stand_in: Any, tmp_path: Path, capsys: Any
 ) -> None:
     stand_in()
-    miss = {"criterion": "factors", "wanted": "two", "found": "one", "remedy": "penstock login --again"}
+    miss = {"criterion": "factors", "wanted": "two", "found": "one", "remedy": "use a second factor"}
     refusal = {"error": "not allowed", "reason": "factors_missing", "conduit": "Service", "misses": [miss]}
     signed_in.answers.routes["POST", "/api/grants"] = (403, refusal)
     assert cli("ssh", "plc-dosing") == 1
@@ -98,7 +98,8 @@ def test_a_refusal_says_what_was_missing_and_starts_nothing(
         "penstock: no access to plc-dosing: not allowed (factors_missing)",
         "closest conduit: “Service”",
         "  factors: wanted two, found one",
-        "hint: penstock login --again",
+        "hint: use a second factor",
+        "hint: penstock login --again takes such a proof; what is open goes on",
     ]
     assert not (tmp_path / "seen.json").exists()
 
@@ -106,11 +107,12 @@ def test_a_refusal_says_what_was_missing_and_starts_nothing(
 def test_a_flow_that_the_gate_refuses_says_why(signed_in: FakeGate, tunnel: FakeTunnel, stand_in: Any) -> None:
     stand_in("sys.exit(255)")
     tunnel.answer = b'{"refused": "grant_revoked"}\n'
-    signed_in.answers.routes["GET", "/api/sessions"] = (200, {"sessions": []})
+    over = {"sessions": [], "ended": [{"grant": 7, "reason": "grant_revoked"}]}
+    signed_in.answers.routes["GET", "/api/sessions"] = (200, over)
     done = shell("ssh", "plc-dosing")
     assert done.returncode == 255
     assert "penstock: the gate refuses the connection: grant_revoked" in done.stderr
-    assert "penstock: the grant has ended: it was revoked, or its time was over" in done.stderr
+    assert "penstock: grant 7: the grant was revoked" in done.stderr
 
 
 @pytest.mark.parametrize(

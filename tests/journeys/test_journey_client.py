@@ -256,7 +256,7 @@ def test_a_revoked_grant_cuts_ssh_and_says_so(bench: Bench) -> None:
         bench.gate.admin("DELETE", f"/admin/grants/{number}")
         _, said = program.communicate(timeout=WAIT_S)
     assert program.returncode == 255
-    assert "penstock: the grant has ended" in said
+    assert f"penstock: grant {number}: the grant was revoked" in said
 
 
 def records(bench: Bench, kind: str) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from browser import CSR, ORIGIN, Browser, Client, hidden_fields
-from control_world import SITE, STATION, World, play
+from control_world import PASSWORD, SITE, STATION, World, play
 
 from penstock.control import SignInKind
 from penstock.model import RecordKind
@@ -389,20 +389,22 @@ def test_a_fresh_proof_at_the_portal_renews_the_programs_and_leaves_its_grants(w
         browser, client = Browser(world), Client(world)
         await client.sign_in()
         number = (await client.ask("POST", "/api/grants", {"asset": "plc-filter-1"})).json()["grant"]
-        world.clock.pass_s(600)
         await browser.sign_in()
         world.clock.pass_s(600)
         page = await browser.get(address(again="1"))
         assert "Prove again who you are" in page.text
-        assert (await browser.submit(page, "/client/anew")).headers["location"] == "/sign-in"
-        await browser.sign_in()
+        assert (await browser.submit(page, "/client/prove")).headers["location"] == "/prove"
+        proof = {"password": PASSWORD, "code": world.code()}
+        proved = await browser.submit(await browser.get("/prove"), "/prove", **proof)
+        assert proved.headers["location"] == "/"
         assert (await browser.get("/")).headers["location"] == address(again="1")
         answer = await prove(client, await confirmed(browser, again="1"))
         assert (answer.status_code, answer.json()["subject"]) == (200, "ada")
         assert number in world.enforcer.open or number in world.workers.grants
         (renewed,) = [each for each in world.gate.state.now.sign_ins.values() if each.kind is SignInKind.CLIENT]
         assert world.clock.wall_us - renewed.subject.proved_at_us <= 60 * 1_000_000
-        assert len(world.recorder.of(RecordKind.PROVED_AGAIN)) == 1
+        kinds = [record.detail["kind"] for record in world.recorder.of(RecordKind.PROVED_AGAIN)]
+        assert kinds == ["portal", "client"]
 
     play(world, scenario)
 

@@ -15,9 +15,9 @@ from penstock.model import Unavailable
 from penstock.web.api.clients import has_device_way
 from penstock.web.asking import gate_of, source_of
 from penstock.web.errors import TooManyAttempts
-from penstock.web.pages.coming_back import sign_in_first
-from penstock.web.pages.forms import SIGN_IN_COOKIE, forget_cookie, form_of, portal_sign_in
-from penstock.web.pages.render import page
+from penstock.web.pages.coming_back import kept, sign_in_first
+from penstock.web.pages.forms import form_of, portal_sign_in
+from penstock.web.pages.render import page, see
 from penstock.web.visitors import BrowserCall, call_of
 
 #: A command line renews its proof by the portal's: the portal's must be of this very moment.
@@ -57,15 +57,10 @@ async def refuse(request: Request) -> Response:
     return _back(request, call, call.answered(error="access_denied"), is_let_in=False)
 
 
-async def begin_anew(request: Request) -> Response:
-    """POST: sign out of the portal and in again, so that its proof is fresh; then come back to this call."""
-    fields = await form_of(request)
-    call, sign_in = call_of(fields), portal_sign_in(request)
-    if sign_in is not None:
-        await gate_of(request).sign_ins.sign_out(sign_in, "signs in anew for a fresh proof")
-    response = sign_in_first(call)
-    forget_cookie(response, SIGN_IN_COOKIE)
-    return response
+async def prove_first(request: Request) -> Response:
+    """POST: prove again who one is at the portal, and come back to this call."""
+    call = call_of(await form_of(request))
+    return kept(see("/sign-in" if portal_sign_in(request) is None else "/prove"), call)
 
 
 async def ask_code(request: Request) -> Response:

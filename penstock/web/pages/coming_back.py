@@ -24,7 +24,11 @@ _MAX_COOKIE, _MAX_FIELDS = 1200, 8
 
 def sign_in_first(call: BrowserCall | None) -> RedirectResponse:
     """To the sign-in page, and later back to this call; ``None``: back to the page for codes."""
-    response = see("/sign-in")
+    return kept(see("/sign-in"), call)
+
+
+def kept(response: RedirectResponse, call: BrowserCall | None) -> RedirectResponse:
+    """This answer, after which the browser comes back to the call as soon as it is at the first page again."""
     text = DEVICE if call is None else call.query
     set_cookie(response, COOKIE, base64.urlsafe_b64encode(text.encode()).decode().rstrip("="))
     return response
@@ -32,10 +36,7 @@ def sign_in_first(call: BrowserCall | None) -> RedirectResponse:
 
 def way_on(request: Request) -> RedirectResponse | None:
     """Where this browser wanted to go before it was asked to sign in, once."""
-    kept = request.cookies.get(COOKIE)
-    if not kept:
-        return None
-    path = _path_of(kept)
+    path = _path_of(request.cookies.get(COOKIE, ""))
     if path is None:
         return None
     response = see(path)
@@ -43,11 +44,11 @@ def way_on(request: Request) -> RedirectResponse | None:
     return response
 
 
-def _path_of(kept: str) -> str | None:
-    if len(kept) > _MAX_COOKIE:
+def _path_of(text: str) -> str | None:
+    if not text or len(text) > _MAX_COOKIE:
         return None
     try:
-        text = base64.urlsafe_b64decode(kept + "=" * (-len(kept) % 4)).decode()
+        text = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
         if text == DEVICE:
             return "/device"
         return f"/client?{call_of(dict(parse_qsl(text, max_num_fields=_MAX_FIELDS))).query}"
