@@ -239,6 +239,7 @@ class SignIns:
         if sign_in.token_hash not in self._state.now.sign_ins:
             return False
         self._state.put_sign_in(renewed)
+        self._changed[renewed.token_hash] = moment.steady_us - TOKEN_LIFE_US  # whoever copied the token before has less
         await self._following.proved_again(renewed)
         return True
 

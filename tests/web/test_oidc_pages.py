@@ -258,6 +258,25 @@ def test_whoever_needs_a_second_factor_is_sent_back_for_it_and_keeps_the_sign_in
     run(world, scenario)
 
 
+def test_the_portal_s_cookie_changes_with_what_it_is_worth(world: World) -> None:
+    async def scenario(world: World) -> None:
+        forge.acr = "pwd"
+        browser = await signed_in(world, forge)
+        name = "__Host-penstock"
+        before = {each.value for each in browser.http.cookies.jar if each.name == name}
+        await browser.get("/")
+        assert {each.value for each in browser.http.cookies.jar if each.name == name} == before
+        forge.acr = "mfa"
+        await back(browser, forge.send_back(await gone(browser, "/sign-in/oidc/keycloak?want=two"), "code-2"))
+        await browser.get("/")
+        after = {each.value for each in browser.http.cookies.jar if each.name == name}
+        assert len(after) == 1
+        assert not after & before
+
+    forge = forge_of(world)
+    run(world, scenario)
+
+
 def test_a_step_up_that_brings_no_more_is_refused_in_plain_words(world: World) -> None:
     async def scenario(world: World) -> None:
         forge.acr, forge.amr = "pwd", ["pwd"]
