@@ -18,6 +18,11 @@ _LOW_PORT = "take one above 1023 with --port; --tun needs root or CAP_NET_BIND_S
 NOBODY = -1
 
 
+def local_name(service: str, port: int, last_port: int | None) -> str:
+    """What the local port of this one of a service's ports is kept under."""
+    return service if last_port is None else f"{service}:{port}"
+
+
 def is_free(port: int, kind: int = socket.SOCK_STREAM) -> bool:
     """Whether nobody has this local port now."""
     with socket.socket(type=kind) as probe:

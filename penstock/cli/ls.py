@@ -25,7 +25,7 @@ def ls(arguments: argparse.Namespace) -> int:
     with Gate(gate.url, ca_pem, sign_in.token) as http:
         answer = http.reach()
     rows = answer.reach
-    ports = {row: place.port_of(row.asset, row.service, local.is_free) for row in rows if row.is_allowed}
+    ports = {row: place.port_of(row.asset, _own_name(row), local.is_free) for row in rows if row.is_allowed}
     if arguments.json:
         output.data_json([_as_json(row, ports.get(row)) for row in rows])
         return 0
@@ -43,12 +43,18 @@ def lines_of(row: Reachable, port: int | None) -> list[tuple[str, str, str, str,
     """The lines of one service: the first says it, the others go into the reasons and what would help."""
     if row.is_allowed:
         what = "; ".join(row.allows) or f"by the conduit “{row.conduit}”"
-        return [(row.asset, row.service, f"{local.HOST}:{port}", "yes", what)]
+        more = f" and {row.size - 1} more" if row.size > 1 else ""
+        return [(row.asset, row.service, f"{local.HOST}:{port}{more}", "yes", what)]
     reasons = [
         line for miss in row.misses for line in (str(miss), f"hint: {miss.remedy}" if miss.remedy else "") if line
     ]
     first, *others = reasons or ["no conduit leads there for you"]
     return [(row.asset, row.service, "", "no", first), *(("", "", "", "", line) for line in others)]
+
+
+def _own_name(row: Reachable) -> str:
+    """What its local port is kept under; a range has one for each of its ports, this is the first."""
+    return local.local_name(row.service, row.port, row.last_port)
 
 
 def _as_json(row: Reachable, port: int | None) -> dict[str, Json]:

@@ -130,7 +130,7 @@ class Opener:
     def _listening(
         self, row: Reachable | OpenedGrant, port: int, kind: socket.SocketKind, sockets: contextlib.ExitStack
     ) -> socket.socket:
-        service = row.service if row.last_port is None else f"{row.service}:{port}"
+        service = local.local_name(row.service, port, row.last_port)
         if self._on_overlay:
             first = row.port if row.overlay_port is None else row.overlay_port
             host, own = row.overlay, first + port - row.port

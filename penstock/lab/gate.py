@@ -211,10 +211,10 @@ class LabGate:
             *words, "--password-stdin", station=station, person=person, typed=f"{person.password}\n{person.code()}\n"
         )
 
-    def connect(self, person: Person, asset: str, station: Node | Machine) -> subprocess.Popen[Any]:
-        """``penstock connect`` as a running program; its first printed line is the local address."""
+    def connect(self, person: Person, asset: str, station: Node | Machine, *words: str) -> subprocess.Popen[Any]:
+        """``penstock connect`` as a running program; it prints a local address a line."""
         return station.popen(
-            [sys.executable, "-m", "penstock", "connect", asset],
+            [sys.executable, "-m", "penstock", "connect", asset, *words],
             environment=self.environment(person),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -132,15 +132,19 @@ class DatagramSide(asyncio.Protocol):
             self._asset.close()
         if self._journal is not None:
             self._journal.closed(self._record(ending, self._journal.number, self._now()))
+        if self._client.is_closing():
+            return
         if ending.reason in CUT:
             reset(self._client)
-        elif not self._client.is_closing():
-            self._client.close()
+            return
+        self._client.close()
+        if self._client.get_write_buffer_size():
             self._loop.call_later(CLOSE_TIMEOUT_S, self._client.abort)
 
     def drop(self, ending: Ending) -> None:
         """End the flow with a reset: what waits for the client is thrown away."""
-        reset(self._client)
+        if not self._client.is_closing():
+            reset(self._client)
         self.end(ending)
 
     # --- within

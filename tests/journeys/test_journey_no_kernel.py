@@ -136,6 +136,52 @@ def test_the_whole_main_job_needs_no_right(bench: Bench) -> None:
     assert done.status == 0, done.printed + done.said
 
 
+def test_datagrams_and_ranges_need_no_kernel_and_end_with_their_grant(bench: Bench) -> None:
+    gate, maria = bench.gate, bench.maria()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asset, socket.create_server(("127.0.0.1", 0)) as last:
+        asset.bind(("127.0.0.1", 0))
+        for each in (asset, last):
+            each.settimeout(20)
+        echo, end = asset.getsockname()[1], last.getsockname()[1]
+        services = f"{{modbus: {bench.plc_port}, echo: {{port: {echo}, transport: udp}}, media: {end - 2}-{end}}}"
+        text = SITE.format(port=bench.plc_port).replace(f"{{modbus: {bench.plc_port}}}", services, 1)
+        text = text.replace("    allow:\n", f"    allow:\n      udp/{echo}: any\n      tcp/{end - 2}-{end}: any\n")
+        wanted = bench.folder / "wanted.yaml"
+        wanted.write_text(text)
+        applied = gate.command("revision", "apply", str(wanted), station=bench.machine)
+        assert applied.status == 0, applied.said
+        tunnel = gate.connect(maria, "plc-dosing", bench.machine, "--service", "echo", "--service", "media")
+        assert tunnel.stdout is not None
+        ports = [int(tunnel.stdout.readline().rpartition(":")[2]) for _ in range(4)]
+        with socket.create_connection(("127.0.0.1", ports[-1])) as client:
+            client.sendall(b"to the last port")
+            accepted, _ = last.accept()
+            with accepted:
+                assert accepted.recv(100) == b"to the last port"
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as tool:
+            tool.settimeout(20)
+            tool.connect(("127.0.0.1", ports[0]))
+            for size in (0, 1, 1400, 60_000):
+                tool.send(bytes(size))
+                question, worker = asset.recvfrom(1 << 16)
+                asset.sendto(question, worker)
+                assert tool.recv(1 << 16) == bytes(size)
+            (number,) = [
+                row["number"] for row in gate.admin("GET", "/admin/grants")["grants"] if row["service"] == "echo"
+            ]
+            assert gate.command("grant", "revoke", str(number), station=bench.machine).status == 0
+            asset.sendto(b"after the end", worker)
+            tool.settimeout(0.5)
+            with pytest.raises(OSError):
+                tool.recv(100)
+        tunnel.terminate()
+        assert tunnel.wait(20) == 0
+    gate.wait(lambda: bool(bench.records("--kind", "flow.closed", "--reason", "grant_revoked")), "the end on record")
+    (closed,) = bench.records("--kind", "flow.closed", "--reason", "grant_revoked")
+    assert (closed["detail"]["datagrams_from_client"], closed["detail"]["datagrams_from_asset"]) == (4, 4)
+    assert closed["detail"]["bytes_from_client"] == 61_401
+
+
 def test_every_report_says_what_is_not_enforced(bench: Bench) -> None:
     gate, maria = bench.gate, bench.maria()
     (started,) = bench.records("--kind", "gate.started")
