@@ -18,6 +18,16 @@ class AboutGate:
     site: str
     tunnel_port: int
     ca_pem: str
+    notice: Notice | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What a site wants everybody to accept before signing in; `sha256` is what an acceptance refers to."""
+
+    title: str
+    text: str
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,9 +131,12 @@ class Gate(_Http):
         body: dict[str, Json] = {"code": code, "password": password, "totp": totp}
         return self._answer(Enrolled, "POST", "/api/enrolments/confirm", body).recovery_codes
 
-    def sign_in(self, proof: TypedProof, csr_pem: str) -> SignedIn:
-        """Sign in with what was typed; the certificate is for the key of `csr_pem`."""
-        return self._answer(SignedIn, "POST", "/api/sign-ins", {**_typed(proof), "csr_pem": csr_pem})
+    def sign_in(self, proof: TypedProof, csr_pem: str, notice: str | None = None) -> SignedIn:
+        """Sign in with what was typed; the certificate is for the key of `csr_pem`, `notice` what was accepted."""
+        body: dict[str, Json] = {**_typed(proof), "csr_pem": csr_pem}
+        if notice is not None:
+            body["notice"] = notice
+        return self._answer(SignedIn, "POST", "/api/sign-ins", body)
 
     def begin_device(self, host: str) -> DeviceBegun:
         """Codes for a computer without a browser, called `host`."""

@@ -20,6 +20,7 @@ from penstock.cli import (
     login_card,
     login_device,
     login_local,
+    notice,
     output,
     profile,
     station,
@@ -63,6 +64,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--again", action="store_true", help="prove again who you are; the sign-in and what is open under it go on"
     )
+    notice.add_argument(parser)
     parser.set_defaults(run=login, way=None)
 
 
@@ -80,9 +82,11 @@ def login(arguments: argparse.Namespace) -> int:
             case Way.DEVICE:
                 signed = login_device.wait(http, gate.url, lambda codes: http.redeem(codes, csr_pem))
             case Way.LOCAL:
-                signed = http.sign_in(login_local.proof(arguments, place), csr_pem)
+                shown = notice.accepted(http, arguments)
+                signed = http.sign_in(login_local.proof(arguments, place), csr_pem, shown)
             case Way.CARD:
-                signed = http.prove_card(login_card.proof(arguments, http, ca_pem, csr_pem))
+                shown = notice.accepted(http, arguments)
+                signed = http.prove_card({**login_card.proof(arguments, http, ca_pem, csr_pem), "notice": shown})
     kept = place.remember_sign_in(
         profile.SignIn(subject=signed.subject, groups=signed.groups, token=signed.token, expires_at=signed.expires_at),
         key_pem,

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 #: `InternalError`: what `cryptography` makes of an algorithm that its OpenSSL has no provider for.
 _REFUSALS = (ValueError, UnsupportedAlgorithm, InternalError, ssl.SSLError, RuntimeError)
+_MOST_TURNS = 10
 _MAPS = Path("/proc/self/maps")
 
 
@@ -62,8 +63,8 @@ def check_fips() -> FipsCheck:
     trials: tuple[tuple[str, bool, Callable[[], object]], ...] = (
         ("ssl: MD5", False, lambda: _hashlib.new("md5", b"")),
         ("ssl: SHA-256", True, lambda: _hashlib.new("sha256", b"")),
-        ("ssl: group X25519", False, lambda: _context().set_ecdh_curve("X25519")),
-        ("ssl: group P-256", True, lambda: _context().set_ecdh_curve("prime256v1")),
+        ("ssl: handshake over X25519", False, lambda: _shake_hands("X25519")),
+        ("ssl: handshake over P-256", True, lambda: _shake_hands("prime256v1")),
         ("ssl: suite ChaCha20-Poly1305", False, lambda: _context().set_ciphers("ECDHE+CHACHA20")),
         ("cryptography: MD5", False, lambda: hashes.Hash(hashes.MD5())),  # noqa: S303
         ("cryptography: X25519", False, x25519.X25519PrivateKey.generate),
@@ -97,6 +98,48 @@ def _tried(what: str, trial: Callable[[], object], *, works: bool) -> FipsFindin
 
 def _context() -> ssl.SSLContext:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+
+def _shake_hands(group: str) -> None:
+    """TLS 1.3 in memory, over this group alone.  Raises `ssl.SSLError` where it cannot be had."""
+    server, client = _context(), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    _give_certificate(server)
+    server.set_ecdh_curve(group)
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (client.wrap_bio(to_client, to_server), server.wrap_bio(to_server, to_client, server_side=True))
+    for _ in range(_MOST_TURNS):
+        waiting = 0
+        for end in ends:
+            try:
+                end.do_handshake()
+            except ssl.SSLWantReadError:
+                waiting += 1
+        if not waiting:
+            return
+    raise ssl.SSLError(f"no handshake over {group}")
+
+
+def _give_certificate(context: ssl.SSLContext) -> None:
+    """A certificate for a minute, that nobody sees."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "check")])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=1))
+        .not_valid_after(now + timedelta(minutes=1))
+        .sign(key, hashes.SHA256())
+    )
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "check.pem"
+        path.touch(mode=0o600)
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        path.write_bytes(made.public_bytes(Encoding.PEM) + pem)
+        context.load_cert_chain(path)
 
 
 def _loaded_module() -> str:
