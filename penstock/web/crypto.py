@@ -17,6 +17,7 @@ from penstock.identity import ListenerCrypto, check_fips, listener_crypto, modul
 from penstock.model import Json, Listener, Record, RecordKind
 from penstock.tls import key_files, served
 from penstock.web.asking import actor_of, gate_of
+from penstock.web.card_door import card_context
 
 
 async def show(request: Request) -> JSONResponse:
@@ -42,8 +43,12 @@ def _listeners(gate: Gate) -> list[ListenerCrypto]:
     settings, certificate = gate.settings, key_files(gate.settings).certificate
     portal = served(settings, ("http/1.1",), may_be_old=True).context
     tunnel = served(settings, ("penstock/1",), Path(settings.state_dir) / "keys" / "ca.pem").context
+    cards = served(settings, ("http/1.1",), may_be_old=True).context
+    if gate.cards.authorities:
+        card_context(cards, gate.cards.authorities)
     return [
         *(listener_crypto("portal", _address(each), portal, certificate) for each in settings.portal),
+        *(listener_crypto("cards", _address(each), cards, certificate) for each in settings.cards),
         *(listener_crypto("tunnel", _address(each), tunnel, certificate) for each in settings.tunnel),
     ]
 

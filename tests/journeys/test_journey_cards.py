@@ -252,6 +252,10 @@ def test_the_command_line_signs_in_with_a_key_that_stays_in_the_card(site: Works
     assert row["detail"]["strength"] == "phishing-resistant"
     assert row["detail"]["evidence"]["serial"] == f"{card.serial_number:x}"
     assert row["detail"]["evidence"]["revocation"] == "confirmed"
+    again, _ = site.login(token, "ada", "--again")
+    assert again.status == 0, again.said
+    assert "is proved again (phishing-resistant: smart_card)" in again.said
+    site.wait_for("proved_again", subject="ada@riverside.ot@cards")
 
 
 def test_a_card_with_an_elliptic_key_signs_in_too_and_a_wrong_pin_does_not(site: Works) -> None:
