@@ -37,6 +37,7 @@ from penstock.identity import (
 from penstock.model import FactorStrength, Invalid, Json, Problem, Reason, Record, RecordKind, Unavailable
 
 LENGTH_US = 600 * US_PER_S
+NOTED_AGAIN_US = 10 * US_PER_S
 MAX_PENDING, MAX_OF_AN_ADDRESS = 2000, 30
 #: Answers and logout tokens that prove nothing, from one address: what comes after is not even looked at.
 WRONG_LIMIT = Limit(free=19, first_wait_s=30, longest_wait_s=900, forget_s=3600)
@@ -123,6 +124,8 @@ class Detours:
         self._recorder, self._clock, self._make_token = recorder, clock, make_token
         self._pending: dict[str, _Detour] = {}
         self._wrong: dict[str, Attempts] = {}
+        self._noted_us: dict[str, int] = {}
+        """When it was recorded last that a provider is silent; only names of the site document get here."""
 
     def source(self, name: str) -> OidcSource | None:
         """The provider of that name.  Raises `Unavailable` where it cannot be made."""
@@ -140,19 +143,16 @@ class Detours:
 
     async def begin(self, departure: Departure) -> str | TooMany | None:
         """The address to send the browser to; ``None``: there is no such provider.  Raises `Unavailable`."""
-        source = self.source(departure.source)
-        if source is None:
-            return None
         if wait := self._must_wait_s(departure.address):
             return TooMany(retry_after_s=wait)
-        renewed = departure.renews
-        address, pending = await source.begin(
-            departure.want,
-            is_fresh=departure.is_fresh,
-            now_us=self._clock().wall_us,
-            subject_hint=None if renewed is None else renewed.subject.name.removesuffix(f"@{departure.source}"),
-            redirect_uri=departure.redirect_uri,
-        )
+        try:
+            begun = await self._begin(departure)
+        except Unavailable as error:
+            self._note_silence(departure, str(error))
+            raise
+        if begun is None:
+            return None
+        address, pending = begun
         self._keep(_Detour(
             pending=pending,
             departure=departure,
@@ -205,6 +205,26 @@ class Detours:
         return await self._sign_ins.end_at_source(name, key, session)
 
     # --- within
+
+    async def _begin(self, departure: Departure) -> tuple[str, Pending] | None:
+        source, renewed = self.source(departure.source), departure.renews
+        if source is None:
+            return None
+        return await source.begin(
+            departure.want,
+            is_fresh=departure.is_fresh,
+            now_us=self._clock().wall_us,
+            subject_hint=None if renewed is None else renewed.subject.name.removesuffix(f"@{departure.source}"),
+            redirect_uri=departure.redirect_uri,
+        )
+
+    def _note_silence(self, departure: Departure, why: str) -> None:
+        """Somebody could not even begin.  Anybody can ask for that, so it is recorded now and then only."""
+        now_us, before_us = self._clock().steady_us, self._noted_us.get(departure.source)
+        if before_us is not None and now_us - before_us < NOTED_AGAIN_US:
+            return
+        self._noted_us[departure.source] = now_us
+        self._refuse(departure.source, departure.address, Reason.SOURCE_UNAVAILABLE, why)
 
     async def _take_in(self, departure: Departure, proof: Proof, arrival: Arrival) -> Returned | Trouble:
         renewed = departure.renews

@@ -427,8 +427,17 @@ def test_what_is_no_logout_token_ends_nothing(world: World) -> None:
 def test_a_provider_that_is_silent_signs_nobody_in_and_the_gate_s_own_accounts_go_on(world: World) -> None:
     async def scenario(world: World) -> None:
         forge.bend["configuration"] = lambda _: httpx2.Response(500)
-        answer = await Browser(world).get("/sign-in/oidc/keycloak")
+        for _ in range(5):
+            answer = await Browser(world).get("/sign-in/oidc/keycloak")
         assert answer.status_code == 503
+        (refusal,) = refusals(world)
+        assert refusal == (
+            "source_unavailable",
+            "the identity provider answers 500 where it should say who it is",
+        )
+        world.clock.pass_s(10)
+        await Browser(world).get("/sign-in/oidc/keycloak")
+        assert len(refusals(world)) == 2, "now and then, however often somebody asks"
         assert "sign in with an account of this gate" in answer.text
         await world.enrol()
         assert (await Browser(world).sign_in()).status_code == 303
