@@ -22,7 +22,8 @@ from penstock.model import Json, Record, RecordKind
 CODE_LENGTH_US = 60 * US_PER_S
 DEVICE_LENGTH_US = 600 * US_PER_S
 INTERVAL_S = 5
-MAX_CODES, MAX_DEVICES, MAX_DEVICES_OF_A_SOURCE = 200, 200, 10
+MAX_CODES, MAX_CODES_OF_A_SUBJECT = 500, 10
+MAX_DEVICES, MAX_DEVICES_OF_A_SOURCE = 1000, 10
 MAX_HOST = 64
 _MAX_COUNTERS = 1000
 _US_SLOWER = 5 * US_PER_S
@@ -91,6 +92,7 @@ class _Code:
     visitor: Visitor
     challenge: str
     portal: str
+    subject: str
     ends_us: int
     is_spent: bool = False
 
@@ -125,7 +127,8 @@ class ClientLogins:
     async def confirm(self, portal: ActiveSignIn, visitor: Visitor, challenge: str) -> str | None:
         """A code for the program that made `challenge`; ``None`` where too many wait.  Raises `Unavailable`."""
         self._forget_old()
-        if len(self._codes) >= MAX_CODES:
+        mine = sum(each.subject == portal.subject.name for each in self._codes.values())
+        if mine >= MAX_CODES_OF_A_SUBJECT or len(self._codes) >= MAX_CODES:
             return None
         await self._recorder.write([self._said(RecordKind.CLIENT_CONFIRMED, visitor, portal)], urgent=True)
         code = self._make_token()
@@ -133,6 +136,7 @@ class ClientLogins:
             visitor=visitor,
             challenge=challenge,
             portal=portal.token_hash,
+            subject=portal.subject.name,
             ends_us=self._clock().steady_us + CODE_LENGTH_US,
         )
         return code

@@ -347,6 +347,23 @@ def test_pending_computers_are_bounded_for_each_source(world: World) -> None:
     play(world, scenario)
 
 
+def test_one_subject_cannot_have_many_codes_at_once_and_takes_no_others_place(world: World) -> None:
+    async def scenario(world: World) -> None:
+        await world.enrol()
+        await world.enrol("eve")
+        browser, other = Browser(world), Browser(world)
+        await browser.sign_in()
+        await other.sign_in("eve")
+        page = await browser.get(address())
+        answers = [(await browser.submit(page, "/client")).status_code for _ in range(11)]
+        assert answers == [200] * 10 + [503]
+        assert await confirmed(other)
+        world.clock.pass_s(60)
+        assert await confirmed(browser)
+
+    play(world, scenario)
+
+
 def test_a_site_can_do_without_codes_that_are_typed_elsewhere(world: World) -> None:
     async def scenario(world: World) -> None:
         await world.enrol()
