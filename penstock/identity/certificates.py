@@ -23,7 +23,7 @@ AUTHORITY_LIFETIME = timedelta(days=3650)
 #: Short, instead of revocation: who stole its key has it for days, and clients need no list and no responder.
 SERVER_LIFETIME = timedelta(days=14)
 #: A client certificate never outlives a working day, so no revocation list is needed.
-MAX_CLIENT_LIFETIME_S = 10 * 3600
+MAX_CLIENT_LIFETIME_S = 12 * 3600
 #: Certificates begin a little in the past: clocks of stations differ.
 _BACKDATED = timedelta(minutes=5)
 _MIN_RSA_BITS = 2048
@@ -83,7 +83,7 @@ def make_client(
     expires_at_us: int,
     now_us: int,
 ) -> ClientCertificate:
-    """A client certificate for this subject, until `expires_at_us` but never longer than ten hours."""
+    """A client certificate for this subject, until `expires_at_us` but never longer than twelve hours."""
     now = _moment(now_us)
     end_us = min(expires_at_us, now_us + MAX_CLIENT_LIFETIME_S * 1_000_000) // 1_000_000 * 1_000_000
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])

@@ -51,11 +51,11 @@ def test_a_client_certificate_names_the_subject_of_the_sign_in_not_of_the_reques
     certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.pem.encode()))
 
 
-def test_a_client_certificate_never_lives_longer_than_ten_hours(authority: Authority) -> None:
+def test_a_client_certificate_never_lives_longer_than_twelve_hours(authority: Authority) -> None:
     issued = authority.issue(request(), "ada", NOW_US + DAY_US, NOW_US)
-    assert issued.expires_at_us == NOW_US + 10 * 3600 * 10**6
+    assert issued.expires_at_us == NOW_US + 12 * 3600 * 10**6
     certificate = x509.load_pem_x509_certificate(issued.pem.encode())
-    assert certificate.not_valid_after_utc == NOW + dt.timedelta(hours=10)
+    assert certificate.not_valid_after_utc == NOW + dt.timedelta(hours=12)
 
 
 @pytest.mark.parametrize(
