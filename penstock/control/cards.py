@@ -66,6 +66,7 @@ class Cards:
         self._identities, self._recorder, self._clock, self._trusted_pem = identities, recorder, clock, trusted_pem
         self._make_random = make_random
         self._challenges = CardChallenges(make_random(32))
+        self._warned: dict[str, str] = {}
         self._held: dict[str, _Held] = {}
         self._folded: dict[tuple[RecordKind, str, str, str], _Folded] = {}
 
@@ -147,6 +148,20 @@ class Cards:
                     kind, station, why, shown = key
                     detail: dict[str, Json] = {"source": station, "why": why, "again": folded.again}
                     self._put(kind, folded.reason, {**detail, "certificate": shown} if shown else detail)
+
+    async def look_ahead(self) -> None:
+        """Each hour: record once that a revocation list ends soon or cannot be had, and once that all is well again."""
+        for source in self._identities.all(CardSource):
+            why = "; ".join(await source.warnings(self._clock().wall_us))
+            name = source.plan.name
+            if why == self._warned.get(name, ""):
+                continue
+            self._warned[name] = why
+            kind = RecordKind.SOURCE_LOST if why else RecordKind.SOURCE_RESTORED
+            detail: dict[str, Json] = {"identity": name, "what": "revocation", **({"why": why} if why else {})}
+            reason = Reason.REVOCATION_UNKNOWN.value if why else None
+            at_us = self._clock().wall_us
+            self._recorder.put([Record(kind=kind, at_us=at_us, reason=reason, detail=detail)])
 
     def _refuse(self, kind: RecordKind, station: str, why: str, shown: str, reason: Reason) -> None:
         key, now_us = (kind, counted_as(station), why, shown), self._clock().steady_us

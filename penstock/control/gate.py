@@ -479,6 +479,7 @@ class Gate:
         self.authority.renew(now_us)
         await self.store.forget_old(now_us)
         await self.register.forget_old()
+        await self.cards.look_ahead()
 
 
 def _unisolated(way: Reach, stations: tuple[str, ...], now: Snapshot) -> Reach:

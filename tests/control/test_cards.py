@@ -130,6 +130,30 @@ def test_a_proof_waits_a_minute_for_the_browser_that_it_is_tied_to_and_is_taken_
     scene(world, scenario)
 
 
+def test_a_list_that_ends_soon_is_told_once_before_it_bars_anybody(world: World) -> None:
+    def told(kind: RecordKind) -> list[str]:
+        return [str(row["why"] if "why" in row else row["what"]) for row in refusals(world, kind)]
+
+    async def scenario(world: World) -> None:
+        day = dt.timedelta(days=1)
+        await world.gate.cards.look_ahead()
+        assert told(RecordKind.SOURCE_LOST) == []
+        (world.folder / "mine.crl").write_bytes(MINE.list_of(begins=NOW - 9 * day, ends=NOW + day))
+        await world.gate.cards.look_ahead()
+        await world.gate.cards.look_ahead()
+        (why,) = told(RecordKind.SOURCE_LOST)
+        assert why.startswith("the list of CN=Mine,O=Riverside ends on")
+        assert isinstance(await world.gate.cards.proof_of([der(card(MINE))], STATION), Proof)
+        (world.folder / "mine.crl").write_bytes(MINE.list_of())
+        await world.gate.cards.look_ahead()
+        assert told(RecordKind.SOURCE_RESTORED) == ["revocation"]
+        (world.folder / "mine.crl").write_bytes(b"half of a li")
+        await world.gate.cards.look_ahead()
+        assert "not a certificate revocation list" in told(RecordKind.SOURCE_LOST)[-1]
+
+    scene(world, scenario)
+
+
 def test_a_signed_challenge_proves_once(world: World) -> None:
     async def scenario(world: World) -> None:
         cards, key = world.gate.cards, ec.generate_private_key(ec.SECP256R1())

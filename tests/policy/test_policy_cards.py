@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from policy_cases import AUTHORITY, INVENTORY, NO_AUTHORITY
+from policy_cases import AUTHORITY, INVENTORY, NO_AUTHORITY, UNSAID_AUTHORITY
 
 from penstock.model import (
     PIV_AUTHENTICATION,
@@ -64,6 +64,7 @@ WRONG = [
     ({"authorities": None}, "needs 'authorities'"),
     ({"authorities": '"-----BEGIN CERTIFICATE-----"'}, "a certificate that cannot be read"),
     ({"authorities": json.dumps(NO_AUTHORITY)}, "is no authority's certificate"),
+    ({"authorities": json.dumps(UNSAID_AUTHORITY)}, "it has no key usage"),
     ({"subject": None}, "needs 'subject'"),
     ({"subject": "name"}, "'name'"),
     ({"crls": None}, "nothing says how identity source 'cards' learns that a card was revoked"),

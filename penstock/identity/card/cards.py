@@ -67,6 +67,10 @@ class CardSource:
             return None
         return Membership(groups=holder.groups, memory=memory, barred_zones=barred_zones(self.plan, standing, now_us))
 
+    async def warnings(self, now_us: int) -> tuple[str, ...]:
+        """What an administrator should see to before it bars anybody."""
+        return await self._revocations.warnings(self.plan, now_us)
+
     async def _standing(self, chain: Chain, now_us: int) -> Standing:
         """What is known of the card.  Raises `Unfit` where it is revoked, or counts nowhere."""
         standing = await self._revocations.standing(self.plan, chain, now_us)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
 from cryptography import x509
@@ -104,6 +105,15 @@ class Revocations:
             return Standing(good_until_us=whole.good_until_us, why="; ".join(troubles))
         return whole
 
+    async def warnings(self, plan: CardPlan, now_us: int) -> tuple[str, ...]:
+        """What an administrator should see to before it bars anybody: lists that cannot be had, or end soon.
+
+        Soon: less than a quarter of a list's own time is left.
+        """
+        lists, troubles = await self._lists(plan, now_us)
+        ending = [_ending(each) for each in lists if now_us < each.next_update_us <= now_us + _last_part_us(each)]
+        return (*troubles, *ending)
+
     async def _lists(self, plan: CardPlan, now_us: int) -> tuple[list[RevocationList], list[str]]:
         found = [await self._file(name) for name in plan.crls]
         if plan.crl is not None:
@@ -196,6 +206,15 @@ class Revocations:
             return None, trouble
         self._silent.pop(url, None)
         return answer, ""
+
+
+def _last_part_us(found: RevocationList) -> int:
+    return (found.next_update_us - found.this_update_us) // 4
+
+
+def _ending(found: RevocationList) -> str:
+    at = datetime.fromtimestamp(found.next_update_us // 1_000_000, UTC)
+    return f"the list of {plain(found.issuer.rfc4514_string())} ends on {at:%Y-%m-%d %H:%M} UTC"
 
 
 def _stale(found: RevocationList) -> str:

@@ -32,6 +32,7 @@ KEYS = (
     "groups",
     "refresh",
 )
+_AUTHORITY_HINT = "name who issues cards: a certificate with `CA:TRUE` and the key usage for signing certificates"
 #: What `policies` may say in place of a list: certificates of the site's own authorities often state none.
 ANY = "any"
 REFUSE, ACCEPT, LAST_KNOWN = "refuse", "accept", "last-known"
@@ -129,24 +130,29 @@ def _authorities(fields: Fields) -> str | None:
         return None
     try:
         found = x509.load_pem_x509_certificates(text.encode())
-        ends = [each for each in found if not _is_authority(each)]
+        wrong = [(each, why) for each in found if (why := _why_no_authority(each))]
     except ValueError:
         hint = "put the certificates of the card's authorities there, in PEM form, indented below `authorities: |`"
         fields.faults.add(fields.place("authorities"), "'authorities' has a certificate that cannot be read", hint)
         return None
     if len(found) > _MAX_AUTHORITIES:
         fields.faults.add(fields.place("authorities"), f"more than {_MAX_AUTHORITIES} authorities")
-    for each in ends:
-        why = f"{shown(each.subject.rfc4514_string())} is no authority's certificate (basic constraints)"
-        fields.faults.add(fields.place("authorities"), why, "name who issues cards, not a card")
+    for each, why in wrong:
+        fields.faults.add(fields.place("authorities"), f"{shown(each.subject.rfc4514_string())} {why}", _AUTHORITY_HINT)
     return text
 
 
-def _is_authority(certificate: x509.Certificate) -> bool:
+def _why_no_authority(certificate: x509.Certificate) -> str:
+    """Why no card can be traced to this certificate (RFC 5280 sections 4.2.1.3 and 4.2.1.9); empty where one can."""
     try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
+        if not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+            return "is no authority's certificate (basic constraints)"
+        if not certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign:
+            return "may not issue certificates (key usage)"
+    except x509.ExtensionNotFound as error:
+        what = "basic constraints" if error.oid == x509.BasicConstraints.oid else "key usage"
+        return f"is no authority's certificate: it has no {what}"
+    return ""
 
 
 def _policies(fields: Fields) -> tuple[str, ...]:
