@@ -80,7 +80,6 @@ def _new_password() -> str:
 def _show_codes(codes: Sequence[str]) -> None:
     """The recovery codes on stdout, one a line."""
     if not codes:
-        output.say("the gate could not make recovery codes; make them at the portal, on the page “How I sign in”")
         return
     output.say(
         f"keep these {len(codes)} recovery codes on paper: each stands in once for a lost authenticator, "

@@ -159,7 +159,9 @@ class OwnFactors:
         """Forget a passkey, but never the last second factor.  Raises as `require`, `Invalid` and `Unavailable`."""
         await self.require(sign_in)
         passkey = await self._mine(sign_in, credential_id)
-        if sign_in.identity != LOCAL and len(await self._factors.passkeys(sign_in.subject.name)) == 1:
+        account = await self._store.account(sign_in.subject.name)
+        has_code = account is not None and account.totp_sealed is not None
+        if not has_code and len(await self._factors.passkeys(sign_in.subject.name)) == 1:
             hint = "add another one first, or ask your gate administrator"
             raise Invalid(Problem(where="passkey", why="it is your only second factor at this gate", hint=hint))
         detail: dict[str, Json] = {"factor": Factor.PASSKEY.value, "passkey": credential_id[:16]}
@@ -211,7 +213,13 @@ class OwnFactors:
         return await self._make_codes(sign_in.subject.name, source)
 
     async def first_codes(self, subject: str, source: str) -> tuple[str, ...]:
-        """The recovery codes of somebody who has just enrolled.  Raises `Unavailable`."""
+        """The recovery codes of somebody who has just enrolled; none where another source has the password.
+
+        Raises `Unavailable`.
+        """
+        account = await self._store.account(subject)
+        if account is None or account.is_elsewhere:
+            return ()
         return await self._make_codes(subject, source)
 
     async def recovered(self, sign_in: ActiveSignIn, source: str) -> int:

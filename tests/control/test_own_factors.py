@@ -207,6 +207,7 @@ def test_a_passkey_of_a_directorys_subject_adds_to_its_sign_in_and_never_begins_
             await world.gate.factors.remove_passkey(now, kept.credential_id, STATION)
         with pytest.raises(Invalid, match="belong to the identity source"):
             await world.gate.factors.change_password(now, "several quiet turbines", STATION)
+        assert await world.gate.factors.first_codes("mia@plant", STATION) == (), "the directory has the password"
 
     play(world, scenario)
 

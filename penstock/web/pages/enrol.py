@@ -53,6 +53,8 @@ async def confirm(request: Request) -> Response:
     try:
         codes = await gate_of(request).factors.first_codes(name, source_of(request))
     except Unavailable:  # enrolled all the same: codes can be made later, on the page for that
+        codes = ()
+    if not codes:
         return see("/sign-in?enrolled")
     return codes_page(request, name, codes, is_first=True)
 

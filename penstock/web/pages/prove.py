@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from penstock.control import ActiveSignIn
-from penstock.model import LOCAL, FactorStrength, OidcPlan
+from penstock.model import LOCAL, CardPlan, FactorStrength, OidcPlan
 from penstock.web.asking import gate_of, source_of
 from penstock.web.pages.forms import form_of, portal_sign_in
 from penstock.web.pages.render import page, see
@@ -70,7 +70,8 @@ async def ask(
         reason=_REASONS.get(to, "A new proof counts from now on, and a stronger one opens what asks for it."),
         has_passkey=bool(await gate.passkeys.usable(signed.subject.name, party)),
         takes_password=is_enough and plan in gate.identities.of_passwords(),
-        takes_code=is_local,
+        needs_code=is_local,
+        takes_card=isinstance(plan, CardPlan),
         provider=Provider(title=plan.title, path=f"/sign-in/oidc/{plan.name}?again")
         if isinstance(plan, OidcPlan)
         else None,
