@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +41,8 @@ T = TypeVar("T")
 
 #: The gate answers from memory; Argon2id at sign-in is the slowest thing it does (about 0.25 s).
 TIMEOUT_S = 10.0
+#: What is asked again and again, and would hang where the network has changed under an open connection.
+GLANCE_TIMEOUT_S = 3.0
 #: A cut waits for the enforcer twice, for the workers and for two disks, each for a bounded time: the answer that says
 #: what is not done yet must not be given up before it comes.
 ADMIN_TIMEOUT_S = 30.0
@@ -74,9 +76,12 @@ class _Http:
         """Give the connections back."""
         self._client.close()
 
-    def _ask(self, method: str, path: str, body: Mapping[str, Json] | None = None) -> httpx2.Response:
+    def _ask(
+        self, method: str, path: str, body: Mapping[str, Json] | None = None, timeout_s: float | None = None
+    ) -> httpx2.Response:
+        patience = self._client.timeout if timeout_s is None else timeout_s
         try:
-            response = self._client.request(method, path, json=body)
+            response = self._client.request(method, path, json=body, timeout=patience)
         except httpx2.ConnectError as error:
             raise _not_connected(self._where, error) from error
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
@@ -116,7 +121,17 @@ class Gate(_Http):
         """`url` is ``https://HOST:PORT``; `ca_pem` the only authority that is believed."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         hint = "penstock login" if token else ""
-        super().__init__(_https(url, verifying(ca_pem), headers), where=url, sign_in_hint=hint)
+
+        def connect() -> httpx2.Client:
+            return _https(url, verifying(ca_pem), headers)
+
+        self._connect: Callable[[], httpx2.Client] = connect
+        super().__init__(self._connect(), where=url, sign_in_hint=hint)
+
+    def reconnect(self) -> None:
+        """The network has changed: use no connection that was opened before."""
+        former, self._client = self._client, self._connect()
+        former.close()
 
     def about(self) -> AboutGate:
         """Which gate this is."""
@@ -197,8 +212,10 @@ class Gate(_Http):
         self._order("DELETE", f"/api/grants/{number}")
 
     def grants(self) -> GrantsSeen:
-        """Which of this subject's grants live, and why others ended lately."""
-        rows = self._answer(dict[str, list[dict[str, Any]]], "GET", "/api/sessions")
+        """Which of this subject's grants live, and why others ended lately; asked often, so not waited for long."""
+        response = self._ask("GET", "/api/sessions", timeout_s=GLANCE_TIMEOUT_S)
+        self._expect_done(response)
+        rows = _decoded(dict[str, list[dict[str, Any]]], response, self._where)
         live = frozenset(number for row in rows.get("sessions", []) if isinstance(number := row.get("grant"), int))
         ended = {row.get("grant"): row.get("reason") for row in rows.get("ended", [])}
         return GrantsSeen(

@@ -151,6 +151,7 @@ class Holding:
                 if name and name[0] in gone:
                     half.cut()
             if gone:
+                self._held.portal.reconnect()
                 self._way.lost(f"this computer has not the address {', '.join(sorted(gone))} any more")
 
     async def _run_tool(self) -> None:

@@ -33,13 +33,16 @@ _LOST = "the gate does not know it any more"
 
 
 class Portal(Protocol):
-    """What is asked; both block, and raise `Unauthenticated` or `Unavailable`."""
+    """What is asked; questions block, and raise `Unauthenticated` or `Unavailable`."""
 
     def grants(self) -> GrantsSeen:
         """Which grants of this subject live, and why others ended lately."""
 
     def open_grant(self, asset: str, service: str | None) -> OpenedGrant | Refusal:
         """A fresh grant, or why not."""
+
+    def reconnect(self) -> None:
+        """The network has changed."""
 
 
 class Watch:

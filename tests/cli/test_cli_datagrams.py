@@ -87,6 +87,9 @@ class Portal:
     def open_grant(self, asset: str, service: str | None) -> OpenedGrant | Refusal:
         raise AssertionError((asset, service))
 
+    def reconnect(self) -> None:
+        raise AssertionError("nothing has changed")
+
 
 @pytest.fixture
 def place(authority: TestAuthority, tunnel: FakeTunnel, tmp_path: Path) -> Iterator[TunnelPlace]:

@@ -53,6 +53,7 @@ class FakePortal:
     seen: Callable[[], GrantsSeen] = lambda: ALIVE
     fresh: Callable[[], OpenedGrant | Refusal] = lambda: replace(GRANT, grant=9)
     opened: list[tuple[str, str | None]] = field(default_factory=list)
+    reconnected: int = 0
 
     def grants(self) -> GrantsSeen:
         return self.seen()
@@ -60,6 +61,9 @@ class FakePortal:
     def open_grant(self, asset: str, service: str | None) -> OpenedGrant | Refusal:
         self.opened.append((asset, service))
         return self.fresh()
+
+    def reconnect(self) -> None:
+        self.reconnected += 1
 
 
 @pytest.fixture
@@ -293,6 +297,7 @@ def test_flows_from_an_address_that_is_gone_are_reset_and_others_are_not(
     said = capsys.readouterr().err
     assert f"this computer has not the address {HOST} any more" in said
     assert "flow 1 broken off: 5 bytes to the asset, 5 back" in said
+    assert portal.reconnected >= 1, "what was opened from the old address is not waited for"
 
 
 def test_a_flow_that_is_refused_for_another_reason_ends_nothing(held: Held, tunnel: FakeTunnel, capsys: Any) -> None:
