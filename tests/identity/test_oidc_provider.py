@@ -95,7 +95,7 @@ def test_a_provider_that_misbehaves_is_silent_and_nobody_is_signed_in(what: str,
     forge.bend[path] = MISBEHAVIOUR[what]
 
     async def scenario() -> None:
-        source = forge.source(timeout_s=0.05)
+        source = forge.source(timeout_s=0.5 if what == "slow" else 5.0)
         with pytest.raises(Unavailable) as caught:
             await sign_in(forge, source)
         assert "evil" not in str(caught.value)
