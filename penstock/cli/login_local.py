@@ -9,16 +9,21 @@ from penstock.cli import output
 from penstock.cli.answers import TypedProof
 from penstock.cli.profile import Profile
 
+_CODE = "authenticator code, or a recovery code"
+
 
 def proof(arguments: argparse.Namespace, place: Profile) -> TypedProof:
     """What the person typed, or the script gave on stdin.  Raises `Invalid` where there is nobody to ask."""
     subject = arguments.subject or _subject(place)
+    may_lack_code = bool(arguments.source) or "@" in subject  # somebody of a directory: the gate knows better
     if arguments.password_stdin:
         line = output.line_reader()
-        password, code = line("password"), line("authenticator code")
+        password = line("password")
+        code = output.line_or_nothing() if may_lack_code else line("authenticator code")
     else:
         password = output.ask(f"password of {subject}", secret=True)
-        code = output.ask("authenticator code, or a recovery code")
+        question = "authenticator code, if you added one at this gate" if may_lack_code else _CODE
+        code = output.ask(question)
     return TypedProof(subject=subject, password=password, code=code.replace(" ", ""), source=arguments.source)
 
 

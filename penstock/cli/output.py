@@ -112,9 +112,14 @@ def line_reader() -> Callable[[str], str]:
     """Lines of stdin for scripts: each call takes the next one.  Raises `Invalid` where it is missing."""
 
     def read(what: str) -> str:
-        line = sys.stdin.readline()
-        if not line.rstrip("\r\n"):
+        line = line_or_nothing()
+        if not line:
             raise Invalid(Problem(where="stdin", why=f"the line with the {what} is missing"))
-        return line.rstrip("\r\n")
+        return line
 
     return read
+
+
+def line_or_nothing() -> str:
+    """The next line of stdin, for scripts; it may be empty or missing."""
+    return sys.stdin.readline().rstrip("\r\n")

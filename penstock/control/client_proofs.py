@@ -64,6 +64,7 @@ class ClientProofs:
 
     async def prove(self, client: ActiveSignIn, credentials: Credentials) -> TypedAgain:
         """Take what was typed into the sign-in.  Raises `Unavailable`."""
+        credentials = replace(credentials, realm=credentials.realm or client.identity)
         outcome, moment = await self._sign_ins.check(credentials), self._clock()
         if outcome.retry_after_s:
             return TypedAgain(retry_after_s=outcome.retry_after_s)

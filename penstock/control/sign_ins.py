@@ -99,7 +99,8 @@ class SignIns:
         if source is None:
             raise Unavailable(f"the identity source {realm} cannot be asked")
         limited = LimitedSource(source, self._turnstile, realm)
-        return await limited.sign_in(credentials, moment.wall_us)
+        name = credentials.subject.removesuffix(f"@{realm}")  # as they are called here
+        return await limited.sign_in(replace(credentials, subject=name), moment.wall_us)
 
     async def admit(self, proof: Proof, arrival: Arrival) -> SignedIn | NotSignedIn:
         """Begin a sign-in for a proof; with a request for a certificate, issue one.

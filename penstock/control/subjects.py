@@ -12,7 +12,7 @@ from penstock.control.ports import Clock, Recorder
 from penstock.control.state import State
 from penstock.control.store import Store
 from penstock.identity import MAX_NAME_LENGTH, Invitation, LocalSource, NotLookedAt, Preparation
-from penstock.model import Invalid, Json, Problem, Reason, Record, RecordKind, Unauthenticated, Unavailable
+from penstock.model import LOCAL, Invalid, Json, Problem, Reason, Record, RecordKind, Unauthenticated, Unavailable
 
 #: What a person can type, a certificate can carry and a log line can show without quoting.
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]*", re.IGNORECASE)
@@ -64,8 +64,10 @@ class Subjects:
         now_us = self._clock().wall_us
         with self._refusals(source):
             name = await self._source.confirm(code, password, first_code, source, now_us)
-        detail: dict[str, Json] = {"factors": ["password", "totp"], "source": source}
         known = await self._people.by_name(name)
+        is_elsewhere = known is not None and known.source != LOCAL
+        factors: list[Json] = ["totp"] if is_elsewhere else ["password", "totp"]
+        detail: dict[str, Json] = {"factors": factors, "source": source}
         is_first = known is None or known.enrolled_at_us in {None, now_us}
         kind = RecordKind.SUBJECT_ENROLLED if is_first else RecordKind.FACTOR_RESET
         self._recorder.put([Record(kind=kind, at_us=now_us, subject=name, detail=detail)])

@@ -1,4 +1,4 @@
-"""A directory as an identity source, against a real slapd; and against servers that are none."""
+"""A directory as an identity source, against a real slapd and against servers that are none, on the gate's own loop."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+import uvloop
 from sansldap import FilterPresent
 from slapd import (
     GATE,
@@ -114,7 +115,7 @@ def now_us() -> int:
 
 
 def check(plan: LdapPlan, name: str, password: str = PASSWORD, secret: str = GATE_SECRET) -> Proof | Refused:
-    return asyncio.run(LdapSource(plan, secret).check(name, password, now_us()))
+    return uvloop.run(LdapSource(plan, secret).check(name, password, now_us()))
 
 
 def proved(plan: LdapPlan, name: str) -> Proof:
@@ -181,7 +182,7 @@ def test_guesses_lock_an_account_in_the_directory_and_the_reason_is_told(plan: L
     assert why(plan, "max") == "the account is locked"
     assert slapd.read(of("max"), "pwdAccountLockedTime")
     key = slapd.read(of("max"), "entryUUID")[0]
-    held = asyncio.run(LdapSource(plan, GATE_SECRET).membership(key, "", now_us()))
+    held = uvloop.run(LdapSource(plan, GATE_SECRET).membership(key, "", now_us()))
     assert held is not None, "guessing at a name must not end its owner's work"
 
 
@@ -221,7 +222,7 @@ def active(plan: LdapPlan) -> LdapPlan:
 def test_an_account_like_active_directorys_is_known_by_its_guid(active: LdapPlan) -> None:
     found = proved(active, "KIRA")
     assert (found.key, found.name, found.groups) == (str(GUID), "kira", {"operators"})
-    again = asyncio.run(LdapSource(active, GATE_SECRET).membership(str(GUID), "", now_us()))
+    again = uvloop.run(LdapSource(active, GATE_SECRET).membership(str(GUID), "", now_us()))
     assert again is not None
     assert again.groups == {"operators"}
 
@@ -248,21 +249,21 @@ def test_membership_follows_the_person_and_ends_with_the_account(plan: LdapPlan,
         found = await source.membership(key, "", now_us())
         return None if found is None else found.groups
 
-    assert asyncio.run(held()) == frozenset()
+    assert uvloop.run(held()) == frozenset()
     slapd.change(f"dn: cn=operators,{GROUPS}\nchangetype: modify\nadd: member\nmember: {of('moved')}\n")
-    assert asyncio.run(held()) == {"operators"}
+    assert uvloop.run(held()) == {"operators"}
     slapd.change(f"dn: {of('moved')}\nchangetype: modrdn\nnewrdn: uid=gone\ndeleteoldrdn: 1\n")
-    assert asyncio.run(held()) == {"operators"}, "renamed, and still the same person"
+    assert uvloop.run(held()) == {"operators"}, "renamed, and still the same person"
     lock = "changetype: modify\nadd: pwdAccountLockedTime\npwdAccountLockedTime: 000001010000Z\n"
     slapd.change(f"dn: {of('gone')}\n{lock}")
-    assert asyncio.run(held()) is None
+    assert uvloop.run(held()) is None
     slapd.change(f"dn: {of('gone')}\nchangetype: delete\n")
-    assert asyncio.run(held()) is None
+    assert uvloop.run(held()) is None
 
 
 def test_a_key_that_is_none_is_nobody(plan: LdapPlan, active: LdapPlan) -> None:
     for each, key in ((plan, ""), (plan, "*"), (active, "not-a-guid")):
-        assert asyncio.run(LdapSource(each, GATE_SECRET).membership(key, "", now_us())) is None
+        assert uvloop.run(LdapSource(each, GATE_SECRET).membership(key, "", now_us())) is None
 
 
 def unavailable(plan: LdapPlan, secret: str = GATE_SECRET, kind: type[Unavailable] = NotAsked) -> str:
@@ -472,7 +473,7 @@ def test_a_directory_that_did_not_answer_is_left_alone_and_asked_again(plan: Lda
     async def both() -> tuple[str, str]:
         return await said(), await said()
 
-    first, second = asyncio.run(both())
+    first, second = uvloop.run(both())
     assert "cannot be reached" in first
     assert "is asked again in" in second
 
@@ -483,7 +484,7 @@ def test_many_at_once_are_answered_eight_at_a_time(plan: LdapPlan) -> None:
     async def ask(work: Callable[[], Awaitable[T]], count: int) -> list[T]:
         return await asyncio.gather(*(work() for _ in range(count)))
 
-    found = asyncio.run(ask(lambda: source.check("ada", PASSWORD, now_us()), 40))
+    found = uvloop.run(ask(lambda: source.check("ada", PASSWORD, now_us()), 40))
     assert [type(each) for each in found] == [Proof] * 40
 
 
@@ -507,4 +508,4 @@ def test_large_entries_without_end_are_given_up(plan: LdapPlan, slapd: Slapd) ->
             connection.abort()
 
     with served(behind_tls(slapd, answer)) as port, pytest.raises(Malformed, match="an answer without an end"):
-        asyncio.run(ask(port))
+        uvloop.run(ask(port))

@@ -11,6 +11,7 @@ import asyncio
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 from penstock.identity.ldap.servers import Server
 from penstock.identity.ldap.session import Answer, Elsewhere, Entry, Outcome, Question, Session
@@ -60,8 +61,7 @@ class _Wire(asyncio.Protocol):
         return bool(self._held)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's has the methods, not the ancestry
 
     def data_received(self, data: bytes) -> None:
         self._held += data
