@@ -10,6 +10,7 @@ import os
 import socket
 import ssl
 import struct
+from collections import Counter
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -33,6 +34,8 @@ from penstock.web.card_site import card_app
 
 MAX_HEADER_BYTES = 16 << 10
 MAX_CONNECTIONS = 200
+#: Over that many the one that is missed least makes room; beyond this reserve nothing is answered.
+_RESERVE = 32
 #: Of one station; so no single one can take all.
 MAX_CONNECTIONS_OF_A_SOURCE = 32
 #: A connection that sends no whole request head, or takes no whole answer, for so long is closed.
@@ -50,16 +53,19 @@ class Protocol(H11Protocol):
 
     source = ""
     has_begun = has_asked = False
-    answering_s = 0.0
+    answering_s = began_s = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to listen for silence."""
         super().connection_made(transport)
+        self.began_s = self.loop.time()
         self.source = counted_as(self.client[0]) if self.client else ""
         same = sum(getattr(each, "source", "") == self.source for each in self.connections)
         if self.source and same > MAX_CONNECTIONS_OF_A_SOURCE:
             transport.abort()
             return
+        if self.source and len(self.connections) > MAX_CONNECTIONS:
+            self._make_room()
         self.loop.call_later(SILENCE_S, self._check_silence)
 
     def handle_events(self) -> None:
@@ -70,10 +76,25 @@ class Protocol(H11Protocol):
             self.has_begun = self.has_asked = True
             self.answering_s = 0.0
 
+    def _make_room(self) -> None:
+        """Let go of one that is not being answered, of the station that has most, the oldest first.
+
+        However many stations hold connections open, somebody who comes now is heard.
+        """
+        open_now = [each for each in self.connections if isinstance(each, Protocol) and not each.transport.is_closing()]
+        idle = [each for each in open_now if each is not self and not each.is_answering]
+        if idle:
+            held = Counter(each.source for each in open_now)
+            min(idle, key=lambda each: (-held[each.source], each.began_s)).transport.abort()
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a request of it is being worked on."""
+        return self.has_begun and not self.cycle.response_complete
+
     def _check_silence(self) -> None:
-        is_answering = self.has_begun and not self.cycle.response_complete
         self.answering_s += SILENCE_S
-        is_silent = self.answering_s >= ANSWER_S if is_answering else not self.has_asked
+        is_silent = self.answering_s >= ANSWER_S if self.is_answering else not self.has_asked
         if self.transport.is_closing() or is_silent:
             self.transport.abort()
             return
@@ -141,7 +162,7 @@ class _Site:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=MAX_CONNECTIONS,
+            limit_concurrency=MAX_CONNECTIONS + _RESERVE,
             timeout_keep_alive=KEEP_ALIVE_S,
             h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         )

@@ -115,6 +115,23 @@ def test_one_station_cannot_take_every_connection() -> None:
     asyncio.run(scenario())
 
 
+def test_many_stations_that_hold_every_connection_keep_nobody_else_out() -> None:
+    async def scenario() -> None:
+        state = ServerState()
+        greedy = [_connection(state, station="10.66.0.1") for _ in range(20)]
+        others = [_connection(state, station=f"10.66.1.{n}") for n in range(serve.MAX_CONNECTIONS - 20)]
+        greedy[0][0].data_received(HEAD)  # it is being answered
+        for n in range(20):
+            _, honest, _ = _connection(state, station=f"10.20.0.{n}")
+            assert not honest.is_closed
+        closed = [wire.is_closed for _, wire, _ in greedy]
+        assert not closed[0], "an answer under way is not given up"
+        assert closed.count(True) == 19
+        assert [wire.is_closed for _, wire, _ in others].count(True) == 1
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("number", ["9" * 5000, "0", "x", "-1", "²"])
 def test_what_is_no_number_of_a_grant_is_not_there(world: World, number: str) -> None:
     async def scenario(world: World) -> None:
