@@ -66,6 +66,16 @@ class Following:
         await self._store.set_groups(name, groups, attributes)
         return ended
 
+    def stepped(self, step_us: int) -> None:
+        """The wall clock was set by so much: proofs are as old as they were.  The workers see to it themselves."""
+        for sign_in in tuple(self._state.now.sign_ins.values()):
+            self._state.put_sign_in(replace(sign_in, subject=_moved(sign_in.subject, step_us)))
+        self._state.put_grants(
+            replace(live, grant=replace(live.grant, subject=_moved(live.grant.subject, step_us)))
+            for live in tuple(self._state.now.grants.values())
+            if live.sign_in is not None
+        )
+
     async def proved_again(self, sign_in: ActiveSignIn) -> int:
         """A sign-in has a newer proof: its grants go on as long as that allows.  Answers how many ended."""
         return await self._follow(
@@ -103,3 +113,7 @@ class Following:
             except Unavailable:  # what cannot be told what is allowed now must not go on as it was
                 ended += await self._grants.close_all((live.grant.number,), reason, by)
         return ended
+
+
+def _moved(subject: Subject, step_us: int) -> Subject:
+    return replace(subject, proved_at_us=subject.proved_at_us + step_us)

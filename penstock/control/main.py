@@ -273,6 +273,7 @@ class Control:
             now = read_clock()
             if record := clock_step(before, now):
                 self._recorder.put([record])
+                self.gate.following.stepped((now.wall_us - before.wall_us) - (now.steady_us - before.steady_us))
             before = now
             try:
                 await self.gate.sweep()

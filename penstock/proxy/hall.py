@@ -139,7 +139,11 @@ class Hall:
         self.slots.stepped(step_us)
         self._admit(
             *(
-                replace(grant, expires_at_us=grant.expires_at_us + step_us)
+                replace(
+                    grant,
+                    expires_at_us=grant.expires_at_us + step_us,
+                    subject=replace(grant.subject, proved_at_us=grant.subject.proved_at_us + step_us),
+                )
                 for grant in self.grants.values()
                 if grant.expires_at_us is not None
             )

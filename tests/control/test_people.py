@@ -395,6 +395,25 @@ def test_a_revision_that_asks_for_newer_proofs_counts_for_the_grants_there_are(w
 
 
 @pytest.mark.usefixtures("provider")
+@pytest.mark.parametrize("step_s", [-86_400, 86_400])
+def test_a_wall_clock_that_is_set_makes_no_proof_older_or_younger(world: World, step_s: int) -> None:
+    async def scenario(world: World) -> None:
+        sign_in = await admitted(world, proof_of(world), SignInKind.CLIENT)
+        world.clock.pass_s(600)
+        world.clock.set_wall_s(step_s)
+        world.gate.following.stepped(step_s * 1_000_000)
+        (present,) = world.gate.state.now.sign_ins.values()
+        grant = await world.open(present)
+        assert world.enforcer.ttl_ms[grant.number] == 20 * 60 * 1000
+        world.clock.pass_s(20 * 60)
+        await world.gate.sweep()
+        assert grant.number not in world.gate.state.now.grants
+        assert isinstance(await world.ask(sign_in), Decision)
+
+    scene(world, scenario, FRESH)
+
+
+@pytest.mark.usefixtures("provider")
 def test_the_age_of_a_proof_survives_a_restart(world: World) -> None:
     async def scenario(world: World) -> None:
         sign_in = await admitted(world, proof_of(world), SignInKind.CLIENT)
