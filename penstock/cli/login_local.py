@@ -24,7 +24,16 @@ def proof(arguments: argparse.Namespace, place: Profile) -> TypedProof:
         password = output.ask(f"password of {subject}", secret=True)
         question = "authenticator code, if you added one at this gate" if may_lack_code else _CODE
         code = output.ask(question)
-    return TypedProof(subject=subject, password=password, code=code.replace(" ", ""), source=arguments.source)
+    name, source = subject, arguments.source
+    if not source and subject == place.last_subject():
+        name, source = parts_of(subject)
+    return TypedProof(subject=name, password=password, code=code.replace(" ", ""), source=source)
+
+
+def parts_of(subject: str) -> tuple[str, str]:
+    """The name that a directory knows, and the directory: its people are ``NAME@SOURCE`` here, the gate's own bare."""
+    name, at, source = subject.rpartition("@")
+    return (name, source) if at else (subject, "")
 
 
 def _subject(place: Profile) -> str:

@@ -290,6 +290,24 @@ def test_proving_again_can_be_typed_too(signed_in: FakeGate, cli: Any) -> None:
     assert PROVED["strength"] == "two"
 
 
+def test_somebody_of_a_directory_proves_it_again_there_under_the_name_that_it_knows(
+    known: FakeGate, cli: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = known.answers.routes["POST", "/api/sign-ins"]
+    assert callable(first)
+
+    def of_the_directory(asked: Asked) -> Answer:
+        status, body = first(asked)[:2]
+        return status, {**body, "subject": f"{asked.body['subject']}@{asked.body['source']}"}
+
+    monkeypatch.setitem(known.answers.routes, ("POST", "/api/sign-ins"), of_the_directory)
+    words = ("login", "--source", "plant-ad", "--as", "maria@corp.example", "--password-stdin")
+    assert cli(*words, typed="pw\n123456\n") == 0
+    assert cli("login", "--again", "--password-stdin", typed="pw\n123456\n") == 0
+    sent = known.answers.asked[-1].body
+    assert (sent["subject"], sent["source"]) == ("maria@corp.example", "plant-ad")
+
+
 def test_proving_again_without_a_sign_in_or_elsewhere_is_refused(
     gate: FakeGate, known: FakeGate, cli: Any, capsys: Any
 ) -> None:
