@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import hashlib
 import json
 from collections import Counter
@@ -12,6 +13,10 @@ from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import httpx2
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from joserfc import jws
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
@@ -59,6 +64,29 @@ def sign(header: dict[str, Any], claims: object, key: SignKey) -> str:
     return f"{text}.{b64(model.sign(text.encode(), key))}"
 
 
+def authority(name: str) -> str:
+    """The certificate of an authority that is made for this."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = dt.datetime.now(dt.UTC)
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(who)
+        .issuer_name(who)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now)
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return built.public_bytes(Encoding.PEM).decode()
+
+
+#: With one authority a TLS context is made in no time; with all of the machine's it is not.
+AUTHORITY = authority("plant CA")
+
+
 class Forge:
     """One provider.  Whatever a test sets is what it says; `bend` replaces whole answers by path."""
 
@@ -88,7 +116,7 @@ class Forge:
         return self.clock()
 
     def source(self, plan: OidcPlan | None = None, secret: str | None = SECRET, timeout_s: float = 5.0) -> OidcSource:
-        http = Http(None, httpx2.MockTransport(self.answer), timeout_s)
+        http = Http(AUTHORITY, httpx2.MockTransport(self.answer), timeout_s)
         rim = Rim(http=http, make_token=self.random, steady_s=lambda: self.steady_s)
         return OidcSource(plan or self.plan, secret, CALLBACK, rim)
 

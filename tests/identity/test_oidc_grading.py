@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from oidc_forge import NOW_US, PLAN, RSA, Forge, begun
 
@@ -80,6 +80,7 @@ def test_factors_are_named_as_far_as_the_words_say_and_strong_ones_only_where_th
 WORDS = st.sampled_from(["pwd", "password", "otp", "hwk", "pin", "face", "sms", "tel", "mfa", "x"])
 
 
+@settings(deadline=None)
 @given(st.lists(WORDS, max_size=10), st.sampled_from([None, "0", "1", "mfa", "silver", "hardware"]))
 def test_more_evidence_is_never_worth_less_and_the_telephone_never_worth_anything(words: list[str], acr: Any) -> None:
     claims = {"amr": words, **({} if acr is None else {"acr": acr})}
@@ -94,12 +95,14 @@ KEYS = KeySet(keys=(KnownKey(kid="k1", algorithms=frozenset({"RS256"}), key=RSA)
 GOOD = Forge().token({})
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200) | st.lists(st.text(max_size=60), min_size=3, max_size=3).map(".".join))
 def test_no_text_that_a_stranger_makes_up_is_a_token(text: str) -> None:
     with pytest.raises(NotProved):
         verified(text, KEYS, frozenset({"RS256"}))
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(GOOD) - 1), st.sampled_from("ABCabc019-_.= é\0"))
 def test_one_changed_sign_anywhere_breaks_a_token(place: int, sign: str) -> None:
     changed = GOOD[:place] + sign + GOOD[place + 1 :]
@@ -119,6 +122,7 @@ def test_a_huge_token_is_not_even_looked_at(size: int) -> None:
     assert (caught.value.flaw, caught.value.detail) == (Flaw.TOKEN, "too long")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_whatever_a_browser_brings_back_is_refused_in_order(query: str) -> None:
     assert state_of(query) is None or isinstance(state_of(query), str)

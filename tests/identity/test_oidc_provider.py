@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable
@@ -11,14 +10,10 @@ from typing import Any
 
 import httpx2
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
-from oidc_forge import ISSUER, NOW_US, RSA, Bend, Forge, b64, begun
+from oidc_forge import ISSUER, NOW_US, RSA, Bend, Forge, authority, b64, begun
 
 from penstock.identity import Flaw, NotProved
 from penstock.identity.oidc.discovery import SAFE_ALGORITHMS, read_provider
@@ -317,24 +312,6 @@ def test_an_rsa_key_verifies_no_ecdsa_token_and_the_other_way_round() -> None:
     assert keys.fitting("k1", "ES256") == keys.fitting(None, "ES384") == keys.fitting("k1", "PS256") == ()
 
 
-def authority(name: str) -> str:
-    key = ec.generate_private_key(ec.SECP256R1())
-    who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = dt.datetime.now(dt.UTC)
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(who)
-        .issuer_name(who)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now)
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    return built.public_bytes(Encoding.PEM).decode()
-
-
 def test_the_authorities_of_the_plan_are_the_only_ones_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSLKEYLOGFILE", "")
     made: list[ssl.SSLContext] = []
@@ -377,6 +354,7 @@ JSONS = st.recursive(
 FIELDS = sorted([*Forge().document(), "pushed_authorization_request_endpoint", "token_endpoint_auth_methods_supported"])
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400) | st.dictionaries(st.sampled_from(FIELDS), JSONS).map(lambda d: document(**d)))
 def test_whatever_a_discovery_document_says_it_is_read_or_refused(body: bytes) -> None:
     try:
@@ -389,6 +367,7 @@ def test_whatever_a_discovery_document_says_it_is_read_or_refused(body: bytes) -
     assert found.algorithms <= SAFE_ALGORITHMS
 
 
+@settings(deadline=None)
 @given(
     st.binary(max_size=400)
     | st.lists(st.dictionaries(st.sampled_from([*GOOD, "crv", "x", "y", "key_ops"]), JSONS), max_size=4).map(
