@@ -284,3 +284,16 @@ def test_a_site_without_cards_has_no_challenge(world: World) -> None:
         assert answer.status_code == 503
 
     scene(world, scenario, identity="")
+
+
+def test_the_command_line_accepts_the_notice_as_everybody_does(world: World) -> None:
+    async def scenario(world: World) -> None:
+        signing, banner = Signing(world), world.gate.identities.identity.banner
+        assert banner is not None
+        without = await signing.client.ask("POST", "/api/cards/proofs", await signing.body())
+        assert without.status_code == 422
+        assert "notice" in without.text
+        body = {**await signing.body(), "notice": banner.digest}
+        assert (await signing.client.ask("POST", "/api/cards/proofs", body)).status_code == 200
+
+    scene(world, scenario, IDENTITY + BANNER)
