@@ -12,6 +12,7 @@ import base64
 import hashlib
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -64,14 +65,24 @@ def proof(arguments: argparse.Namespace, http: Gate, ca_pem: str, csr_pem: str =
     certificate, if any.  Raises `Invalid` (module, card, key), `Unauthenticated` (PIN) and `Unavailable`.
     """
     library = _library()
-    token = _token(library, arguments.pkcs11, arguments.token)
-    certificates = _certificates(library, token)
+    # The module often uses the same OpenSSL as Python's TLS, whose queue of errors belongs to a thread: what a module
+    # leaves in it would be taken for a failure of the connection.
+    with ThreadPoolExecutor(max_workers=1) as card:
+        return _proof(card, library, arguments, http, ca_pem, csr_pem)
+
+
+def _proof(
+    card: ThreadPoolExecutor, library: Any, arguments: argparse.Namespace, http: Gate, ca_pem: str, csr_pem: str
+) -> dict[str, Json]:
+    """As `proof`; everything that touches the card runs in `card`, everything that touches the gate here."""
+    token = card.submit(_token, library, arguments.pkcs11, arguments.token).result()
+    certificates = card.submit(_certificates, library, token).result()
     chosen = _chosen(token, certificates, arguments.key)
     pin = output.line_reader()("PIN") if arguments.pin_stdin else output.ask(f"PIN of {token.label}", secret=True)
     challenge = http.card_challenge()
     signed = message(ca_pem, challenge, csr_pem)
     output.say(f"signing in as {chosen.certificate.subject.rfc4514_string()}")
-    signature = _signature(library, token, pin, chosen, signed)
+    signature = card.submit(_signature, library, token, pin, chosen, signed).result()
     chain = [chosen.certificate, *_issuers(chosen.certificate, certificates)]
     return {
         "challenge": challenge,
