@@ -101,14 +101,16 @@ def test_the_list_of_all_grants_replaces_what_the_worker_had(tmp_path: Path) -> 
     assert hall.withdrawn == {}
 
 
-def test_a_clock_that_is_set_neither_ends_a_grant_early_nor_extends_it(tmp_path: Path) -> None:
+def test_a_clock_that_is_set_neither_ends_a_grant_early_nor_extends_it_nor_ages_a_proof(tmp_path: Path) -> None:
     hall = make_hall(tmp_path)
     hall.publish(PublishGrant(grant=GRANT))
     for step_us in (86_400_000_000, -3_600_000_000):
-        before = hall.grants[GRANT.number].expires_at_us
+        before = hall.grants[GRANT.number]
         hall.stepped(step_us)
-        assert before is not None
-        assert hall.grants[GRANT.number].expires_at_us == before + step_us
+        after = hall.grants[GRANT.number]
+        assert before.expires_at_us is not None
+        assert after.expires_at_us == before.expires_at_us + step_us
+        assert after.subject.proved_at_us == before.subject.proved_at_us + step_us
 
 
 def test_a_clock_that_is_only_steered_changes_nothing(tmp_path: Path) -> None:
