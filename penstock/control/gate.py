@@ -317,7 +317,11 @@ class Gate:
         self.sign_ins.limited = lambda name, proof: self.break_glass.limited(name, self.roster.limited(name, proof))
         self.subjects.before_suspending = self.roles.require_other_administrator
         self.subjects.after_suspending = self.roster.follow_sponsor
-        self.subjects.before_resuming = self.roster.require_resumable
+        self.subjects.before_resuming = self._resuming
+
+    async def _resuming(self, name: str) -> None:
+        await self.roster.require_resumable(name)
+        await self.directories_turnstile.release(name)
 
     def _subjects(self, given: Given, source: LocalSource, people: PeopleStore) -> Subjects:
         return Subjects(

@@ -68,3 +68,21 @@ def test_where_an_account_is_known_outlives_a_restart_of_control(world: World) -
         assert not await world.gate.turnstile.knows("ada", "10.20.0.99", world.clock.wall_us)
 
     play(world, scenario)
+
+
+def test_an_administrators_word_counts_for_an_account_of_a_directory_too(world: World) -> None:
+    async def scenario(world: World) -> None:
+        await world.enrol("eve@corp")
+        turnstile = world.gate.directories_turnstile
+        waits = []
+        for n in range(102):
+            world.clock.pass_s(901)
+            async with turnstile.enter("eve@corp", f"10.66.3.{n}", world.clock.wall_us) as entry:
+                waits.append(entry.wait_s)
+        assert (waits[:100], waits[100:]) == ([0] * 100, [900, 900])
+        await world.gate.subjects.suspend("eve@corp", "uid 0")
+        await world.gate.subjects.resume("eve@corp", "uid 0")
+        async with turnstile.enter("eve@corp", "10.66.4.1", world.clock.wall_us) as entry:
+            assert entry.wait_s == 0
+
+    play(world, scenario)
