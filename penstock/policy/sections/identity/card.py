@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from cryptography import x509
-
 from penstock.model import OCSP_OF_CERTIFICATE, PIV_AUTHENTICATION, CardPlan, CardRule, Identity
 from penstock.policy.faults import Faults, did_you_mean, shown
 from penstock.policy.fields import Fields, text_of
@@ -128,31 +126,19 @@ def _authorities(fields: Fields) -> str | None:
     text = read_authorities(fields)
     if text is None:
         return None
+    from penstock.policy.sections.identity.issuers import problems_of  # noqa: PLC0415  only where a site has cards
+
     try:
-        found = x509.load_pem_x509_certificates(text.encode())
-        wrong = [(each, why) for each in found if (why := _why_no_authority(each))]
+        count, wrong = problems_of(text)
     except ValueError:
         hint = "put the certificates of the card's authorities there, in PEM form, indented below `authorities: |`"
         fields.faults.add(fields.place("authorities"), "'authorities' has a certificate that cannot be read", hint)
         return None
-    if len(found) > _MAX_AUTHORITIES:
+    if count > _MAX_AUTHORITIES:
         fields.faults.add(fields.place("authorities"), f"more than {_MAX_AUTHORITIES} authorities")
-    for each, why in wrong:
-        fields.faults.add(fields.place("authorities"), f"{shown(each.subject.rfc4514_string())} {why}", _AUTHORITY_HINT)
+    for subject, why in wrong:
+        fields.faults.add(fields.place("authorities"), f"{shown(subject)} {why}", _AUTHORITY_HINT)
     return text
-
-
-def _why_no_authority(certificate: x509.Certificate) -> str:
-    """Why no card can be traced to this certificate (RFC 5280 sections 4.2.1.3 and 4.2.1.9); empty where one can."""
-    try:
-        if not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
-            return "is no authority's certificate (basic constraints)"
-        if not certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign:
-            return "may not issue certificates (key usage)"
-    except x509.ExtensionNotFound as error:
-        what = "basic constraints" if error.oid == x509.BasicConstraints.oid else "key usage"
-        return f"is no authority's certificate: it has no {what}"
-    return ""
 
 
 def _policies(fields: Fields) -> tuple[str, ...]:

@@ -1,0 +1,27 @@
+"""Whether certificates are those of authorities.  Loaded only where a site has cards: workers never need X.509."""
+
+from __future__ import annotations
+
+from cryptography import x509
+
+
+def problems_of(pem: str) -> tuple[int, list[tuple[str, str]]]:
+    """How many certificates there are, and subject and trouble of each that no card can be traced to.
+
+    Raises `ValueError` where one cannot be read.
+    """
+    found = x509.load_pem_x509_certificates(pem.encode())
+    return len(found), [(each.subject.rfc4514_string(), why) for each in found if (why := _why_no_authority(each))]
+
+
+def _why_no_authority(certificate: x509.Certificate) -> str:
+    """Why no card can be traced to this certificate (RFC 5280 sections 4.2.1.3 and 4.2.1.9); empty where one can."""
+    try:
+        if not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+            return "is no authority's certificate (basic constraints)"
+        if not certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign:
+            return "may not issue certificates (key usage)"
+    except x509.ExtensionNotFound as error:
+        what = "basic constraints" if error.oid == x509.BasicConstraints.oid else "key usage"
+        return f"is no authority's certificate: it has no {what}"
+    return ""
