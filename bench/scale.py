@@ -302,7 +302,9 @@ async def _gate(folder: Path) -> Gate:
             seal=Seal(bytes(32), secrets.token_bytes),
             clock=now,
             make_token=lambda: secrets.token_urlsafe(32),
+            make_random=secrets.token_bytes,
             turn=asyncio.Lock(),
+            locate=lambda _: "02:00:00:00:00:99",
         )
     )
 
