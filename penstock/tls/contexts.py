@@ -54,6 +54,8 @@ class Served:
             made_at = self._files.made_at
             if made_at == self._made_at:
                 return False
+            # A pair that does not match would leave the context without a key, so it is tried elsewhere first.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self._files.certificate, self._files.key)
             self.context.load_cert_chain(self._files.certificate, self._files.key)
         except (OSError, ssl.SSLError):
             return False

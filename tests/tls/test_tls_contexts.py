@@ -131,6 +131,14 @@ def test_a_certificate_that_is_half_written_changes_nothing(settings: GateSettin
     assert tls.refresh()
 
 
+def test_a_certificate_whose_key_is_not_there_yet_changes_nothing(settings: GateSettings, tmp_path: Path) -> None:
+    tls, keys = served(settings, ()), Path(settings.state_dir) / "keys"
+    Authority(tmp_path / "other", NAME, (NAME,), int(NOW.timestamp() * 1_000_000))
+    (keys / "gate.pem").write_bytes((tmp_path / "other" / "gate.pem").read_bytes())
+    assert not tls.refresh()
+    handshake(tls.context, V1_3)
+
+
 def test_the_gates_own_certificate_lives_for_two_weeks_at_most(settings: GateSettings) -> None:
     shown = listener_crypto("portal", "", served(settings, ()).context, key_files(settings).certificate)
     assert shown.certificate["lifetime_days"] == 14
