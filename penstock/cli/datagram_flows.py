@@ -127,7 +127,7 @@ class DatagramPort(asyncio.DatagramProtocol):
         looked_s = float("-inf") if peer is None else peer.looked_s
         now_s = time.monotonic()
         if now_s - looked_s >= OWNER_S:
-            if not local.is_ours(local.owner_of_datagrams(at[1])):
+            if not local.is_ours(local.owner_of_datagrams(at)):
                 self._refuse(at)
                 return
             looked_s = now_s

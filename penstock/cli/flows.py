@@ -45,15 +45,17 @@ class Flows:
         async with contextlib.AsyncExitStack() as stack:
             yield await self._enter(stack, door, port, say)
 
-    async def carry(self, door: Door, opening: Opening, accepted: socket.socket, peer_port: int) -> None:
+    async def carry(self, door: Door, opening: Opening, accepted: socket.socket, peer: local.Address) -> None:
         """One connection of a tool, to its end."""
         number = self.next_number()
         own = opening.socket.getsockname()
-        if not local.is_ours(local.owner_of(peer_port, own[1])):
+        owner = local.owner_of(peer, own)
+        if not local.is_ours(owner):
             accepted.close()
-            output.say(f"flow {number} refused: it comes from another user of this computer")
+            whom = "no program of this computer" if owner == local.NOBODY else "another user of this computer"
+            output.say(f"flow {number} refused: it comes from {whom}")
             return
-        output.say(f"flow {number} from {own[0]}:{peer_port} to {door.name}")
+        output.say(f"flow {number} from {peer[0]}:{peer[1]} to {door.name}")
         try:
             async with self.admitted(door, opening.port, lambda words: output.say(f"flow {number}: {words}")) as half:
                 carried, is_broken = await join(half, accepted)

@@ -130,7 +130,7 @@ class Holding:
                     await asyncio.sleep(_PAUSE_S)
                     continue
                 accepted.setblocking(False)
-                self._spawn_for(door, self._flows.carry(door, opening, accepted, peer[1]))
+                self._spawn_for(door, self._flows.carry(door, opening, accepted, peer))
 
     async def _serve_datagrams(self, door: Door, opening: Opening) -> None:
         loop = asyncio.get_running_loop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import struct
 from pathlib import Path
 
 from penstock.cli import station
@@ -12,10 +13,16 @@ from penstock.model import Invalid, Problem
 
 HOST = "127.0.0.1"
 _BACKLOG = 64
-_SOCKETS, _DATAGRAMS = Path("/proc/net/tcp"), Path("/proc/net/udp")
+#: An IPv6 socket reaches IPv4 addresses as well, and stands in a table of its own: Java makes no others.
+_SOCKETS = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+_DATAGRAMS = (Path("/proc/net/udp"), Path("/proc/net/udp6"))
+#: A table that changes while it is read may lack a row.
+_LOOKS = 3
 _LOW_PORT = "take one above 1023 with --port; --tun needs root or CAP_NET_BIND_SERVICE for those below 1024"
-#: The kernel knows of no such socket: it was closed already, or is of another network namespace.
+#: The kernel knows of no such socket: it was closed already, or is of another network namespace or computer.
 NOBODY = -1
+
+Address = tuple[str, int]
 
 
 def local_name(service: str, port: int, last_port: int | None) -> str:
@@ -72,7 +79,7 @@ def _share_with_nobody(own: socket.socket, kind: int) -> None:
 
 def knows_owners() -> bool:
     """Whether this system tells which user a connection comes from; Linux does."""
-    return _SOCKETS.exists()
+    return _SOCKETS[0].exists()
 
 
 def in_use(port: int, holder: Listening | None, host: str = HOST) -> Invalid:
@@ -85,39 +92,59 @@ def in_use(port: int, holder: Listening | None, host: str = HOST) -> Invalid:
     return Invalid(Problem(where="local port", why=why, hint="use that one, or give this one its own with --port N"))
 
 
-def owner_of(peer_port: int, own_port: int) -> int | None:
-    """The user (uid) whose program connected from `peer_port` to `own_port` on loopback; ``None`` where unknown.
+def owner_of(peer: Address, own: Address) -> int | None:
+    """The user (uid) whose program connected from `peer` to `own`; `NOBODY` where no program of this computer did.
 
-    The kernel's table of TCP sockets (proc(5), ``/proc/net/tcp``) lists addresses in hex and the owner of each socket.
+    ``None`` where this system does not tell.  A connection can come from elsewhere: with ``--tun`` the addresses are
+    this computer's own, and Linux answers for these on each of its networks.
     """
-    try:
-        rows = _SOCKETS.read_text(encoding="ascii").splitlines()[1:]
-    except OSError:
-        return None
-    return owner_in(rows, peer_port, own_port)
+    for _ in range(_LOOKS):
+        rows = _rows(_SOCKETS)
+        if rows is None:
+            return None
+        if (owner := owner_in(rows, peer, own)) is not None:
+            return owner
+    return NOBODY
 
 
-def owner_in(rows: list[str], peer_port: int, own_port: int) -> int | None:
-    """The owner, out of the rows of that table: local address, remote address and uid are fields 1, 2 and 7."""
-    for row in rows:
-        fields = row.split()
-        if fields[1].endswith(f":{peer_port:04X}") and fields[2].endswith(f":{own_port:04X}"):
-            return int(fields[7])
-    return None
+def owner_in(rows: list[list[str]], peer: Address, own: Address) -> int | None:
+    """The owner, out of the kernel's rows: local address, remote address and uid are fields 1, 2 and 7."""
+    wanted = set(zip(_in_hex(peer), _in_hex(own), strict=True))
+    return next((int(row[7]) for row in rows if (row[1], row[2]) in wanted), None)
 
 
-def owner_of_datagrams(peer_port: int) -> int | None:
+def owner_of_datagrams(peer: Address) -> int | None:
     """The user (uid) who has this local UDP port; `NOBODY` where no one has it, ``None`` where that cannot be known.
 
     Where several have it, on different addresses, it is somebody else's unless all of them are this user's.
     """
-    try:
-        rows = _DATAGRAMS.read_text(encoding="ascii").splitlines()[1:]
-    except OSError:
+    rows = _rows(_DATAGRAMS)
+    if rows is None:
         return None
-    fields = (row.split() for row in rows)
-    owners = {int(each[7]) for each in fields if each[1].endswith(f":{peer_port:04X}")}
-    return NOBODY if not owners else next((uid for uid in owners if uid != station.own_uid()), station.own_uid())
+    wanted = {*_in_hex(peer), *(f"{0:0{digits}X}:{peer[1]:04X}" for digits in (8, 32))}  # or on every address
+    owners = {int(row[7]) for row in rows if row[1] in wanted}
+    if not owners or not is_local(peer[0]):
+        return NOBODY
+    return next((uid for uid in owners if uid != station.own_uid()), station.own_uid())
+
+
+def _rows(tables: tuple[Path, Path]) -> list[list[str]] | None:
+    """The rows of the kernel's two tables of sockets (proc(5)); the second is missing where there is no IPv6."""
+    found: list[list[str]] = []
+    for table in tables:
+        try:
+            found += [row.split() for row in table.read_text(encoding="ascii").splitlines()[1:]]
+        except OSError:
+            if table is tables[0]:
+                return None
+    return found
+
+
+def _in_hex(address: Address) -> tuple[str, str]:
+    """An IPv4 address and port as the tables write them: an IPv4 socket's, and an IPv6 one's (``::ffff:127.0.0.1``)."""
+    (word,) = struct.unpack("=I", socket.inet_aton(address[0]))
+    (mapped,) = struct.unpack("=I", b"\0\0\xff\xff")
+    return f"{word:08X}:{address[1]:04X}", f"{0:016X}{mapped:08X}{word:08X}:{address[1]:04X}"
 
 
 def is_ours(owner: int | None) -> bool:

@@ -226,8 +226,22 @@ def test_the_owner_of_a_local_udp_port_is_known() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
         own.bind((HOST, 0))
         port = own.getsockname()[1]
-        assert local.owner_of_datagrams(port) == os.geteuid()
-    assert local.owner_of_datagrams(port) == local.NOBODY
+        assert local.owner_of_datagrams((HOST, port)) == os.geteuid()
+    assert local.owner_of_datagrams((HOST, port)) == local.NOBODY
     assert not local.is_ours(local.NOBODY)
     assert local.is_local(HOST)
     assert not local.is_local("203.0.113.9")
+
+
+@pytest.mark.parametrize("address", ["::", f"::ffff:{HOST}"])
+def test_the_owner_of_an_ipv6_socket_that_sends_to_an_ipv4_address_is_known(address: str) -> None:
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as own:
+        own.bind((address, 0))
+        assert local.owner_of_datagrams((HOST, own.getsockname()[1])) == os.geteuid()
+
+
+def test_a_datagram_of_another_computer_is_not_taken_for_ones_own() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+        own.bind(("0.0.0.0", 0))
+        assert local.owner_of_datagrams((HOST, own.getsockname()[1])) == os.geteuid()
+        assert local.owner_of_datagrams(("192.0.2.7", own.getsockname()[1])) == local.NOBODY

@@ -387,5 +387,20 @@ def test_another_user_of_the_computer_is_not_let_in(
 
 def test_the_owner_of_a_local_connection_is_known() -> None:
     with socket.create_server((HOST, 0)) as listening, socket.create_connection(listening.getsockname()) as client:
-        assert local.owner_of(client.getsockname()[1], listening.getsockname()[1]) == os.geteuid()
-        assert local.owner_of(1, 2) is None
+        assert local.owner_of(client.getsockname(), listening.getsockname()) == os.geteuid()
+        assert local.owner_of((HOST, 1), (HOST, 2)) == local.NOBODY
+        assert not local.is_ours(local.NOBODY)
+
+
+def test_the_owner_of_a_connection_from_an_ipv6_socket_is_known() -> None:
+    with socket.create_server((HOST, 0)) as listening, socket.socket(socket.AF_INET6) as client:
+        client.connect((f"::ffff:{HOST}", listening.getsockname()[1]))
+        accepted, peer = listening.accept()
+        with accepted:
+            assert local.owner_of(peer, listening.getsockname()) == os.geteuid()
+
+
+def test_a_connection_from_another_computer_is_not_taken_for_ones_own() -> None:
+    with socket.create_server((HOST, 0)) as listening, socket.create_connection(listening.getsockname()) as client:
+        stranger = ("192.0.2.7", client.getsockname()[1])  # the same port, where another connection has it
+        assert local.owner_of(stranger, listening.getsockname()) == local.NOBODY
