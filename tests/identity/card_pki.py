@@ -210,6 +210,7 @@ def _authority(
     now: dt.datetime,
     stated: tuple[str, ...] = (),
     permitted: x509.NameConstraints | None = None,
+    limits_are_critical: bool = True,  # noqa: FBT001, FBT002
 ) -> x509.Certificate:
     builder = (
         x509.CertificateBuilder()
@@ -228,7 +229,7 @@ def _authority(
     if stated:
         builder = builder.add_extension(policies(*stated), critical=False)
     if permitted is not None:
-        builder = builder.add_extension(permitted, critical=True)
+        builder = builder.add_extension(permitted, critical=limits_are_critical)
     return builder.sign(key if by is None else by.key, hashes.SHA256())
 
 

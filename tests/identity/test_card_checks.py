@@ -25,7 +25,7 @@ from card_pki import (
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -176,6 +176,36 @@ def test_an_authoritys_name_constraints_hold() -> None:
     outside = limited.card(names=[upn("ada@riverside.ot"), x509.DNSName("card.elsewhere.example")])
     assert isinstance(prove(inside, sent=[limited.certificate]), Proof)
     assert "no authority of this source" in why(prove(outside, sent=[limited.certificate]))
+
+
+@pytest.mark.parametrize(
+    ("permitted", "excluded", "is_taken"),
+    [
+        ("Vendors", None, False),
+        (None, "operations ", False),
+        ("OPERATIONS", None, True),
+        (None, "Vendors", True),
+    ],
+)
+def test_an_authority_names_people_only_where_it_may_even_if_that_is_not_critical(
+    permitted: str | None,
+    excluded: str | None,
+    is_taken: bool,  # noqa: FBT001
+) -> None:
+    places = [None if unit is None else [x509.DirectoryName(place(unit))] for unit in (permitted, excluded)]
+    limits = x509.NameConstraints(permitted_subtrees=places[0], excluded_subtrees=places[1])
+    limited = ROOT.issuing("Riverside Limited", permitted=limits, limits_are_critical=False)
+    for rule in (CardRule.EDIPI, CardRule.UPN):
+        found = prove(limited.card(), sent=[limited.certificate], rule=rule)
+        if is_taken:
+            assert isinstance(found, Proof)
+        else:
+            assert "may not name anybody there" in why(found)
+
+
+def place(unit: str) -> x509.Name:
+    """Everything of the organisation below that unit."""
+    return x509.Name([each for each in name("nobody", unit) if each.oid != NameOID.COMMON_NAME])
 
 
 HOLDERS = [

@@ -439,6 +439,37 @@ def test_an_older_list_than_the_known_one_frees_nobody(world: World) -> None:
     assert "revoked" in site.refused().why
 
 
+@pytest.mark.parametrize("date", [NOW - HOUR / 2, NOW + 1000 * DAY])
+@pytest.mark.parametrize("by", ["nobody", "the root"])
+def test_a_list_in_place_of_the_known_one_frees_nobody_and_lets_the_next_true_one_in(
+    by: str, date: dt.datetime, world: World
+) -> None:
+    forged = {
+        "nobody": ISSUING.list_of(begins=date, ends=date + DAY, signer=FOREIGN.key),
+        "the root": ROOT.list_of(begins=date, ends=date + DAY),
+    }
+    world.answers[URL] = lambda _: ISSUING.list_of(CARD)
+    site = Site(world, crl=URL, refresh_s=60, tolerated_s=None)
+    assert "revoked" in site.refused().why
+    world.answers[URL] = lambda _: forged[by]
+    site.pass_s(61)
+    assert "revoked" in site.refused().why
+    assert isinstance(site.prove(OTHER), Proof)
+    world.answers[URL] = lambda _: ISSUING.list_of(CARD, OTHER, begins=NOW)
+    site.pass_s(61)
+    assert "revoked" in site.refused(OTHER).why
+
+
+def test_a_forged_list_that_comes_first_bars_no_true_one(world: World) -> None:
+    world.answers[URL] = lambda _: ISSUING.list_of(begins=NOW + 1000 * DAY, ends=NOW + 2000 * DAY, signer=FOREIGN.key)
+    site = Site(world, crl=URL, refresh_s=60)
+    assert site.refused().reason is Reason.REVOCATION_UNKNOWN
+    world.answers[URL] = lambda _: ISSUING.list_of(OTHER)
+    site.pass_s(61)
+    assert site.proof().detail["revocation"] == "confirmed"
+    assert "revoked" in site.refused(OTHER).why
+
+
 def test_a_list_that_cannot_be_read_any_more_leaves_the_one_before(world: World) -> None:
     world.files["cards.crl"] = ISSUING.list_of(OTHER)
     site = Site(world, crls=("cards.crl",))

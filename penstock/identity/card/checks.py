@@ -41,6 +41,7 @@ def check_card(plan: CardPlan, leaf: x509.Certificate, sent: Sequence[x509.Certi
     reading.key_of(leaf)
     _check_purpose(plan, leaf)
     chain = _path(plan, leaf, sent, now_us)
+    _check_places(chain)
     _check_policies(plan, chain)
     return chain
 
@@ -98,6 +99,36 @@ def _path(plan: CardPlan, leaf: x509.Certificate, sent: Sequence[x509.Certificat
         why = f"no authority of this source stands behind it (its issuer: {_issuer_text(leaf)}; {plain(str(error))})"
         raise Unfit(why, is_foreign=True) from None
     return tuple(verified.chain)
+
+
+def _check_places(chain: Chain) -> None:
+    """Subjects lie where the authorities above them may name people (RFC 5280 section 4.2.1.10, directoryName).
+
+    The library checks the other kinds of name constraints; these it refuses where they are critical, and otherwise
+    does not look at.  Names and groups are read out of subjects, so these are looked at here.
+    """
+    for place, authority in enumerate(chain[1:], start=1):
+        limits = reading.extension(authority, x509.NameConstraints)
+        if limits is None:
+            continue
+        permitted, excluded = _places(limits.permitted_subtrees), _places(limits.excluded_subtrees)
+        for subject in (_parts(each.subject) for each in chain[:place]):
+            is_inside = not permitted or any(subject[: len(each)] == each for each in permitted)
+            if not is_inside or any(subject[: len(each)] == each for each in excluded):
+                raise Unfit(f"{subject_text(authority)} may not name anybody there (name constraints)")
+
+
+def _places(subtrees: Sequence[x509.GeneralName] | None) -> list[list[frozenset[tuple[str, str]]]]:
+    return [_parts(each.value) for each in subtrees or () if isinstance(each, x509.DirectoryName)]
+
+
+def _parts(name: x509.Name) -> list[frozenset[tuple[str, str]]]:
+    """The parts of a name as they are compared: case and runs of spaces do not count (RFC 5280 section 7.1)."""
+    return [frozenset((each.oid.dotted_string, _folded(each.value)) for each in part) for part in name.rdns]
+
+
+def _folded(value: str | bytes) -> str:
+    return value.hex() if isinstance(value, bytes) else " ".join(value.casefold().split())
 
 
 def _check_policies(plan: CardPlan, chain: Chain) -> None:

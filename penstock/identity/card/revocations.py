@@ -77,6 +77,10 @@ class Revocations:
         self._rim = rim
         self._files: dict[str, _List] = {}
         self._fetched: dict[str, _List] = {}
+        self._heard: dict[str, dict[bytes, RevocationList]] = {}
+        """Of each address every issuer's newest list that the issuer really signed."""
+        self._issuers: dict[bytes, x509.Certificate] = {}
+        """Authorities on paths that were checked."""
         self._answers: dict[tuple[bytes, int], _Answer] = {}
         self._silent: dict[str, tuple[int, str]] = {}
         self._signed: dict[tuple[int, bytes], tuple[RevocationList, bool]] = {}
@@ -87,6 +91,7 @@ class Revocations:
         An intermediate authority that a list names takes everything under it away; that nothing is known of one does
         not.
         """
+        self._meet(chain[1:])
         lists, troubles = await self._lists(plan, now_us)
         for place, certificate in enumerate(chain[1:-1], start=1):
             found = await self._by_lists(lists, certificate, chain[place + 1], now_us)
@@ -116,9 +121,11 @@ class Revocations:
 
     async def _lists(self, plan: CardPlan, now_us: int) -> tuple[list[RevocationList], list[str]]:
         found = [await self._file(name) for name in plan.crls]
-        if plan.crl is not None:
-            found.append(await self._fetch(plan.crl, plan.refresh_s, now_us))
         lists = [each.found for each in found if each.found is not None]
+        if plan.crl is not None:
+            fetched = await self._fetch(plan.crl, plan.refresh_s, now_us)
+            lists += await self._standing_of(plan.crl, fetched.found)
+            found.append(fetched)
         troubles = [each.trouble for each in found if each.trouble]
         return lists, troubles + [_stale(each) for each in lists if each.next_update_us <= now_us]
 
@@ -147,10 +154,36 @@ class Revocations:
         fresh, trouble = await self._unless_silent(url, fetch, now_us)
         if fresh is None:
             return _List(stamp=0, found=before.found if before else None, trouble=trouble)
-        if before is not None and before.found is not None and fresh.this_update_us < before.found.this_update_us:
-            fresh = before.found  # an older list than the one that is known: not a newer word
         self._fetched[url] = kept = _List(stamp=now_us, found=fresh)
         return kept
+
+    async def _standing_of(self, url: str, fetched: RevocationList | None) -> list[RevocationList]:
+        """The lists from there that count: of each issuer the newest that it signed.
+
+        They come without TLS, so anybody on the way may put another in their place: an older one, one of another
+        issuer, or one that nobody signed.  None of these takes the place of what was heard before.
+        """
+        heard = self._heard.setdefault(url, {})
+        if fetched is None:
+            return list(heard.values())
+        issuer = fetched.issuer.public_bytes()
+        known = heard.get(issuer)
+        is_older = known is not None and fetched.this_update_us < known.this_update_us
+        if not is_older and await self._is_ours(fetched):
+            heard[issuer] = fetched
+        return list(heard.values()) if issuer in heard else [*heard.values(), fetched]
+
+    async def _is_ours(self, found: RevocationList) -> bool:
+        """Whether an authority under which cards were seen signed it."""
+        for each in tuple(self._issuers.values()):
+            if each.subject == found.issuer and await self._is_signed(found, each):
+                return True
+        return False
+
+    def _meet(self, authorities: Chain) -> None:
+        for each in authorities:
+            if len(self._issuers) < _MAX_KEPT:
+                self._issuers.setdefault(each.fingerprint(hashes.SHA256()), each)
 
     async def _by_lists(
         self, lists: list[RevocationList], certificate: x509.Certificate, issuer: x509.Certificate, now_us: int

@@ -26,6 +26,10 @@ TRUSTED, UNTRUSTED = "trusted", "untrusted"
 MAX_RULES, MAX_WORDS = 32, 32
 #: NIST SP 800-63B section 5.1.3.3 restricts the telephone as a way for secrets; RFC 8176 has these words for it.
 TELEPHONE = frozenset({"sms", "tel"})
+#: RFC 8176: what can be typed into a wrong page, or says only how many there were.  No number of them resists phishing.
+PHISHABLE = frozenset({"pwd", "pin", "otp", "kba", "mca", "mfa", "rba", "geo", "user"})
+#: The same, and one alone makes no two factors; any number of things known is one (SP 800-63B section 4.2.1).
+_KNOWN, _SINGLE = frozenset({"pwd", "pin", "kba"}), frozenset({"otp", "rba", "geo", "user"})
 _WORD = re.compile(r"[\x21-\x7e]{1,64}\Z")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _MAX_ISSUER = 500
@@ -120,7 +124,7 @@ def _rule(strength: FactorStrength, item: Value, fields: Fields) -> EvidenceRule
     words = _words(value, fields, repr(key))
     if key not in RULE or not words:
         return None
-    if _is_refused(key, words, inner):
+    if _is_refused(key, words, inner) or _is_too_cheap(strength, key, words, inner):
         return None
     of_acr, of_amr, of_two = (words if key == each else () for each in RULE)
     return EvidenceRule(strength=strength, acr=of_acr, amr_all=of_amr, amr_two_of=of_two)
@@ -139,6 +143,29 @@ def _is_refused(key: str, words: tuple[str, ...], inner: Fields) -> bool:
     if key == "two_of" and len(set(words)) < 2:  # noqa: PLR2004 - it says so
         inner.faults.add(place, "'two_of' needs two words at least", "write `two_of: [pwd, otp, hwk]`")
     return len(inner.faults) > before
+
+
+def _is_too_cheap(strength: FactorStrength, key: str, words: tuple[str, ...], inner: Fields) -> bool:
+    """Words that cannot be worth that, whatever a provider means by them; its `acr` are its own."""
+    named = set(words)
+    if key == "acr":
+        return False
+    phishable, known = named & PHISHABLE, named & _KNOWN
+    if strength is FactorStrength.PHISHING_RESISTANT:
+        is_cheap = named == phishable if key == "amr" else len(phishable) > 1
+    elif strength is FactorStrength.TWO:
+        is_cheap = (named == known or (len(named) == 1 and named <= _SINGLE)) if key == "amr" else len(known) > 1
+    else:
+        is_cheap = False
+    if is_cheap:
+        why = f"{', '.join(words)} ({key}) can be met by what is not worth {strength.value!r}"
+        hint = (
+            "write `{amr: [hwk, pin]}`"
+            if strength is FactorStrength.PHISHING_RESISTANT
+            else "write `{amr: [pwd, otp]}`"
+        )
+        inner.faults.add(inner.place(key), why, hint)
+    return is_cheap
 
 
 def _asked(fields: Fields, rules: tuple[EvidenceRule, ...]) -> tuple[tuple[FactorStrength, str], ...]:
