@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
@@ -22,8 +23,12 @@ from penstock.model import Malformed, Unavailable
 MAX_PEERS = 32
 #: A peer that neither asked nor was answered for so long; the gate has its own, longer limit.
 IDLE_S = 60.0
-#: Datagrams of a peer that wait until its tunnel is open; more are dropped.
+#: Datagrams of a peer that wait until its tunnel is open: the last ones, and none that is older than this by then.
+#: Whoever sent it has long asked again, or given up.
 MAX_WAITING = 64
+LATE_S = 2.0
+#: A peer whose tunnel was refused, or closed at once, gets no other one before this: a tool may send many a second.
+AGAIN_S = 1.0
 #: What may wait for the gate; what comes then is dropped.
 MAX_UNSENT_BYTES = 128 * 1024
 #: A port may go from one program to the next: its owner is looked at again so often.
@@ -43,18 +48,20 @@ class Peer:
         self.sent = self.received = self.dropped = 0
         self.looked_s = float("-inf")
         self._half: Half | None = None
-        self._waiting: list[bytes] = []
+        self._waiting: deque[tuple[float, bytes]] = deque()
         self._rest = b""
 
     def ask(self, datagram: bytes) -> None:
         """A datagram for the asset."""
         self.used_s = time.monotonic()
         half = self._half
-        if half is None and len(self._waiting) < MAX_WAITING:
-            self._waiting.append(datagram)
+        if half is None:
+            self._waiting.append((self.used_s, datagram))
+            if len(self._waiting) > MAX_WAITING:
+                self._waiting.popleft()
+                self.dropped += 1
         elif (
-            half is None
-            or half.transport.is_closing()
+            half.transport.is_closing()
             or half.transport.get_write_buffer_size() > MAX_UNSENT_BYTES
             or len(datagram) > datagrams.MAX_DATAGRAM_BYTES
         ):
@@ -64,11 +71,15 @@ class Peer:
             half.transport.write(datagrams.framed(datagram))
 
     def attach(self, half: Half) -> None:
-        """The tunnel is open: what waited goes first."""
+        """The tunnel is open: what waited goes first, unless it is late."""
         self._half = half
-        waiting, self._waiting = self._waiting, []
-        for datagram in waiting:
-            self.ask(datagram)
+        waiting, self._waiting = self._waiting, deque()
+        late_s = time.monotonic() - LATE_S
+        for came_s, datagram in waiting:
+            if came_s >= late_s:
+                self.ask(datagram)
+            else:
+                self.dropped += 1
         half.face(self)
 
     async def until_idle(self, half: Half) -> None:
@@ -169,6 +180,15 @@ class DatagramPort(asyncio.DatagramProtocol):
             self._opening.socket.sendto(datagram, address)
 
     async def _carry(self, peer: Peer) -> None:
+        began_s = time.monotonic()
+        try:
+            await self._carried(peer)
+            if self._peers.get(peer.address) is peer:  # not this end closed it
+                await asyncio.sleep(max(0.0, began_s + AGAIN_S - time.monotonic()))
+        finally:
+            self._forget(peer)
+
+    async def _carried(self, peer: Peer) -> None:
         number = self._flows.next_number()
         output.say(f"flow {number} from {peer.address[0]}:{peer.address[1]} (UDP) to {self._door.name}")
         try:
@@ -177,12 +197,12 @@ class DatagramPort(asyncio.DatagramProtocol):
             ) as half:
                 peer.attach(half)
                 await peer.until_idle(half)
-                self._forget(peer)  # what comes while the tunnel is being closed opens another
+                if not half.closed.done():
+                    self._forget(peer)  # what comes while the tunnel is being closed opens another
         except FlowRefused as refused:
             output.say(f"flow {number} refused by the gate: {refused.words or refused}")
         except Unavailable as error:
             output.say(f"flow {number} failed: {error}")
         finally:
-            self._forget(peer)
             dropped = f", {peer.dropped:,} dropped" if peer.dropped else ""
             output.say(f"flow {number} closed: {peer.sent:,} datagrams to the asset, {peer.received:,} back{dropped}")

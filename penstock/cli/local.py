@@ -152,6 +152,11 @@ def is_ours(owner: int | None) -> bool:
     return owner is None or station.own_uid() in {None, owner}
 
 
+def may_answer(owner: int | None) -> bool:
+    """Whether it may be this user's browser: what brings it in from outside of a virtual machine runs as root."""
+    return owner in {NOBODY, 0} or is_ours(owner)
+
+
 def is_local(address: str) -> bool:
     """Whether this computer (still) has this address."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET

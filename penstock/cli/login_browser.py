@@ -2,7 +2,8 @@
 
 A listener on loopback, for one answer: at a path that nobody else knows, from a browser that names this very address
 (so that no page of the internet reaches it by a name of its own).  It must never take an answer without the state that
-this program made, and what it takes is worth nothing without the verifier, which never leaves this program.
+this program made, nor one that another user of this computer brings (the state is in the list of processes, as an
+argument of the browser), and what it takes is worth nothing without the verifier, which never leaves this program.
 """
 
 from __future__ import annotations
@@ -120,6 +121,8 @@ def _request_class(state: str, answers: queue.Queue[dict[str, str]]) -> type[Bas
         def do_GET(self) -> None:
             port: int = self.connection.getsockname()[1]
             answer = answer_of(self.path, self.headers.get("Host", ""), port, state)
+            if not local.may_answer(local.owner_of(self.client_address, (local.HOST, port))):
+                answer = None
             if answer is None:
                 self._say(404, "Nothing here", "This address was not opened by the gate.")
                 return

@@ -88,6 +88,7 @@ def ask(question: str, secret: bool = False) -> str:  # noqa: FBT001, FBT002  re
     """The person's answer.  Raises `Invalid` where there is no person to ask."""
     if not is_interactive():
         raise Invalid(Problem(where="terminal", why=f"cannot ask for “{question}” without a terminal"))
+    question = plain(question)
     if secret:
         return getpass.getpass(f"{question}: ", stream=sys.stderr)
     print(f"{question}: ", end="", file=sys.stderr, flush=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from penstock.cli import output
@@ -40,6 +41,9 @@ class Portal(Protocol):
 
     def open_grant(self, asset: str, service: str | None) -> OpenedGrant | Refusal:
         """A fresh grant, or why not."""
+
+    def close_grant(self, number: int) -> None:
+        """Give a grant back."""
 
     def reconnect(self) -> None:
         """The network has changed."""
@@ -111,6 +115,8 @@ class Watch:
             return
         if (answer.transport, answer.port, answer.last_port) != (former.transport, former.port, former.last_port):
             self._close(door, "the service was moved; connect to it again")
+            with suppress(Invalid):
+                await asyncio.to_thread(self._portal.close_grant, answer.grant)
             return
         door.confirm(answer)
         why = _EXPIRED if reason == Reason.GRANT_EXPIRED else _LOST if reason is None else reason

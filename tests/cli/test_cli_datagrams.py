@@ -87,6 +87,9 @@ class Portal:
     def open_grant(self, asset: str, service: str | None) -> OpenedGrant | Refusal:
         raise AssertionError((asset, service))
 
+    def close_grant(self, number: int) -> None:
+        raise AssertionError(number)
+
     def reconnect(self) -> None:
         raise AssertionError("nothing has changed")
 
@@ -155,6 +158,40 @@ def test_borders_are_kept_when_many_come_before_the_tunnel_is_open(place: Tunnel
             assert one.recv(1000) == b""
 
     played(place, tool)
+
+
+def test_what_waited_too_long_for_a_tunnel_is_not_sent_any_more(
+    place: TunnelPlace, tunnel: FakeTunnel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datagram_flows, "LATE_S", 0.0)
+
+    def tool(port: int) -> None:
+        with peer(port) as one:
+            one.send(b"stale")
+            while not place.halves:
+                time.sleep(0.005)
+            one.send(b"fresh")
+            assert one.recv(100) == b"FRESH"
+
+    played(place, tool)
+    assert len(tunnel.prefaces) == 1
+
+
+def test_a_peer_that_is_refused_does_not_ask_the_gate_again_with_every_datagram(
+    place: TunnelPlace, tunnel: FakeTunnel
+) -> None:
+    tunnel.answer = b'{"refused": "inspection_unavailable"}\n'
+
+    def tool(port: int) -> None:
+        began_s = time.monotonic()
+        with peer(port) as one:
+            for _ in range(100):
+                one.send(b"x")
+                time.sleep(0.01)
+        assert len(tunnel.prefaces) <= 1 + (time.monotonic() - began_s) / datagram_flows.AGAIN_S
+
+    played(place, tool)
+    assert tunnel.prefaces
 
 
 def test_one_port_of_a_range_is_named_to_the_gate(place: TunnelPlace, tunnel: FakeTunnel) -> None:

@@ -53,6 +53,7 @@ class FakePortal:
     seen: Callable[[], GrantsSeen] = lambda: ALIVE
     fresh: Callable[[], OpenedGrant | Refusal] = lambda: replace(GRANT, grant=9)
     opened: list[tuple[str, str | None]] = field(default_factory=list)
+    closed: list[int] = field(default_factory=list)
     reconnected: int = 0
 
     def grants(self) -> GrantsSeen:
@@ -61,6 +62,9 @@ class FakePortal:
     def open_grant(self, asset: str, service: str | None) -> OpenedGrant | Refusal:
         self.opened.append((asset, service))
         return self.fresh()
+
+    def close_grant(self, number: int) -> None:
+        self.closed.append(number)
 
     def reconnect(self) -> None:
         self.reconnected += 1
@@ -170,6 +174,7 @@ def test_where_the_policy_says_no_by_now_that_is_the_end_with_what_helps(held: H
 def test_a_service_that_was_moved_meanwhile_is_not_taken_for_the_same(held: Held) -> None:
     portal = FakePortal(lambda: ended("grant_expired"), lambda: replace(GRANT, grant=9, port=503))
     assert "was moved" in ending_of(replace(held, portal=portal)).text
+    assert portal.closed == [9]  # it would live on, and nobody would use it
 
 
 def until_refused(port: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import os
 import socket
 import sys
 import threading
@@ -97,6 +98,23 @@ def test_the_browser_is_opened_at_the_portal_and_its_code_is_sent_with_the_verif
     assert "You can close this window" in page
     with pytest.raises(ConnectionRefusedError):
         visit(int(call["port"]), "/")
+
+
+def test_an_answer_that_another_user_of_the_computer_brings_is_turned_away(
+    known: FakeGate, cli: Any, desktop: Desktop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = [os.geteuid() + 1]
+    monkeypatch.setattr("penstock.cli.local.owner_of", lambda *_: owner[0])
+
+    def act(call: dict[str, str]) -> None:
+        desktop.come_back(call, code="evil")
+        owner[0] = os.geteuid()
+        desktop.come_back(call, code="a-code")
+
+    desktop.act = act
+    assert cli("login", "--browser") == 0
+    assert [status for status, _ in desktop.seen] == [404, 200]
+    assert known.answers.asked[-1].body["code"] == "a-code"
 
 
 def test_answers_that_are_not_the_portals_are_turned_away_and_the_real_one_still_counts(
