@@ -26,12 +26,20 @@ def add_socket(parser: argparse.ArgumentParser) -> None:
 def opened(arguments: argparse.Namespace) -> Admin:
     """The admin API of the gate that is meant: on its socket where there is one, else with the roles of a sign-in."""
     path = admin_socket(arguments.socket)
-    if arguments.socket is None and not path.exists():
+    if arguments.socket is None and not _is_ours(path):
         place = profile.of_this_person()
         if place.sign_in() is not None:
             (gate, ca_pem), sign_in = place.known_gate(), place.live_sign_in()
             return Admin(None, SignedInAt(url=gate.url, ca_pem=ca_pem, token=sign_in.token))
     return Admin(path)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether the socket is there, and in a folder that this user may look into."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def rows_of(answer: dict[str, Json], noun: str) -> list[dict[str, Json]]:

@@ -86,3 +86,14 @@ def test_a_socket_that_is_named_is_the_only_way(signed_in: FakeGate, cli: Any, t
     assert cli("role", "ls", "--socket", str(tmp_path / "no.sock")) == 4
     assert "no gate listens" in capsys.readouterr().err
     assert signed_in.answers.asked == []
+
+
+def test_a_socket_in_a_folder_that_is_closed_to_this_user_is_none(
+    signed_in: FakeGate, cli: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", closed)
+    signed_in.answers.routes["GET", "/api/admin/roles"] = (200, {"roles": []})
+    assert cli("role", "ls") == 0
