@@ -19,7 +19,7 @@ from penstock.identity import Flaw, NotProved
 from penstock.identity.oidc.discovery import SAFE_ALGORITHMS, read_provider
 from penstock.identity.oidc.http import Http
 from penstock.identity.oidc.keys import read_keys
-from penstock.identity.oidc.known import AGAIN_AFTER_S, FAILED_FOR_S, LIFETIME_S
+from penstock.identity.oidc.known import AGAIN_AFTER_S, ALIVE_S, FAILED_FOR_S, LIFETIME_S
 from penstock.identity.oidc.source import OidcSource
 from penstock.model import Malformed, Unavailable
 
@@ -135,6 +135,21 @@ def test_a_provider_is_asked_who_it_is_once_and_not_for_every_sign_in() -> None:
         forge.steady_s += LIFETIME_S
         await sign_in(forge, source, "later")
         assert (forge.asked["configuration"], forge.asked["certs"]) == (2, 2)
+
+    asyncio.run(scenario())
+
+
+def test_nobody_is_sent_to_a_provider_that_has_stopped_answering() -> None:
+    forge = Forge()
+
+    async def scenario() -> None:
+        source = forge.source()
+        await sign_in(forge, source)
+        forge.bend["configuration"] = _closes
+        await begun(source)
+        forge.steady_s += ALIVE_S
+        with pytest.raises(Unavailable):
+            await begun(source)
 
     asyncio.run(scenario())
 

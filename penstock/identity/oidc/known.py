@@ -19,6 +19,8 @@ from penstock.identity.oidc.tokens import Signed, verified
 from penstock.model import Malformed, Unavailable
 
 LIFETIME_S = 600.0
+#: Before somebody is sent there, the provider must have answered this recently.
+ALIVE_S = 3.0
 AGAIN_AFTER_S = 10.0
 #: After a failure everybody who waits is told so, instead of waiting for the next one in turn.
 FAILED_FOR_S = 2.0
@@ -48,6 +50,11 @@ class Known:
         async with self._turn:
             return await self._current()
 
+    async def alive(self) -> Provider:
+        """The same, of a provider that answers now: nobody is sent into a browser's own page of trouble."""
+        async with self._turn:
+            return await self._current(ALIVE_S)
+
     async def verify(self, token: str, channel: Channel) -> Signed:
         """The token, its signature checked.  Raises `NotProved` and `Unavailable`."""
         async with self._turn:
@@ -63,8 +70,8 @@ class Known:
             await self._ask_keys(provider)
             return verified(token, self._known_keys(), provider.algorithms)
 
-    async def _current(self) -> Provider:
-        if self._provider is None or self._is_old(self._provider[0]):
+    async def _current(self, lifetime_s: float = LIFETIME_S) -> Provider:
+        if self._provider is None or self._is_old(self._provider[0], lifetime_s):
             body = await self._body(discovery_address(self._issuer))
             try:
                 self._provider = (self._steady_s(), read_provider(body, self._issuer))
@@ -98,8 +105,8 @@ class Known:
         self._asked_again_s[channel] = now_s
         return True
 
-    def _is_old(self, since_s: float) -> bool:
-        return self._steady_s() - since_s >= LIFETIME_S
+    def _is_old(self, since_s: float, lifetime_s: float = LIFETIME_S) -> bool:
+        return self._steady_s() - since_s >= lifetime_s
 
 
 def _whole(answer: Answer) -> bytes:

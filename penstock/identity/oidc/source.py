@@ -62,7 +62,7 @@ class OidcSource:
         `want` is the weakest strength that will do (``none``: whatever it is), `is_fresh`: only factors that are given
         from now on.  `redirect_uri` takes the place of the usual one.  Raises `Unavailable`.
         """
-        provider = await self._known.provider()
+        provider = await self._known.alive()
         pending = Pending(
             source=self.plan.name,
             state=self._make_token(),
