@@ -107,7 +107,7 @@ class Grants:
 
         Raises `Unavailable` when a step failed and was undone, `Unauthenticated` when the sign-in has ended.
         """
-        await self.require_membership(asking.sign_in)
+        await self._membership(asking)
         async with self._turn:
             moment, policy = self._clock(), self._state.now.policy
             if not self._is_signed_in(asking.sign_in, moment):
@@ -397,6 +397,23 @@ class Grants:
         moment = self._clock()
         self._recorder.put([closed(live.grant, moment, "undone", {"why": why, **troubles})])
         await self._closing.keep((live.grant.number,), moment.wall_us)
+
+    async def _membership(self, asking: Asking) -> None:
+        """What the identity source says now; its silence is a refusal, and recorded.  Raises `Unavailable`."""
+        try:
+            await self.require_membership(asking.sign_in)
+        except Unavailable as error:
+            detail: dict[str, Json] = {"identity": asking.sign_in.identity, "why": str(error), "source": asking.source}
+            record = Record(
+                kind=RecordKind.GRANT_REFUSED,
+                at_us=self._clock().wall_us,
+                subject=asking.sign_in.subject.name,
+                asset=asking.asset[:_SHOWN],
+                reason=Reason.SOURCE_UNAVAILABLE.value,
+                detail=detail,
+            )
+            self._recorder.put([record])
+            raise
 
     def _refused(self, policy: Policy, asking: Asking, way: Reach | None, moment: Moment) -> None:
         """Say the whole truth in the evidence, also about assets that do not exist."""
