@@ -13,6 +13,7 @@ story: .venv/.lab ## the same, without staying up; exits non-zero if any step is
 
 test: .venv/.dev check ## every test
 	@scripts/system-packages test
+	@scripts/test-providers
 	@$(PY) -m pytest -q
 
 check: .venv/.dev ## formatting, lint, types
