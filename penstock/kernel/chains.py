@@ -297,6 +297,8 @@ tproxy ip to 127.0.0.1:$proxy_port accept
     counter name cut reject with tcp reset
   }
   chain upstream {                     # the gate itself talks to an asset only inside a grant
+    # a port that is used again soon finds the old entry: each datagram is judged by its own socket's grant
+    ct state established meta l4proto udp meta mark & $upstream != 0 jump dial
     ct state established jump current  # nearly every packet ends there
     # closing is always allowed, data is not: RST, and a FIN without payload (20 or 32 byte TCP header), so that the
     # asset gets its connection slot back

@@ -78,6 +78,27 @@ def test_revoking_ends_datagrams_both_ways_at_once(plant: Plant, asset: UdpEcho)
         under_way.recv(100)
 
 
+@pytest.mark.usefixtures("asset")
+def test_a_port_that_was_used_under_another_grant_lately_is_judged_by_the_grant_of_the_moment(plant: Plant) -> None:
+    plant.proxy()
+    former = open_datagrams(plant, 42)
+    opened = open_datagrams(plant, 43)
+    with worker_socket(plant, 42) as first:
+        assert answers(first, b"one")
+        assert answers(first, b"two")
+        port = first.getsockname()[1]
+    second = plant.gate.socket(kind=socket.SOCK_DGRAM)
+    second.setsockopt(socket.SOL_SOCKET, SO_MARK, 43 | UPSTREAM_BIT)
+    second.bind(("192.168.10.2", port))
+    second.connect((ASSET, BACNET))
+    second.settimeout(5)
+    assert answers(second, b"three")
+    plant.cut(former)  # type: ignore[arg-type]
+    assert answers(second, b"four")
+    plant.cut(opened)  # type: ignore[arg-type]
+    assert not answers(second, b"five")
+
+
 def test_a_worker_that_hangs_sends_no_datagram_to_an_asset_that_it_has_not_talked_to_nor_to_one_that_it_has(
     plant: Plant, asset: UdpEcho
 ) -> None:
