@@ -7,7 +7,9 @@ must never open before the record of it is on the disk, nor at the word of one p
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import hmac
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -52,6 +54,7 @@ class BreakGlass:
         self._subjects, self._store, self._turnstile = subjects, store, turnstile
         self._recorder, self._clock, self._is_sealed, self._pick = recorder, clock, is_sealed, pick
         self._standing: dict[int, Glass] = {}
+        self._deciding = asyncio.Lock()
         self._unkept: dict[int, Glass] = {}
         """What has ended, but could not be kept so."""
 
@@ -85,6 +88,10 @@ class BreakGlass:
 
     async def ask(self, name: str, reason: str, by: str, length_s: int = LENGTH_S) -> Glass:
         """Ask for an account to be opened.  Raises `Invalid`, recorded, and `Unavailable`."""
+        async with self._deciding:  # two at once would be two requests for one account
+            return await self._ask(name, reason, by, length_s)
+
+    async def _ask(self, name: str, reason: str, by: str, length_s: int) -> Glass:
         known, why = await self._store.one(name), _about_reason(reason)
         if known is None or known.kind != KIND:
             why = why or "there is no break-glass account of that name"
@@ -114,17 +121,20 @@ class BreakGlass:
 
     async def approve(self, number: int, by: str) -> Glass:
         """Open what was asked for; by somebody else than who asked.  Raises `Invalid`, recorded, and `Unavailable`."""
-        glass = self._waiting(number, by)
-        if by in {glass.by, glass.subject}:
-            raise self._refused(glass.subject, by, "whoever asks does not approve: that takes a second person", glass)
-        await self._write(RecordKind.BREAK_GLASS_APPROVED, glass, by)
-        return await self._opened(glass, by)
+        async with self._deciding:  # what is refused or lapses meanwhile must not open after that
+            glass = self._waiting(number, by)
+            if by in {glass.by, glass.subject}:
+                why = "whoever asks does not approve: that takes a second person"
+                raise self._refused(glass.subject, by, why, glass)
+            await self._write(RecordKind.BREAK_GLASS_APPROVED, glass, by)
+            return await self._opened(glass, by)
 
     async def refuse(self, number: int, by: str, why: str = "") -> Glass:
         """Do not open it.  Raises `Invalid`."""
-        glass = self._waiting(number, by)
-        await self._write(RecordKind.BREAK_GLASS_REFUSED, glass, by, {"why": why or "refused"})
-        return await self._ended(glass, GlassState.REFUSED, by, why)
+        async with self._deciding:
+            glass = self._waiting(number, by)
+            await self._write(RecordKind.BREAK_GLASS_REFUSED, glass, by, {"why": why or "refused"})
+            return await self._ended(glass, GlassState.REFUSED, by, why)
 
     async def close(self, number: int, by: str) -> Glass:
         """End it before its time: everything that the account holds ends.  Raises `Invalid`."""
@@ -165,11 +175,20 @@ class BreakGlass:
                 raise Unauthenticated(_BAD_HALVES)
             given, kept = _hash(name, *halves), await self._store.seal_of(name)
             is_usable = await self._is_usable(name)
-            is_right = kept is not None and given == kept and is_usable and self._is_sealed()
+            is_right = kept is not None and hmac.compare_digest(given, kept) and is_usable and self._is_sealed()
             if not is_right or not await self._store.change_seal(name, given, None):
                 self._refused(name, source, "the sealed code is not right", source=source)
                 raise Unauthenticated(_BAD_HALVES)
             await self._turnstile.forgive(source)
+        try:
+            async with self._deciding:
+                return await self._unsealed(name, reason, source, moment)
+        except Unavailable:  # nothing opened: the envelopes are worth as much as before
+            with suppress(Unavailable):
+                await self._store.change_seal(name, None, given)
+            raise
+
+    async def _unsealed(self, name: str, reason: str, source: str, moment: Moment) -> Glass:
         glass = Glass(
             number=await self._store.next_glass(),
             subject=name,
@@ -204,6 +223,8 @@ class BreakGlass:
         for glass in tuple(self._standing.values()):
             if glass.state is GlassState.OPEN and glass.ends_steady_us <= moment.steady_us:
                 await self._shut(glass, "the gate", "its time is over")
+            elif self._deciding.locked():
+                continue
             elif glass.state is GlassState.ASKED and not 0 <= moment.wall_us - glass.asked_at_us < LAPSES_AFTER_US:
                 why = "nobody approved it in time"
                 self._recorder.put([_record(RecordKind.BREAK_GLASS_REFUSED, glass, "the gate", moment, {"why": why})])

@@ -13,7 +13,6 @@ from penstock.control.ports import Clock, Recorder
 from penstock.control.rows import ActiveSignIn, SignInKind
 from penstock.control.sign_ins import SignIns, local_proof
 from penstock.control.state import State
-from penstock.control.store import Store
 from penstock.identity import Credentials
 
 
@@ -33,13 +32,12 @@ class ClientProofs:
         self,
         *,
         state: State,
-        store: Store,
         recorder: Recorder,
         following: Following,
         sign_ins: SignIns,
         clock: Clock,
     ) -> None:
-        self._state, self._store, self._recorder = state, store, recorder
+        self._state, self._recorder = state, recorder
         self._following, self._sign_ins, self._clock = following, sign_ins, clock
 
     async def renew(self, client: ActiveSignIn, portal: ActiveSignIn) -> bool:
@@ -53,12 +51,15 @@ class ClientProofs:
         if (why := why_not(present, portal)) is not None:
             self._recorder.put([records.not_proved_again(present, why, moment)])
             return False
-        renewed = replace(present, subject=portal.subject, session=portal.session, memory_sealed=portal.memory_sealed)
-        await self._recorder.write([records.proved_again(renewed, None, moment)], urgent=True)
-        await self._store.change_sign_in(renewed)
-        if client.token_hash not in self._state.now.sign_ins:  # it ended meanwhile
+        await self._recorder.write([records.proved_again(_renewed(present, portal), None, moment)], urgent=True)
+        lent = self._state.now.sign_ins.get(portal.token_hash)
+        if lent is None or why_not(present, lent) is not None:  # it ended meanwhile
             return False
-        self._state.put_sign_in(renewed)
+        renewed = await self._sign_ins.change(
+            client.token_hash, lambda now: _renewed(now, self._state.now.sign_ins.get(portal.token_hash, lent))
+        )
+        if renewed is None:
+            return False
         await self._following.proved_again(renewed)
         return True
 
@@ -75,6 +76,10 @@ class ClientProofs:
             self._recorder.put(records.refused(credentials, outcome, moment))
             return TypedAgain()
         return TypedAgain(is_right=True, is_taken=await self._sign_ins.prove_again(client, proof))
+
+
+def _renewed(client: ActiveSignIn, portal: ActiveSignIn) -> ActiveSignIn:
+    return replace(client, subject=portal.subject, session=portal.session, memory_sealed=portal.memory_sealed)
 
 
 def why_not(client: ActiveSignIn, portal: ActiveSignIn) -> str | None:

@@ -16,7 +16,7 @@ from penstock.control.ports import Clock, Recorder
 from penstock.control.revisions import Revisions
 from penstock.control.rows import ActiveSignIn, LiveGrant
 from penstock.control.state import State
-from penstock.model import Json, Reason, Record, RecordKind, Subject, Unavailable
+from penstock.model import LOCAL, Json, Reason, Record, RecordKind, Subject, Unavailable
 
 
 class Following:
@@ -45,15 +45,8 @@ class Following:
         before = frozenset[str]().union(
             *(each.subject.groups for each in self._state.now.sign_ins.values() if each.subject.name == name)
         )
-        for sign_in in tuple(self._state.now.sign_ins.values()):
-            if sign_in.subject.name == name and sign_in.subject.groups != groups:
-                self._state.put_sign_in(replace(sign_in, subject=replace(sign_in.subject, groups=groups)))
-        ended = await self._follow(
-            lambda live: live.grant.subject.name == name,
-            lambda subject: replace(subject, groups=groups),
-            Reason.MEMBERSHIP_ENDED,
-            by,
-        )
+        self._put_groups(name, groups)
+        ended = await self._follow_groups(name, groups, by)
         detail: dict[str, Json] = {
             "groups": [*sorted(groups)],
             "added": [*sorted(groups - before)],
@@ -64,7 +57,28 @@ class Following:
         at_us = self._clock().wall_us
         self._recorder.put([Record(kind=RecordKind.SUBJECT_CHANGED, at_us=at_us, subject=name, detail=detail)])
         await self._store.set_groups(name, groups, attributes)
+        if self._put_groups(name, groups, of_source=LOCAL):  # begun meanwhile with what was kept until now
+            ended += await self._follow_groups(name, groups, by)
         return ended
+
+    def _put_groups(self, name: str, groups: frozenset[str], of_source: str | None = None) -> bool:
+        """Whether some sign-in had others."""
+        others = [
+            each
+            for each in self._state.now.sign_ins.values()
+            if each.subject.name == name and each.subject.groups != groups and of_source in {None, each.identity}
+        ]
+        for sign_in in others:
+            self._state.put_sign_in(replace(sign_in, subject=replace(sign_in.subject, groups=groups)))
+        return bool(others)
+
+    async def _follow_groups(self, name: str, groups: frozenset[str], by: str) -> int:
+        return await self._follow(
+            lambda live: live.grant.subject.name == name,
+            lambda subject: replace(subject, groups=groups),
+            Reason.MEMBERSHIP_ENDED,
+            by,
+        )
 
     def stepped(self, step_us: int) -> None:
         """The wall clock was set by so much: proofs are as old as they were.  The workers see to it themselves."""

@@ -50,6 +50,7 @@ from penstock.control.state import Snapshot, State
 from penstock.control.stations import Stations
 from penstock.control.store import Store
 from penstock.control.subjects import Subjects
+from penstock.control.sweeping import each_of
 from penstock.control.unseen import UnseenAttempts
 from penstock.identity import Authority, LocalSource, Passwords, RecoveryCodes, Seal, Turns, Turnstile
 from penstock.model import Approval, Binding, GateSettings, ProcessStarted, Record
@@ -315,7 +316,8 @@ class Gate:
         )
         people.refusal = lambda known: self.roster.is_over(known) or self.break_glass.refusal(known)
         self.sign_ins.limited = lambda name, proof: self.break_glass.limited(name, self.roster.limited(name, proof))
-        self.subjects.before_suspending = self.roles.require_other_administrator
+        self.subjects.forget_sign_ins = self.sign_ins.forget
+        self.subjects.leaving = self.roles.leaving
         self.subjects.after_suspending = self.roster.follow_sponsor
         self.subjects.before_resuming = self._resuming
 
@@ -365,7 +367,6 @@ class Gate:
         logins = ClientLogins(state=self.state, recorder=given.recorder, clock=given.clock, make_token=given.make_token)
         proofs = ClientProofs(
             state=self.state,
-            store=given.store,
             recorder=given.recorder,
             following=self.following,
             sign_ins=self.sign_ins,
@@ -459,23 +460,26 @@ class Gate:
     async def sweep(self) -> None:
         """Each second: leave inspection where it is too slow, end what has expired.
 
-        What is not cut yet comes first: it must not wait for a disk that hangs.
+        What is not cut yet comes first: it must not wait for a disk that hangs.  What one part could not do keeps no
+        other from its own.  Raises `Unavailable` after all of them.
         """
-        await self.grants.cut_again()
-        await self.emergencies.cut_again()
-        await self.overload.sweep()
-        await self.register.sweep()
-        await self.drills.sweep()
-        await self.sign_ins.sweep()
         self.unseen.sweep()
-        await self.roster.sweep()
-        await self.break_glass.sweep()
-        await self.memberships.sweep()
-        await self.stations.sweep()
         self.cards.sweep()
-        await self.grants.sweep()
-        await self.emergencies.sweep()
-        await self.aside.sweep()
+        await each_of(
+            self.grants.cut_again,
+            self.emergencies.cut_again,
+            self.overload.sweep,
+            self.register.sweep,
+            self.drills.sweep,
+            self.sign_ins.sweep,
+            self.roster.sweep,
+            self.break_glass.sweep,
+            self.memberships.sweep,
+            self.stations.sweep,
+            self.grants.sweep,
+            self.emergencies.sweep,
+            self.aside.sweep,
+        )
 
     async def keep_house(self) -> None:
         """Each hour: renew the gate's certificate when it is due, drop old rows."""

@@ -57,9 +57,21 @@ class Identities:
         return found if isinstance(found, kind) else None
 
     def all(self, kind: type[T]) -> tuple[T, ...]:
-        """Every source of this kind, in the order of the document."""
-        found = (self.named(plan.name, kind) for plan in self.identity.sources)
-        return tuple(each for each in found if each is not None)
+        """Every source of this kind, in the order of the document.
+
+        One that cannot be made keeps no other from being used.  Raises `Unavailable` where that leaves none.
+        """
+        found, trouble = list[T](), None
+        for plan in self.identity.sources:
+            try:
+                source = self.named(plan.name, kind)
+            except Unavailable as error:
+                trouble = error
+            else:
+                found += [] if source is None else [source]
+        if trouble is not None and not found:
+            raise trouble
+        return tuple(found)
 
     def refresh_s(self, name: str) -> int | None:
         """How often this source is asked again about whoever it proved; ``None``: there is nothing to ask."""

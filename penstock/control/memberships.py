@@ -139,17 +139,17 @@ class Memberships:
             )
             return
         name = present.subject.name
-        if found.memory:
-            sealed = self._seal.close(found.memory, name)
-            renewed = replace(present, memory_sealed=sealed)
-            self._state.put_sign_in(renewed)
-            await self._store.change_sign_in(renewed)
+        sealed = self._seal.close(found.memory, name) if found.memory else present.memory_sealed
+        if found.memory:  # at once: what was there before may be worth nothing any more
+            present = replace(present, memory_sealed=sealed)
+            self._state.put_sign_in(present)
         if found.barred_zones != present.subject.barred_zones:  # for grants to come; what is open goes on
-            present = self._state.now.sign_ins.get(sign_in.token_hash, present)
             barred = replace(present.subject, barred_zones=found.barred_zones)
             self._state.put_sign_in(replace(present, subject=barred))
-        if found.groups != present.subject.groups:
+        if found.groups != present.subject.groups:  # before anything that a disk could keep from being done
             await self._following.regroup(name, found.groups, f"identity source {present.identity}", found.attributes)
+        if found.memory:
+            await self._sign_ins.change(sign_in.token_hash, lambda now: replace(now, memory_sealed=sealed))
 
     def _note(self, source: str, why: str) -> None:
         """Record once that a source fell silent, and once that it is back."""

@@ -49,16 +49,26 @@ class People:
         stored = await self._stored(proof, name, moment)
         if isinstance(stored, Stranger):
             return stored
-        if stored.is_suspended:
-            return Stranger(name=stored.name, reason=Reason.NOT_SIGNED_IN, why="suspended")
-        if stored.ends_at_us is not None and stored.ends_at_us <= moment.wall_us:
-            return Stranger(name=stored.name, reason=Reason.SUBJECT_ENDED, why="its time is over")
-        if (refused := self.refusal(stored)) is not None:
+        if (refused := self._refused(stored, moment)) is not None:
             return refused
         if proof.source != LOCAL and stored.groups != proof.groups:
             await self._store.set_groups(stored.name, proof.groups, proof.attributes)
         await self._store.set_seen(stored.name, moment.wall_us)
         return subject_of(proof, stored)
+
+    async def again(self, name: str, moment: Moment) -> StoredSubject | Stranger:
+        """A subject as it is kept now, where it may still be signed in.  Raises `Unavailable`."""
+        stored = await self._store.by_name(name)
+        if stored is None:
+            return Stranger(name=name, reason=Reason.NOT_SIGNED_IN, why="no subject of this gate")
+        return self._refused(stored, moment) or stored
+
+    def _refused(self, stored: StoredSubject, moment: Moment) -> Stranger | None:
+        if stored.is_suspended:
+            return Stranger(name=stored.name, reason=Reason.NOT_SIGNED_IN, why="suspended")
+        if stored.ends_at_us is not None and stored.ends_at_us <= moment.wall_us:
+            return Stranger(name=stored.name, reason=Reason.SUBJECT_ENDED, why="its time is over")
+        return self.refusal(stored)
 
     async def key_of(self, name: str) -> str | None:
         """What its source calls a subject."""

@@ -6,12 +6,14 @@ apart, or take the last administrator away.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 
 from penstock.control.ports import Clock, Recorder
 from penstock.control.roster_store import RosterStore
 from penstock.control.rows import StoredSubject
-from penstock.model import APART, LOCAL, Invalid, Json, Problem, Record, RecordKind, Role
+from penstock.model import APART, LOCAL, Invalid, Json, Problem, Record, RecordKind, Role, Unavailable
 
 _HINT = "penstock role ls shows who has which"
 
@@ -22,6 +24,9 @@ class Roles:
     def __init__(self, *, store: RosterStore, recorder: Recorder, clock: Clock) -> None:
         self._store, self._recorder, self._clock = store, recorder, clock
         self._roles: dict[str, frozenset[Role]] = {}
+        self._turn = asyncio.Lock()
+        self._leaving: set[str] = set()
+        """Who is being taken out of use at this moment."""
 
     async def reload(self) -> None:
         """After a restart of control."""
@@ -38,37 +43,57 @@ class Roles:
 
     async def give(self, name: str, role: Role, by: str) -> None:
         """Somebody may do this from now on.  Raises `Invalid`, recorded."""
-        subject = await self._store.one(name)
-        why = self._not_to_be_given(subject, name, role, by)
-        if why:
-            raise self._refused(name, role, by, why)
-        if role in self.of(name):
-            return
-        await self._recorder.write([self._record(RecordKind.ROLE_GIVEN, name, role, by)], urgent=True)
-        await self._store.give_role(name, role, by, self._clock().wall_us)
-        self._roles[name] = self.of(name) | {role}
+        async with self._turn:  # two at once could give what nobody holds together
+            subject = await self._store.one(name)
+            why = self._not_to_be_given(subject, name, role, by)
+            if why:
+                raise self._refused(name, role, by, why)
+            if role in self.of(name):
+                return
+            await self._recorder.write([self._record(RecordKind.ROLE_GIVEN, name, role, by)], urgent=True)
+            await self._store.give_role(name, role, by, self._clock().wall_us)
+            self._roles[name] = self.of(name) | {role}
 
     async def take(self, name: str, role: Role, by: str) -> None:
         """Somebody may do this no more.  Raises `Invalid`, recorded where it is the last administrator."""
-        if role not in self.of(name):
-            raise Invalid(Problem(where="role", why=f"{name} is not {role.value}", hint=_HINT))
-        if role is Role.ADMINISTRATOR and await self.is_last_administrator(name):
-            raise self._refused(name, role, by, _last(name))
-        await self._recorder.write([self._record(RecordKind.ROLE_TAKEN, name, role, by)], urgent=True)
-        self._drop(name, role)
-        await self._store.take_role(name, role)
+        async with self._turn:  # two at once could take the last two administrators
+            if role not in self.of(name):
+                raise Invalid(Problem(where="role", why=f"{name} is not {role.value}", hint=_HINT))
+            if role is Role.ADMINISTRATOR and await self.is_last_administrator(name):
+                raise self._refused(name, role, by, _last(name))
+            with self._away(name) if role is Role.ADMINISTRATOR else nullcontext():
+                await self._recorder.write([self._record(RecordKind.ROLE_TAKEN, name, role, by)], urgent=True)
+                self._drop(name, role)
+                await self._store.take_role(name, role)
 
-    async def require_other_administrator(self, name: str, by: str) -> None:
-        """Whoever would take this subject out of use asks first.  Raises `Invalid`, recorded."""
-        if await self.is_last_administrator(name):
-            raise self._refused(name, Role.ADMINISTRATOR, by, _last(name))
+    @asynccontextmanager
+    async def leaving(self, name: str, by: str) -> AsyncIterator[None]:
+        """Around taking this subject out of use: nobody counts as another administrator who is leaving as well.
+
+        Raises `Invalid`, recorded, for the last administrator.  An emergency waits for no disk: where it cannot be
+        read who else administers, it goes on, and nothing of it is kept either.
+        """
+        with suppress(Unavailable):
+            if await self.is_last_administrator(name):
+                raise self._refused(name, Role.ADMINISTRATOR, by, _last(name))
+        with self._away(name):
+            yield
+
+    @contextmanager
+    def _away(self, name: str) -> Iterator[None]:
+        self._leaving.add(name)
+        try:
+            yield
+        finally:
+            self._leaving.discard(name)
 
     async def is_last_administrator(self, name: str) -> bool:
         """Whether nobody else of this gate's own could administer it, with no network at all."""
         if Role.ADMINISTRATOR not in self.of(name):
             return False
-        able = {each.name for each in await self._store.everybody() if self._can_administer(each)}
-        return name in able and able == {name}
+        everybody = await self._store.everybody()  # who leaves is asked after that, without another wait
+        able = {each.name for each in everybody if self._can_administer(each)} - (self._leaving - {name})
+        return able == {name}
 
     def forget(self, name: str) -> None:
         """This subject was removed, and its roles with it."""

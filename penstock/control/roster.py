@@ -53,6 +53,8 @@ class Roster:
         self._store, self._recorder, self._clock = store, recorder, clock
         self._vendors: dict[str, Vendor] = {}
         self._over: set[str] = set()
+        self._unfollowed: dict[str, str] = {}
+        """Sponsors who are gone and whose vendors may not all be suspended yet, and who did it."""
 
     async def reload(self) -> None:
         """After a restart of control."""
@@ -123,14 +125,26 @@ class Roster:
     async def remove(self, name: str, by: str) -> int:
         """The end of a subject: everything it holds ends, its factors go, its name stays taken.  Raises `Invalid`."""
         await self._known(name)
-        await self._roles.require_other_administrator(name, by)
-        return await self._end(name, by, "removed", is_final=True)
+        async with self._roles.leaving(name, by):
+            return await self._end(name, by, "removed", is_final=True)
 
     async def follow_sponsor(self, name: str, by: str) -> None:
-        """Whoever answered for vendors does so no more: they are suspended as well."""
+        """Whoever answered for vendors does so no more: they are suspended as well.
+
+        What could not be kept is tried again at the next sweep.  Raises `Unavailable` then.
+        """
+        self._unfollowed[name] = by
+        trouble = None
         for vendor in [each for each in self._vendors.values() if each.sponsor == name]:
-            self._vendors.pop(vendor.name, None)
-            await self._subjects.suspend(vendor.name, f"{by}, with its sponsor {name}")
+            try:
+                await self._subjects.suspend(vendor.name, f"{by}, with its sponsor {name}")
+            except Unavailable as error:
+                trouble = error
+            else:
+                self._vendors.pop(vendor.name, None)
+        if trouble is not None:
+            raise trouble
+        self._unfollowed.pop(name, None)
 
     def resumed(self, known: StoredSubject) -> None:
         """A subject may sign in again: its end holds again."""
@@ -179,6 +193,9 @@ class Roster:
             if vendor.ends_at_us <= now_us:
                 with suppress(Unavailable):
                     await self._end(vendor.name, "the gate", "its time is over", is_final=False)
+        for name, by in tuple(self._unfollowed.items()):
+            with suppress(Unavailable):
+                await self.follow_sponsor(name, by)
         here = {sign_in.subject.name for sign_in in self._state.now.sign_ins.values()}
         for name in self._over & here:
             await self._subjects.end_everything(name, "the gate", Reason.SUBJECT_ENDED)
@@ -192,12 +209,12 @@ class Roster:
             self._roles.forget(name)
         else:
             await self._store.set_end(name, 0)
-        await self._subjects.forget_stations(name)
         self._vendors.pop(name, None)
         detail: dict[str, Json] = {"by": by, "why": why, "grants_closed": ended}
         at_us = self._clock().wall_us
         self._recorder.put([Record(kind=RecordKind.SUBJECT_ENDED, at_us=at_us, subject=name, detail=detail)])
         await self.follow_sponsor(name, by)
+        await self._subjects.forget_stations(name)
         return ended
 
     async def _known(self, name: str) -> StoredSubject:

@@ -6,6 +6,7 @@ token, only its SHA-256, nor let a proof of one subject count for another.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -66,6 +67,7 @@ class SignIns:
         """When a sign-in's token was changed last, on the steady clock."""
         self._stale: dict[str, tuple[str, int]] = {}
         """The hash of a token that was replaced, its sign-in, and until when it still counts."""
+        self._changing = asyncio.Lock()
 
     async def sign_in(
         self, credentials: Credentials, kind: SignInKind, csr_pem: str | None = None
@@ -129,9 +131,8 @@ class SignIns:
             self._authority.check(arrival.csr_pem)
         if not self._lasts(portal, self._clock()):
             return NotSignedIn()
-        return await self._keep(
-            self._made(portal.subject, arrival, portal.expires_at_us, portal.ends_steady_us, portal)
-        )
+        made = self._made(portal.subject, arrival, portal.expires_at_us, portal.ends_steady_us, portal)
+        return await self._keep(made, parent=portal.token_hash)
 
     async def _begin(self, subject: Subject, proof: Proof, arrival: Arrival) -> SignedIn | NotSignedIn:
         moment = self._clock()
@@ -169,7 +170,7 @@ class SignIns:
         return SignedIn(token=token, sign_in=sign_in, certificate=certificate)
 
     async def _keep(
-        self, signed: SignedIn, proof: Proof | None = None, notice: str | None = None
+        self, signed: SignedIn, proof: Proof | None = None, notice: str | None = None, parent: str | None = None
     ) -> SignedIn | NotSignedIn:
         sign_in, moment = signed.sign_in, self._clock()
         await self._recorder.write(records.began(sign_in, signed.certificate, proof, notice), urgent=True)
@@ -183,9 +184,50 @@ class SignIns:
             return NotSignedIn()
         self._state.put_sign_in(sign_in)
         self._seen[sign_in.token_hash] = self._changed[sign_in.token_hash] = moment.steady_us
+        if why := await self._lost_meanwhile(sign_in, parent):
+            await self.sign_out(sign_in, why)
+            return NotSignedIn()
         await self._end_surplus(sign_in)
         await self._take_station(sign_in)
         return signed
+
+    async def _lost_meanwhile(self, sign_in: ActiveSignIn, parent: str | None) -> str:
+        """Why nobody may have this sign-in any more, though it was right when it was asked for; empty: they may.
+
+        Whoever was removed, closed or signed out while it was recorded was not found in the snapshot, and what was
+        taken from them neither.  Raises `Unavailable`: it has ended then.
+        """
+        try:
+            known = await self._people.again(sign_in.subject.name, self._clock())
+        except Unavailable:
+            await self.sign_out(sign_in, "undone")
+            raise
+        if isinstance(known, Stranger):
+            return known.why
+        portal, mine = self._state.now.sign_ins.get(parent or ""), self._state.now.sign_ins.get(sign_in.token_hash)
+        if mine is None or (parent is not None and portal is None):
+            return "whoever confirmed it is not signed in any more"
+        groups = mine.subject.groups if portal is None else portal.subject.groups
+        groups = known.groups if sign_in.identity == LOCAL else groups
+        self._state.put_sign_in(replace(mine, subject=replace(mine.subject, groups=groups)))
+        return ""
+
+    async def change(self, token_hash: str, make: Callable[[ActiveSignIn], ActiveSignIn]) -> ActiveSignIn | None:
+        """Keep and put in force what `make` does to a sign-in; ``None`` where it has ended.  Raises `Unavailable`.
+
+        One change at a time, each of what the one before left: or one would take back the other's groups or token.
+        """
+        async with self._changing:
+            present = self._state.now.sign_ins.get(token_hash)
+            if present is None:
+                return None
+            await self._store.change_sign_in(make(present))
+            present = self._state.now.sign_ins.get(token_hash)
+            if present is None:
+                return None
+            changed = make(present)
+            self._state.put_sign_in(changed)
+            return changed
 
     async def _take_station(self, newest: ActiveSignIn) -> None:
         """Somebody else signs in from a station: what is bound to it is not the former one's any more."""
@@ -236,10 +278,10 @@ class SignIns:
         sealed = self._seal.close(proof.memory, subject.name) if proof.memory else present.memory_sealed
         renewed = replace(present, subject=subject, session=proof.session or present.session, memory_sealed=sealed)
         await self._recorder.write([records.proved_again(renewed, proof, moment)], urgent=True)
-        await self._store.change_sign_in(renewed)
-        if sign_in.token_hash not in self._state.now.sign_ins:
+        changed = await self.change(sign_in.token_hash, lambda now: _renewed(now, present, renewed))
+        if changed is None:
             return False
-        self._state.put_sign_in(renewed)
+        renewed = changed
         self._changed[renewed.token_hash] = moment.steady_us - TOKEN_LIFE_US  # whoever copied the token before has less
         await self._following.proved_again(renewed)
         return True
@@ -282,14 +324,11 @@ class SignIns:
         if not is_due and moment.steady_us - self._changed.get(key, 0) < TOKEN_LIFE_US:
             return None
         fresh = self._make_token()
-        renewed = replace(sign_in, shown_hash=hash_of(fresh))
         self._changed[key] = moment.steady_us
-        await self._store.change_sign_in(renewed)
-        if key not in self._state.now.sign_ins:
+        if await self.change(key, lambda now: replace(now, shown_hash=hash_of(fresh))) is None:
             return None
-        self._state.put_sign_in(replace(self._state.now.sign_ins[key], shown_hash=renewed.shown_hash))
         self._shown.pop(shown, None)
-        self._shown[renewed.shown_hash or ""] = key
+        self._shown[hash_of(fresh)] = key
         self._stale[shown] = (key, moment.steady_us + TOKEN_GRACE_US)
         while len(self._stale) > _MAX_STALE:
             del self._stale[next(iter(self._stale))]
@@ -373,9 +412,9 @@ class SignIns:
         await self._store.remove_sign_ins(tuple(over))
 
     def _leave(self, sign_in: ActiveSignIn, moment: Moment) -> None:
-        if sign_in.token_hash in self._state.now.sign_ins:
+        if (present := self._state.now.sign_ins.get(sign_in.token_hash)) is not None:
             self._forget_tokens(sign_in.token_hash)
-            self._state.put_sign_in(replace(sign_in, kind=SignInKind.LEFT))
+            self._state.put_sign_in(replace(present, kind=SignInKind.LEFT))
             self._recorder.put([records.ended(sign_in, moment, "idle")])
 
     def _forget_tokens(self, token_hash: str) -> None:
@@ -383,6 +422,12 @@ class SignIns:
         self._changed.pop(token_hash, None)
         self._shown = {shown: key for shown, key in self._shown.items() if key != token_hash}
         self._stale = {shown: stale for shown, stale in self._stale.items() if stale[0] != token_hash}
+
+    async def forget(self, *token_hashes: str) -> None:
+        """Sign-ins that ended in a way of their own leave nothing here, nor in the store."""
+        for token_hash in token_hashes:
+            self._forget_tokens(token_hash)
+        await self._forget(*token_hashes)
 
     async def _forget(self, *token_hashes: str) -> None:
         """Forget them for good, again and again until the store takes it: or they would come back with a restart."""
@@ -423,6 +468,14 @@ def proof_of(outcome: SignIn, moment: Moment) -> Proof | None:
     if outcome.proof is not None:
         return outcome.proof
     return None if outcome.subject is None else local_proof(outcome.subject, moment)
+
+
+def _renewed(now: ActiveSignIn, before: ActiveSignIn, proved: ActiveSignIn) -> ActiveSignIn:
+    """What a new proof makes of a sign-in as it is now: what was taken away while it was recorded stays away."""
+    was_changed = now.subject.groups != before.subject.groups
+    groups = now.subject.groups if was_changed or now.identity == LOCAL else proved.subject.groups
+    sealed = proved.memory_sealed if proved.memory_sealed != before.memory_sealed else now.memory_sealed
+    return replace(now, subject=replace(proved.subject, groups=groups), session=proved.session, memory_sealed=sealed)
 
 
 def _continued(sign_in: ActiveSignIn, moment: Moment, left: int) -> ActiveSignIn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 
 from penstock.control.grants import Grants
 from penstock.control.people_store import PeopleStore
@@ -12,7 +12,7 @@ from penstock.control.ports import Clock, Recorder
 from penstock.control.state import State
 from penstock.control.store import Store
 from penstock.identity import MAX_NAME_LENGTH, Invitation, LocalSource, NotLookedAt, Preparation
-from penstock.model import LOCAL, Invalid, Json, Problem, Reason, Record, RecordKind, Unauthenticated, Unavailable
+from penstock.model import LOCAL, Invalid, Json, Problem, Reason, Record, RecordKind, Unauthenticated
 
 #: What a person can type, a certificate can carry and a log line can show without quoting.
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]*", re.IGNORECASE)
@@ -35,9 +35,12 @@ class Subjects:
     ) -> None:
         self._source, self._store, self._state, self._recorder = source, store, state, recorder
         self._grants, self._clock, self._people = grants, clock, people
-        self.before_suspending: Callable[[str, str], Awaitable[None]] = _nothing
+        self.leaving: Callable[[str, str], AbstractAsyncContextManager[None]] = lambda *_: nullcontext()
+        """Around a suspension: whoever has a say in it raises `Invalid`."""
         self.after_suspending: Callable[[str, str], Awaitable[None]] = _nothing
         self.before_resuming: Callable[[str], Awaitable[None]] = _nothing
+        self.forget_sign_ins: Callable[..., Awaitable[None]] = _nothing
+        """Forgets ended sign-ins for good, again and again until the store takes it."""
 
     async def add(self, name: str, groups: tuple[str, ...], by: str) -> Invitation:
         """Add a subject; the answer holds the code to enrol with.  Raises `Invalid`."""
@@ -89,10 +92,10 @@ class Subjects:
         Raises `Invalid` when there is no such subject.  An emergency waits for no disk: `Unavailable` means that
         everything has ended, but a proof may help again.
         """
-        await self.before_suspending(name, by)
-        ended = await self.end_everything(name, by)
-        await self._switch(name, RecordKind.SUBJECT_SUSPENDED, by, is_suspended=True)
-        ended += await self.end_everything(name, by)  # what began in between
+        async with self.leaving(name, by):
+            ended = await self.end_everything(name, by)
+            await self._switch(name, RecordKind.SUBJECT_SUSPENDED, by, is_suspended=True)
+            ended += await self.end_everything(name, by)  # what began in between
         await self.after_suspending(name, by)
         return ended
 
@@ -124,8 +127,7 @@ class Subjects:
         numbers = tuple(n for n, live in snapshot.grants.items() if live.sign_in and live.grant.subject.name == name)
         ended = await self._grants.close_all(numbers, reason, by)
         if mine:
-            with suppress(Unavailable):
-                await self._store.remove_sign_ins(mine)
+            await self.forget_sign_ins(*mine)
         return ended
 
     async def _switch(self, name: str, kind: RecordKind, by: str, *, is_suspended: bool) -> None:
