@@ -1,4 +1,4 @@
-"""Roles of the gate itself: who may operate, approve, write policy, audit and administer it.
+"""I/O: waiting for a turn.  Roles of the gate itself: who may operate, approve, write policy, audit, administer.
 
 State of the gate, in memory and in the store.  It must never let anybody give themselves a role, hold two that are kept
 apart, or take the last administrator away.

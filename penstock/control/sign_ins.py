@@ -1,4 +1,4 @@
-"""Signing in and out: proofs become sign-ins, sign-ins end, and with them everything that hangs on them.
+"""I/O: waiting for a turn.  Signing in and out: proofs become sign-ins, and with a sign-in ends what hangs on it.
 
 Evidence before effect here too: no token leaves before the record of the sign-in is on the disk.  It must never keep a
 token, only its SHA-256, nor let a proof of one subject count for another.
