@@ -1,4 +1,4 @@
-"""I/O: waiting for a turn.  Break-glass: accounts for when nothing else lets anybody in, usable only while two people want it so.
+"""I/O: waiting for a turn.  Break-glass: accounts for when nothing else lets anybody in, opened by two people only.
 
 Somebody asks with a reason, a second person opens it (or two halves of a sealed code do, where the site says so), for a
 limited time; then everything that it holds ends.  While one is open every page, the status and the metrics say so.  It
