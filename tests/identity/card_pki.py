@@ -84,8 +84,8 @@ class Authority:
     now: dt.datetime
 
     @classmethod
-    def root(cls, now: dt.datetime, common: str = "Riverside Root") -> Authority:
-        key = ec.generate_private_key(ec.SECP256R1())
+    def root(cls, now: dt.datetime, common: str = "Riverside Root", key: Key | None = None) -> Authority:
+        key = key or ec.generate_private_key(ec.SECP256R1())
         return cls(certificate=_authority(name(common), key, None, now), key=key, now=now)
 
     def issuing(self, common: str = "Riverside Cards 1", stated: Iterable[str] = (PIV,), **more: Any) -> Authority:

@@ -12,7 +12,7 @@ import pytest
 from card_pki import DAY, Authority, name, plan_of
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp as oc
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -32,6 +32,8 @@ ROOT = Authority.root(NOW)
 ISSUING = ROOT.issuing()
 FOREIGN = Authority.root(NOW, "Elsewhere")
 NAMESAKE = FOREIGN.issuing()
+#: sha256WithRSAEncryption (RFC 8017 appendix A.2.4), DER.
+RSA_SHA_256 = bytes.fromhex("2a864886f70d01010b")
 BY_NAME = oc.OCSPResponderEncoding.NAME
 CARD, OTHER = ISSUING.card(), ISSUING.card(subject=name("eve"))
 NONCE = bytes(range(32))
@@ -468,6 +470,46 @@ def test_a_forged_list_that_comes_first_bars_no_true_one(world: World) -> None:
     site.pass_s(61)
     assert site.proof().detail["revocation"] == "confirmed"
     assert "revoked" in site.refused(OTHER).why
+
+
+def test_an_answer_from_before_the_revocation_frees_nobody_who_was_heard_to_be_revoked(world: World) -> None:
+    old = ISSUING.answer(CARD, None, begins=NOW - HOUR, ends=NOW + 7 * DAY)
+    world.answers[URL] = lambda _: ISSUING.answer(CARD, None, Status.REVOKED)
+    site = Site(world, ocsp=URL, needs_nonce=False, refresh_s=60)
+    assert "revoked" in site.refused().why
+    world.answers[URL] = lambda _: old
+    site.pass_s(61)
+    assert "revoked" in site.refused().why
+    world.answers[URL] = lambda _: ISSUING.answer(CARD, None, begins=NOW + HOUR / 60)
+    site.pass_s(61)
+    assert site.proof().detail["revocation"] == "confirmed"
+
+
+def with_sha_1(der: bytes, signed: Callable[[bytes], bytes], key: rsa.RSAPrivateKey) -> bytes:
+    """The same, signed with RSA over SHA-1: the library reads that, and makes none itself."""
+    changed = der.replace(RSA_SHA_256, RSA_SHA_256[:-1] + b"\x05")
+    return changed[: -key.key_size // 8] + key.sign(signed(changed), padding.PKCS1v15(), hashes.SHA1())
+
+
+def test_nothing_is_believed_that_rests_on_sha_1_or_on_a_short_key() -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    old = Authority.root(NOW, key=key)
+    content = old.list_of(OTHER)
+    assert crl.is_signed_by(crl.read_list(content), old.certificate)
+    weak = with_sha_1(content, lambda der: x509.load_der_x509_crl(der).tbs_certlist_bytes, key)
+    assert not crl.is_signed_by(crl.read_list(weak), old.certificate)
+
+    card, (signer, its_key) = old.card(), delegate(old)
+    der = with_sha_1(
+        signer.public_bytes(Encoding.DER), lambda der: x509.load_der_x509_certificate(der).tbs_certificate_bytes, key
+    )
+    short = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+    by_short = old.card(subject=name("Responder"), key=short, names=[], purposes=[ExtendedKeyUsageOID.OCSP_SIGNING])
+    asked = ocsp.Question(certificate=card, issuer=old.certificate, nonce=NONCE)
+    assert ocsp.read_answer(old.answer(card, NONCE, signer=(signer, its_key), sends=[signer]), asked, NOW_US)
+    for wrong in ((x509.load_der_x509_certificate(der), its_key), (by_short, short)):
+        with pytest.raises(Malformed, match="gave the right"):
+            ocsp.read_answer(old.answer(card, NONCE, signer=wrong, sends=[wrong[0]]), asked, NOW_US)
 
 
 def test_a_list_that_cannot_be_read_any_more_leaves_the_one_before(world: World) -> None:

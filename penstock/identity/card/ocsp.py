@@ -20,7 +20,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 
 from penstock.identity.card import reading
 from penstock.identity.card.standing import SKEW_US, Standing
-from penstock.identity.card.unfit import subject_text
+from penstock.identity.card.unfit import Unfit, subject_text
 from penstock.model import Malformed
 
 NONCE_BYTES = 32
@@ -67,14 +67,15 @@ def read_answer(content: bytes, question: Question, now_us: int) -> Standing:
     if this_us > now_us + SKEW_US:
         raise Malformed("the answer is dated in the future")
     if single.certificate_status is ocsp.OCSPCertStatus.REVOKED:
-        return Standing(is_revoked=True, why=f"it was revoked on {single.revocation_time_utc:%Y-%m-%d %H:%M} UTC")
+        why = f"it was revoked on {single.revocation_time_utc:%Y-%m-%d %H:%M} UTC"
+        return Standing(is_revoked=True, why=why, said_us=this_us)
     if single.certificate_status is ocsp.OCSPCertStatus.UNKNOWN:
-        return Standing(is_revoked=True, why="its issuer's responder does not know it")
+        return Standing(is_revoked=True, why="its issuer's responder does not know it", said_us=this_us)
     next_update = single.next_update_utc
     until_us = this_us + _WITHOUT_NEXT_US if next_update is None else _us(next_update)
     if until_us + SKEW_US <= now_us:
         raise Malformed("the answer is old")
-    return Standing(good_until_us=until_us, why="its issuer's responder says that it is good")
+    return Standing(good_until_us=until_us, why="its issuer's responder says that it is good", said_us=this_us)
 
 
 def _parsed(content: bytes) -> ocsp.OCSPResponse:
@@ -148,7 +149,8 @@ def _is_delegate(found: x509.Certificate, issuer: x509.Certificate, now_us: int)
         return False
     try:
         found.verify_directly_issued_by(issuer)
-    except (*reading.UNREADABLE, InvalidSignature):
+        reading.key_of(found)  # as strong as a card's
+    except (*reading.UNREADABLE, InvalidSignature, Unfit):
         return False
     return ExtendedKeyUsageOID.OCSP_SIGNING in frozenset(reading.extension(found, x509.ExtendedKeyUsage) or ())
 

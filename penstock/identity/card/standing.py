@@ -16,11 +16,15 @@ SKEW_US = 300 * 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """One certificate: revoked, or good until then (``None``: nothing ever said so).  `why` is for records."""
+    """One certificate: revoked, or good until then (``None``: nothing ever said so).  `why` is for records.
+
+    `said_us`: the date of the responder's answer that says so, 0 where it was none.
+    """
 
     is_revoked: bool = False
     good_until_us: int | None = None
     why: str = ""
+    said_us: int = 0
 
     def is_confirmed(self, now_us: int) -> bool:
         """Whether somebody who must know says that it is good, and still stands by it."""
