@@ -191,6 +191,7 @@ CLAIMS: list[tuple[str, dict[str, Any], set[str], Flaw]] = [
     ("never expires", {}, {"exp"}, Flaw.EXPIRED),
     ("expires at a text", {"exp": "tomorrow"}, set(), Flaw.TOKEN),
     ("expires at true", {"exp": True}, set(), Flaw.TOKEN),
+    ("expires beyond all numbers", {"exp": 10**400}, set(), Flaw.TOKEN),
     ("issued in the future", {"iat": NOW_US // S + 61}, set(), Flaw.NOT_YET),
     ("not yet valid", {"nbf": NOW_US // S + 61}, set(), Flaw.NOT_YET),
     ("issued before it was asked for", {"iat": NOW_US // S - 61}, set(), Flaw.TOO_OLD),
