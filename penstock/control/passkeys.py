@@ -212,6 +212,7 @@ class Passkeys:
             proved_at_us=self._clock().wall_us,
             groups=frozenset() if sign_in is None else sign_in.subject.groups,
             factors=frozenset({Factor.PASSKEY}),
+            barred_zones=frozenset() if sign_in is None else sign_in.subject.barred_zones,
             detail=detail,
         )
 

@@ -212,6 +212,28 @@ def test_a_passkey_of_a_directorys_subject_adds_to_its_sign_in_and_never_begins_
     play(world, scenario)
 
 
+def test_a_passkey_beside_a_card_lifts_no_zone_in_which_the_card_does_not_count(world: World) -> None:
+    async def scenario(world: World) -> None:
+        proof = Proof(
+            source="plant",
+            key="card-1",
+            name="mia",
+            proved_at_us=world.clock.wall_us,
+            factors=frozenset({Factor.SMART_CARD}),
+            barred_zones=frozenset({"control"}),
+        )
+        entered = await world.gate.sign_ins.admit(proof, PORTAL)
+        assert isinstance(entered, SignedIn)
+        key = device()
+        await add(world, entered.sign_in, key)
+        answer = key.sign_in(await world.gate.passkeys.ask_to_prove(PARTY, entered.sign_in))
+        assert await world.gate.passkeys.prove(PARTY, entered.sign_in, answer, STATION)
+        (now,) = world.gate.state.now.sign_ins.values()
+        assert (now.subject.factors, now.subject.barred_zones) == ({Factor.PASSKEY}, {"control"})
+
+    play(world, scenario)
+
+
 def test_a_sign_in_of_one_factor_adds_no_passkey(world: World) -> None:
     async def scenario(world: World) -> None:
         factors = frozenset({Factor.PASSWORD})

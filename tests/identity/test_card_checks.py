@@ -320,6 +320,8 @@ def test_a_name_that_is_cut_is_none(der: bytes) -> None:
 
 
 CARD = ISSUING.card().public_bytes(Encoding.DER)
+#: Object identifiers of X.520, DER.
+COMMON_NAME, COUNTRY = bytes.fromhex("0603550403"), bytes.fromhex("0603550406")
 
 
 @settings(max_examples=300, deadline=None)
@@ -332,6 +334,13 @@ def test_a_certificate_with_one_byte_changed_proves_nobody(place: int, change: i
     assert isinstance(found, CardRefused) or found.name == "ada@riverside.ot"
     if place < len(CARD) - 80:
         assert isinstance(found, CardRefused)
+
+
+def test_a_name_of_a_length_that_the_standards_do_not_allow_is_refused_as_everything_else_is() -> None:
+    """The library warns of it, and where warnings are errors that is no other answer than a refusal."""
+    country = CARD.replace(COMMON_NAME, COUNTRY)  # of more than two letters; the signature does not fit any more
+    assert country != CARD
+    assert isinstance(prove(country), CardRefused)
 
 
 def test_a_certificate_that_is_too_long_is_not_even_read() -> None:

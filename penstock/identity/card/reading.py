@@ -12,7 +12,6 @@ from typing import TypeVar
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.utils import CryptographyDeprecationWarning
 
 from penstock.identity.card.unfit import Unfit, plain
 
@@ -30,7 +29,7 @@ UNREADABLE = (
     ValueError,
     TypeError,
     UnsupportedAlgorithm,
-    CryptographyDeprecationWarning,  # where warnings are errors: what is not allowed, only not refused yet
+    UserWarning,  # where warnings are errors: what the standards do not allow, such as a country of one letter
     x509.DuplicateExtension,
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
