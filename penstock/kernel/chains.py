@@ -81,6 +81,7 @@ CHAINS = {
     "admit": "",
     "admit_echo": "",
     "station": "",
+    "moved": "",
     "inspected": "",
     "uninspected": "",
     "proxied": "",
@@ -126,7 +127,7 @@ _MARKS = {
 
 _BODY = Template("""\
   chain steer {                        # after conntrack (-200), before DNAT (-100)
-    iifname $leg ip saddr @declared ip saddr . ether saddr != @hardware counter name forged goto refuse
+    iifname $leg ip saddr @declared ip saddr . ether saddr != @hardware goto moved
     $segments
     ip daddr != $overlay goto elsewhere
     meta nfproto != ipv4 goto elsewhere
@@ -177,7 +178,12 @@ _BODY = Template("""\
     meta mark set ct mark & $grant
     ip saddr . ether saddr . meta mark @stations meta mark set 0 return
     meta mark set 0
+    goto moved
+  }
+  chain moved {                        # a packet of another machine than its address belongs to
     counter name forged
+    meta pkttype != host counter name refused drop
+    counter name refused
     update @noisy { ip saddr limit rate over 50/second burst 200 packets } drop
     limit rate 1000/second burst 2000 packets log group 1 prefix "station_changed" snaplen 96
     drop

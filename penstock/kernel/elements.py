@@ -31,7 +31,7 @@ from penstock.kernel.netlink import (
     payload,
 )
 from penstock.kernel.told import Element, Step, Told, Verb
-from penstock.model import COPIED_BIT, GRANT_MASK, STATION_BIT, UPSTREAM_BIT, Grant
+from penstock.model import GRANT_MASK, Grant
 
 T = TypeVar("T")
 
@@ -296,7 +296,7 @@ def _service_keys(grant: Grant, source: bytes | None) -> dict[str, list[bytes]]:
     if grant.transport == ECHO:
         return {"echoes": [] if source is None else [source + inet_aton(grant.overlay)]}
     if grant.last_port is not None:
-        dialled = mark_bytes(grant.mark & ~(COPIED_BIT | STATION_BIT) | UPSTREAM_BIT)
+        dialled = mark_bytes(grant.upstream_mark)
         return {
             "ranged": [] if source is None else [source + range_key(grant.overlay, grant.transport, grant.reached_at)],
             "ranged_dials": [range_key(grant.underlay, grant.transport, grant.port) + dialled],

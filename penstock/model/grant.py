@@ -64,6 +64,11 @@ class Grant:
     """The hardware address that an address-bound grant of a person belongs to, beside `source` (RFC 7042 form)."""
 
     @property
+    def upstream_mark(self) -> int:
+        """The mark of the worker's own sockets towards the asset; below 2**31, because setsockopt(2) takes an int."""
+        return self.number | (SAFETY_BIT if self.is_safety_critical else 0) | UPSTREAM_BIT
+
+    @property
     def reached_at(self) -> int:
         """The (first) port on the overlay address."""
         return self.port if self.overlay_port is None else self.overlay_port

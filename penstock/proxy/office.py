@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from penstock.model import UPSTREAM_BIT, Grant
+from penstock.model import Grant
 from penstock.proxy.hall import Hall
 
 #: Of a grant's asset, the port that is meant.
@@ -63,7 +63,7 @@ async def dial_asset(grant: Grant, port: int) -> socket.socket:
     dialled = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         dialled.setblocking(False)
-        dialled.setsockopt(socket.SOL_SOCKET, SO_MARK, grant.mark | UPSTREAM_BIT)
+        dialled.setsockopt(socket.SOL_SOCKET, SO_MARK, grant.upstream_mark)
         send_now_or_never(dialled, grant)
         await asyncio.get_running_loop().sock_connect(dialled, (grant.underlay, port))
     except BaseException:
@@ -77,7 +77,7 @@ def dial_datagrams(grant: Grant, port: int) -> socket.socket:
 
     Needs CAP_NET_ADMIN.  Raises `OSError`.
     """
-    return connected_datagrams(grant, port, grant.mark | UPSTREAM_BIT)
+    return connected_datagrams(grant, port, grant.upstream_mark)
 
 
 def connected_datagrams(grant: Grant, port: int, mark: int | None = None) -> socket.socket:

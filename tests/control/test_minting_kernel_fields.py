@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from penstock.control import minting
 from penstock.control.ports import Moment
-from penstock.model import COPIED_BIT, ECHO, SAFETY_BIT, Binding, Factor, Grant, Subject, SubjectKind
+from penstock.model import COPIED_BIT, ECHO, SAFETY_BIT, UPSTREAM_BIT, Binding, Factor, Grant, Subject, SubjectKind
 from penstock.policy import Policy, accept, parse, reach_service
 
 SITE = """\
@@ -64,6 +66,14 @@ def test_packets_are_copied_where_any_conduit_of_a_kernel_path_grant_records_pay
     }
     assert grant("web").mark == 7 | COPIED_BIT
     assert replace(grant("web"), is_safety_critical=True).mark == 7 | COPIED_BIT | SAFETY_BIT
+
+
+@pytest.mark.parametrize("changes", [{}, {"is_safety_critical": True}, {"station_mac": "02:00:00:00:00:11"}])
+def test_the_worker_s_mark_towards_the_asset_is_one_that_a_socket_takes(changes: dict[str, Any]) -> None:
+    """SO_MARK is an int of 32 bits for setsockopt(2): a station's bit would make it overflow."""
+    mark = replace(grant("modbus"), **changes).upstream_mark
+    assert mark == 7 | UPSTREAM_BIT | (SAFETY_BIT if "is_safety_critical" in changes else 0)
+    assert struct.pack("=i", mark)
 
 
 @pytest.mark.parametrize(
