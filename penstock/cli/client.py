@@ -59,6 +59,10 @@ class CodeRefused(Unauthenticated):
         self.add_note("penstock login asks again")
 
 
+class Stranger(Unauthenticated):
+    """What answers does not prove to be the known gate; of the sign-in there, that says nothing."""
+
+
 class _Http:
     """One HTTP client, and the errors of `penstock.model` in place of its own."""
 
@@ -427,11 +431,11 @@ def _https(
     return httpx2.Client(base_url=url, verify=context, headers=dict(headers), timeout=timeout_s, trust_env=False)
 
 
-def _not_connected(where: str, error: httpx2.ConnectError) -> Unavailable | Unauthenticated:
+def _not_connected(where: str, error: httpx2.ConnectError) -> Unavailable | Stranger:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            stranger = Unauthenticated(f"{where} does not prove to be the known gate: {cause.verify_message}")
+            stranger = Stranger(f"{where} does not prove to be the known gate: {cause.verify_message}")
             stranger.add_note("someone may be in between, or the gate was installed anew; compare fingerprints first")
             return stranger
         cause = cause.__cause__ or cause.__context__

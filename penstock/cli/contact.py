@@ -26,13 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def meet(profile: Profile, arguments: argparse.Namespace) -> tuple[KnownGate, str]:
-    """The gate and its authority, remembered in the profile after the gate proved to be it."""
+    """The gate and its authority, after it proved to be that gate.
+
+    It is remembered where none was known.  In another one's place only the caller puts it, when it knows this person:
+    until then the profile, and the sign-in in it, stay what they are.
+    """
     url = _url(profile, arguments.gate)
     ca_pem = ssl.DER_cert_to_PEM_cert(single_authority(_authority(profile, url, arguments.ca, arguments.fingerprint)))
     with Gate(url, ca_pem) as http:
         about = http.about()
     gate = KnownGate(url=url, gate=about.gate, site=about.site, tunnel_port=about.tunnel_port)
-    profile.remember_gate(gate, ca_pem)
+    if profile.gate() is None:
+        profile.remember_gate(gate, ca_pem)
     return gate, ca_pem
 
 

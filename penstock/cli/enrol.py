@@ -36,7 +36,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def enrol(arguments: argparse.Namespace) -> int:
     """Show the authenticator's secret once, set the password, and prove that both work."""
-    gate, ca_pem = contact.meet(profile.of_this_person(), arguments)
+    place = profile.of_this_person()
+    gate, ca_pem = contact.meet(place, arguments)
     line = output.line_reader() if arguments.password_stdin else None
     code = arguments.code or (line("one-time code") if line else output.ask("one-time code", secret=True))
     with Gate(gate.url, ca_pem) as http:
@@ -48,6 +49,7 @@ def enrol(arguments: argparse.Namespace) -> int:
             codes = http.confirm_enrolment(code, password, line("authenticator code"))
         else:
             codes = _confirm(lambda totp: http.confirm_enrolment(code, password, totp))
+    place.remember_gate(gate, ca_pem)
     output.say("enrolled")
     _show_codes(codes)
     output.hint(f"penstock login --as {enrolment.subject}")

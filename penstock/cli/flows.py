@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
 
 from penstock.cli import local, output
 from penstock.cli.door import Door, Opening
+from penstock.cli.tool_side import ToolSide, taken
 from penstock.cli.tunnel import FlowBytes, FlowRefused, Half, TunnelPlace, join, opened
 from penstock.cli.way import Way
 from penstock.model import Reason, Unavailable
@@ -56,9 +58,14 @@ class Flows:
             output.say(f"flow {number} refused: it comes from {whom}")
             return
         output.say(f"flow {number} from {peer[0]}:{peer[1]} to {door.name}")
+        side = await taken(accepted)
         try:
-            async with self.admitted(door, opening.port, lambda words: output.say(f"flow {number}: {words}")) as half:
-                carried, is_broken = await join(half, accepted)
+            async with contextlib.AsyncExitStack() as stack:
+                opening_it = self._enter(stack, door, opening.port, lambda words: output.say(f"flow {number}: {words}"))
+                half = await _unless_given_up(opening_it, side)
+                carried, is_broken = await join(half, side)
+        except _GivenUp:
+            output.say(f"flow {number} closed: the tool hung up before there was a way; nothing was sent")
         except FlowRefused as refused:
             output.say(f"flow {number} refused by the gate: {refused.words or refused}")
             if refused.words:
@@ -68,7 +75,7 @@ class Flows:
         else:
             output.say(f"flow {number} {'broken off' if is_broken else 'closed'}: {in_words(carried)}")
         finally:
-            accepted.close()
+            await side.end()
 
     async def _enter(self, stack: contextlib.AsyncExitStack, door: Door, port: int | None, say: Say) -> Half:
         loop = asyncio.get_running_loop()
@@ -95,6 +102,24 @@ class Flows:
         except TimeoutError as error:
             what = "the gate cannot be asked about its grant" if self._way.is_open else "there is no way to the gate"
             raise Unavailable(f"{what}; waited {self._hold_s:.0f} s") from error
+
+
+class _GivenUp(Exception):
+    """The tool did not wait for its tunnel."""
+
+
+async def _unless_given_up(opening: Coroutine[Any, Any, Half], side: ToolSide) -> Half:
+    """The open tunnel.  Raises `_GivenUp` where the tool is gone first, so that nothing of it is sent."""
+    entering, leaving = asyncio.ensure_future(opening), asyncio.ensure_future(side.given_up())
+    try:
+        await asyncio.wait((entering, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if leaving.done():
+            raise _GivenUp
+        return entering.result()
+    finally:
+        for task in (entering, leaving):
+            task.cancel()
+        await asyncio.gather(entering, leaving, return_exceptions=True)
 
 
 def in_words(carried: FlowBytes) -> str:

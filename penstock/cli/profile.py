@@ -89,7 +89,9 @@ class Profile:
     # --- the gate
 
     def remember_gate(self, gate: KnownGate, ca_pem: str) -> None:
-        """From now on this profile believes this authority."""
+        """From now on this profile believes this authority; a sign-in at another gate is forgotten."""
+        if not self._is_at(gate.url, ca_pem):
+            self.forget_sign_in()
         self._write("ca.pem", ca_pem.encode())
         self._write("gate.json", msgspec.json.encode(gate))
 
@@ -108,6 +110,14 @@ class Profile:
         if gate is None or ca_pem is None:
             raise _not_signed_in("this computer does not know a gate yet")
         return gate, ca_pem
+
+    def _is_at(self, url: str, ca_pem: str) -> bool:
+        """Whether what is kept here is for this gate: a token must never be shown to another."""
+        try:
+            known = self.gate()
+        except Invalid:
+            return False
+        return known is not None and (known.url, self.ca_pem()) == (url, ca_pem)
 
     # --- the sign-in
 
@@ -228,7 +238,9 @@ class Profile:
         try:
             return msgspec.json.decode(found, type=kind)
         except msgspec.MsgspecError as error:
-            broken = Problem(where=str(self.folder / name), why=f"cannot be read: {error}", hint="penstock login")
+            broken = Problem(
+                where=str(self.folder / name), why=f"cannot be read: {error}", hint="remove it, then penstock login"
+            )
             raise Invalid(broken) from error
 
     def _read(self, name: str) -> bytes | None:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from penstock.cli import output
 from penstock.cli.answers import GrantsSeen, OpenedGrant, Refusal, clock
+from penstock.cli.client import Stranger
 from penstock.cli.door import Door
 from penstock.model import Invalid, Reason, Unauthenticated, Unavailable
 
@@ -58,7 +59,7 @@ class Watch:
         """`end` is told of the end of the sign-in, or of the last door; `silent` that the portal does not answer."""
         self._portal, self._doors, self._end, self._silent = portal, doors, end, silent
         self._wanted = asyncio.Event()
-        self._is_silent = False
+        self._is_in_trouble = False
 
     def ask_now(self) -> None:
         """Do not wait for the next time."""
@@ -75,16 +76,19 @@ class Watch:
             self._wanted.clear()
             try:
                 await self._ask()
+            except Stranger as error:  # somebody in between, for as long as that one is
+                self._note_trouble(f"{error}; open flows go on")
+                self._silent()
             except Unauthenticated:
                 self._end(SIGN_IN_OVER)
                 return
             except (Unavailable, Invalid):
-                self._note_silence(is_silent=True)
+                self._note_trouble("the gate's portal does not answer; open flows go on")
                 self._silent()
 
     async def _ask(self) -> None:
         seen = await asyncio.to_thread(self._portal.grants)
-        self._note_silence(is_silent=False)
+        self._note_trouble("")
         for door in self._doors:
             if door.over:
                 continue
@@ -128,8 +132,7 @@ class Watch:
         if any(not each.over for each in self._doors):  # else it is said at the end
             output.say(f"{door.name}: {why}")
 
-    def _note_silence(self, *, is_silent: bool) -> None:
-        if is_silent != self._is_silent:
-            state = "does not answer; open flows go on" if is_silent else "answers again"
-            output.say(f"the gate's portal {state}")
-        self._is_silent = is_silent
+    def _note_trouble(self, what: str) -> None:
+        if bool(what) != self._is_in_trouble:
+            output.say(what or "the gate's portal answers again")
+        self._is_in_trouble = bool(what)

@@ -315,12 +315,9 @@ async def probe(place: TunnelPlace, within_s: float = OPEN_TIMEOUT_S) -> None:
         raise Unavailable(f"the gate's tunnel at {place.host}:{place.port}: {error}") from error
 
 
-async def join(tunnel: Half, accepted: socket.socket) -> tuple[FlowBytes, bool]:
-    """Carry one local connection through an open tunnel until either end closes it; whether the tunnel broke off.
-
-    `accepted` is taken over.
-    """
-    _, tool = await asyncio.get_running_loop().connect_accepted_socket(lambda: Half(tunnel), accepted)
+async def join(tunnel: Half, tool: Half) -> tuple[FlowBytes, bool]:
+    """Carry a tool's connection through an open tunnel until either end closes it; whether the tunnel broke off."""
+    tool.face(tunnel)
     tunnel.face(tool)
     try:
         await asyncio.wait((tool.closed, tunnel.closed), return_when=asyncio.FIRST_COMPLETED)

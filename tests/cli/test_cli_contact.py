@@ -66,6 +66,29 @@ def test_an_impostor_at_the_same_address_gets_nothing(
     assert impostor.answers.asked == []
 
 
+def test_a_sign_in_is_for_its_own_gate_and_another_never_sees_its_token(
+    signed_in: FakeGate, cli: Any, tmp_path: Path, home: Path, capsys: Any
+) -> None:
+    other = FakeGate(TestAuthority("other"))
+    other.answers.routes["POST", "/api/sign-ins"] = (401, {"error": "no", "problems": []})
+    with portal(other, tmp_path):
+        there = ("--gate", other.url, "--fingerprint", other.authority.fingerprint)
+        assert cli(*LOGIN, *there, typed=TYPED) == 3
+        assert cli("ls") == 0, "a sign-in that failed elsewhere changes nothing here"
+        assert [asked.bearer for asked in signed_in.answers.asked] == ["Bearer a-secret-token"]
+        other.answers.routes["POST", "/api/enrolments"] = (
+            200,
+            {"subject": "maria", "otpauth_uri": "otpauth://totp/x?secret=AAAA", "asks_password": True},
+        )
+        other.answers.routes["POST", "/api/enrolments/confirm"] = (200, {"recovery_codes": []})
+        assert cli("enrol", "a-code", "--password-stdin", *there, typed=TYPED) == 0
+        capsys.readouterr()
+        assert cli("ls") == 3, "this computer now knows the other gate, and is not signed in there"
+        assert "nobody is signed in" in capsys.readouterr().err
+        assert not (home / "key.pem").exists()
+        assert [asked.bearer for asked in other.answers.asked if asked.bearer] == []
+
+
 def test_a_fingerprint_speaks_for_one_certificate_only() -> None:
     """Otherwise a gate in between could show the known authority and be believed under its own."""
     known, impostor = TestAuthority(), TestAuthority("impostor")

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from fake_gate import FAR, HOST, FakeTunnel, TestAuthority, tunnel_port
 
 from penstock.cli import local
 from penstock.cli.answers import GrantsSeen, MissingPiece, OpenedGrant, Refusal
-from penstock.cli.client import verifying
+from penstock.cli.client import Stranger, verifying
 from penstock.cli.door import Door, Opening
 from penstock.cli.holding import Ending, Held, Holding
 from penstock.cli.keys import key_and_request
@@ -327,6 +328,92 @@ def test_a_silent_portal_ends_nothing_and_is_told_once(held: Held, capsys: Any) 
     said = capsys.readouterr().err
     assert said.count("the gate's portal does not answer; open flows go on") == 1
     assert said.count("the gate's portal answers again") == 1
+
+
+def test_what_answers_in_the_gates_place_for_a_while_ends_nothing(held: Held, capsys: Any) -> None:
+    """The portal of a hotel's network, or a box that opens TLS: the gate is out of reach, the sign-in is not over."""
+    stranger = raising(Stranger("https://10.20.0.2:8443 does not prove to be the known gate"))
+    answers = iter([stranger, stranger, lambda: ALIVE, lambda: ended("grant_revoked")])
+    ending = ending_of(replace(held, portal=FakePortal(lambda: next(answers)())))  # noqa: PLW0108  another one each time
+    assert ending.text == "the grant was revoked"
+    said = capsys.readouterr().err
+    assert said.count("does not prove to be the known gate; open flows go on") == 1
+    assert said.count("the gate's portal answers again") == 1
+
+
+def given_up(
+    held: Held, tunnel: FakeTunnel, monkeypatch: pytest.MonkeyPatch, leave: Callable[[socket.socket], None]
+) -> str:
+    """What is said about a tool that sends a command while the gate is away, and is gone when it is back."""
+    said: list[str] = []
+    monkeypatch.setattr("penstock.cli.output.say", said.append)
+    with socket.create_server((HOST, 0)) as kept:
+        port_of_gate = kept.getsockname()[1]
+
+    def tool(port: int) -> None:
+        client = socket.create_connection((HOST, port))
+        client.sendall(b"open the valve")
+        while not any("the way to the gate is gone" in line for line in said):
+            time.sleep(0.005)
+        leave(client)
+        client.close()
+        while not any(line.startswith("flow 1 closed") for line in said):
+            time.sleep(0.005)
+        done.append(True)
+
+    done: list[bool] = []
+    portal = FakePortal(lambda: ALIVE if not done else ended("grant_revoked"))
+    ending_of(replace(held, place=replace(held.place, port=port_of_gate), portal=portal), tool)
+    assert tunnel.prefaces == []
+    return next(line for line in said if line.startswith("flow 1 closed"))
+
+
+def test_what_a_tool_sent_that_is_gone_before_there_is_a_way_is_never_delivered(
+    held: Held, tunnel: FakeTunnel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.cli.tool_side.LATE_S", 0.05)
+    words = "flow 1 closed: the tool hung up before there was a way; nothing was sent"
+    assert given_up(held, tunnel, monkeypatch, lambda _: None) == words
+
+
+def test_a_tool_that_breaks_off_before_there_is_a_way_is_gone_at_once(
+    held: Held, tunnel: FakeTunnel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.cli.tool_side.LATE_S", 3600.0)
+
+    def reset(client: socket.socket) -> None:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    assert "nothing was sent" in given_up(held, tunnel, monkeypatch, reset)
+
+
+def test_a_tool_that_is_done_sending_before_the_tunnel_is_open_still_gets_its_answer(
+    held: Held, tunnel: FakeTunnel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[bool] = []
+    serve = tunnel.serve
+
+    def serve_late(flow: Any) -> None:
+        while not sent:
+            time.sleep(0.005)
+        serve(flow)
+
+    monkeypatch.setattr(tunnel, "serve", serve_late)
+    done: list[bool] = []
+
+    def tool(port: int) -> None:
+        with socket.create_connection((HOST, port)) as client:
+            client.sendall(b"x" * 300_000)
+            client.shutdown(socket.SHUT_WR)
+            sent.append(True)
+            answer = b""
+            while data := client.recv(65536):
+                answer += data
+            assert answer == b"X" * 300_000
+        done.append(True)
+
+    ending_of(replace(held, portal=FakePortal(lambda: ended("grant_revoked") if done else ALIVE)), tool)
+    assert done
 
 
 def test_live_flows_end_with_the_grant(held: Held) -> None:

@@ -17,6 +17,7 @@ from fake_gate import HOST, FakeTunnel, TestAuthority, tunnel_port
 from penstock.cli import tunnel as under_test
 from penstock.cli.client import verifying
 from penstock.cli.keys import key_and_request
+from penstock.cli.tool_side import taken
 from penstock.cli.tunnel import FlowBytes, FlowRefused, TunnelPlace, client_context, join, opened
 from penstock.model import Unavailable
 
@@ -38,9 +39,12 @@ async def relay(
     ours: socket.socket, place: TunnelPlace, grant: int, say: Callable[[str], None] = lambda _: None
 ) -> FlowBytes:
     """One connection from its grant to its end."""
-    with ours:
+    side = await taken(ours)
+    try:
         async with opened(place, grant, say) as half:
-            flow, is_broken = await join(half, ours)
+            flow, is_broken = await join(half, side)
+    finally:
+        await side.end()
     assert not is_broken
     return flow
 
