@@ -5,6 +5,7 @@ a path that the evidence does not hold, and never see a packet.
 """
 
 from penstock.control.arrivals import Arrival, NotSignedIn, SignedIn
+from penstock.control.break_glass import NotYet
 from penstock.control.cards import Cards
 from penstock.control.client_codes import is_challenge, user_code_text
 from penstock.control.client_logins import (
@@ -76,6 +77,7 @@ __all__ = [
     "Measured",
     "Moment",
     "NotSignedIn",
+    "NotYet",
     "ProofNeeded",
     "ProvedAgain",
     "Recorder",

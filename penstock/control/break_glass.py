@@ -37,6 +37,14 @@ _HINT = "penstock break-glass ls shows the accounts and the requests"
 _BAD_HALVES = "account or code is not right"
 
 
+class NotYet(Unauthenticated):
+    """Too many wrong halves came from this address: those that came now were not looked at for `retry_after_s` more."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(f"too many failed attempts; try again in {retry_after_s} seconds")
+        self.retry_after_s = retry_after_s
+
+
 class BreakGlass:
     """Asks, opens and closes.  The requests that have not ended are in memory."""
 
@@ -151,6 +159,8 @@ class BreakGlass:
         known = await self._store.one(name)
         if known is None or known.kind != KIND:
             raise Invalid(Problem(where="name", why="there is no break-glass account of that name", hint=_HINT))
+        if known.enrolled_at_us is None:
+            raise Invalid(Problem(where="name", why=f"{name} was never enrolled: nobody could sign in", hint=_HINT))
         if not self._is_sealed():
             hint = "identity: sources: local: break_glass: {approval: sealed}"
             raise Invalid(Problem(where="approval", why="this site opens accounts by two people", hint=hint))
@@ -164,15 +174,16 @@ class BreakGlass:
     async def unseal(self, name: str, halves: tuple[str, str], reason: str, source: str) -> Glass:
         """Open an account with both halves of its code, which is used up by that.
 
-        Raises `Invalid` (no reason given), `Unauthenticated` (whatever else was wrong, in the same words) and
-        `Unavailable`.  `source` is the address.
+        Raises `Invalid` (no reason given), `NotYet`, `Unauthenticated` (whatever else was wrong, in the same words)
+        and `Unavailable`.  `source` is the address.  Only addresses are counted: 118 random bits cannot be guessed, and
+        a count for each account would let any stranger shut the last way in.
         """
         if why := _about_reason(reason):
             raise Invalid(Problem(where="reason", why=why))
         moment = self._clock()
-        async with self._turnstile.enter(f"{name}#sealed", source, moment.wall_us) as entry:
+        async with self._turnstile.enter("", source, moment.wall_us) as entry:
             if entry.wait_s:
-                raise Unauthenticated(_BAD_HALVES)
+                raise NotYet(entry.wait_s)
             given, kept = _hash(name, *halves), await self._store.seal_of(name)
             is_usable = await self._is_usable(name)
             is_right = kept is not None and hmac.compare_digest(given, kept) and is_usable and self._is_sealed()
@@ -206,6 +217,10 @@ class BreakGlass:
         if known.kind != KIND or self._open_for(known.name) is not None:
             return None
         return Stranger(name=known.name, reason=Reason.BREAK_GLASS_ENDED, why="the break-glass account is not open")
+
+    def is_open(self, name: str) -> bool:
+        """Whether two people, or the envelopes, let this account in now."""
+        return self._open_for(name) is not None
 
     def limited(self, name: str, proof: Proof) -> Proof:
         """A proof of an open account ends with it, and its record names the request."""

@@ -315,6 +315,7 @@ class Gate:
             pick=secrets.choice,
         )
         people.refusal = lambda known: self.roster.is_over(known) or self.break_glass.refusal(known)
+        self.turnstile.is_answered_for = self.break_glass.is_open
         self.sign_ins.limited = lambda name, proof: self.break_glass.limited(name, self.roster.limited(name, proof))
         self.subjects.forget_sign_ins = self.sign_ins.forget
         self.subjects.leaving = self.roles.leaving

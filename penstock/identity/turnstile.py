@@ -95,6 +95,8 @@ class Turnstile:
 
     def __init__(self, store: CounterStore, turns: Turns) -> None:
         self._store, self._turns = store, turns
+        self.is_answered_for: Callable[[str], bool] = lambda _: False
+        """Whether others let this very account in now, so that strangers' failures must not keep its owner out."""
         self._stations: dict[str, OrderedDict[str, int]] = {}
         self._is_loaded = False
         self._tries: OrderedDict[str, tuple[float, int]] = OrderedDict()
@@ -109,7 +111,7 @@ class Turnstile:
         """
         name = counted_name(name)
         is_known = await self.knows(name, source, now_us)
-        limits = _limits(name, source, is_known=is_known)
+        limits = self._limits(name, source, is_known=is_known)
         wait = self._flooding_s(source, now_us, is_known=is_known) or self._remembered_s(limits, now_us)
         if wait:
             yield self._not_seen(name, source, wait, now_us)
@@ -139,7 +141,7 @@ class Turnstile:
         """Nobody could look at the attempt that was let in: take back what it counted."""
         name = counted_name(name)
         is_known = await self.knows(name, source, now_us)
-        for key, _ in _limits(name, source, is_known=is_known):
+        for key, _ in self._limits(name, source, is_known=is_known):
             await self._change(key, lockout.forgiven)
 
     async def release(self, name: str) -> None:
@@ -178,6 +180,12 @@ class Turnstile:
                 self._stations.setdefault(name, OrderedDict()).setdefault(address, at_us)
             self._is_loaded = True
         return self._stations
+
+    def _limits(self, name: str, source: str, *, is_known: bool) -> tuple[tuple[str, Limit], ...]:
+        found = _limits(name, source, is_known=is_known)
+        if not self.is_answered_for(name):
+            return found
+        return tuple(each for each in found if each[0] != lockout.account_key(name))
 
     async def _count(self, limits: tuple[tuple[str, Limit], ...], now_us: int) -> Entry:
         locked = []

@@ -3,7 +3,7 @@
 import pytest
 from control_world import DOCUMENTS, SITE, STATION, World, play
 
-from penstock.control import NotSignedIn, SignInKind
+from penstock.control import NotSignedIn, NotYet, SignedIn, SignInKind
 from penstock.identity import Credentials
 from penstock.model import Invalid, Reason, RecordKind, Unauthenticated, Unavailable
 
@@ -181,6 +181,60 @@ def test_without_the_sites_word_there_is_no_sealed_code(world: World) -> None:
         with pytest.raises(Unauthenticated):
             await world.gate.break_glass.unseal("bg-1", halves, REASON, STATION)
         with pytest.raises(Invalid, match="two people"):
+            await world.gate.break_glass.seal("bg-1", "uid 0")
+
+    play(world, scenario, is_started=False)
+
+
+def test_a_stranger_who_guesses_at_the_envelopes_shuts_them_for_nobody_else(world: World) -> None:
+    async def scenario(world: World) -> None:
+        await world.start(SEALED)
+        await add(world)
+        glass = world.gate.break_glass
+        halves = await glass.seal("bg-1", "uid 0")
+        for number in range(120):
+            world.clock.pass_s(901)
+            with pytest.raises(Unauthenticated):
+                await glass.unseal("bg-1", ("AAAA-BBBB-CCCC", "AAAA-BBBB-DDDD"), REASON, f"10.66.{number}.1")
+        for _ in range(40):
+            with pytest.raises(Unauthenticated):
+                await glass.unseal("bg-1", ("AAAA-BBBB-CCCC", "AAAA-BBBB-DDDD"), REASON, "10.66.0.1")
+        with pytest.raises(NotYet, match="try again in"):
+            await glass.unseal("bg-1", halves, REASON, "10.66.0.1")
+        await glass.unseal("bg-1", halves, REASON, "10.20.0.77")
+        assert glass.is_open("bg-1")
+
+    play(world, scenario, is_started=False)
+
+
+def test_strangers_who_guess_at_an_account_keep_nobody_out_of_it_while_two_people_hold_it_open(world: World) -> None:
+    async def scenario(world: World) -> None:
+        await add(world)
+
+        async def tried(source: str, password: str = "correct horse battery") -> object:
+            credentials = Credentials(subject="bg-1", password=password, code=world.code("bg-1"), source=source)
+            return await world.gate.sign_ins.sign_in(credentials, SignInKind.CLIENT)
+
+        async def guess() -> None:
+            for number in range(20):
+                await tried(f"10.66.{number}.1", "a wrong one, for sure")
+
+        await guess()
+        assert await tried("10.20.0.77") != NotSignedIn(), "as on every account, from where nobody knows it"
+        request = await world.gate.break_glass.ask("bg-1", REASON, "ada")
+        await world.gate.break_glass.approve(request.number, "bob")
+        await guess()
+        assert isinstance(await tried("10.20.0.77"), SignedIn)
+        assert {each.detail["counted_by"] for each in world.recorder.of(RecordKind.SUBJECT_LOCKED)} == {"account"}
+
+    play(world, scenario)
+
+
+def test_no_envelopes_are_sealed_for_an_account_that_nobody_could_sign_in_with(world: World) -> None:
+    async def scenario(world: World) -> None:
+        await world.start(SEALED)
+        await world.gate.roster.add_break_glass("bg-1", ("operators",), "uid 0")
+        with pytest.raises(Invalid, match="never enrolled"):
             await world.gate.break_glass.seal("bg-1", "uid 0")
 
     play(world, scenario, is_started=False)

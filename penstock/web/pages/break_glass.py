@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from penstock.control import ActiveSignIn
+from penstock.control import ActiveSignIn, NotYet
 from penstock.model import Approval, Invalid, Unauthenticated
 from penstock.web.api.admin import missing_for, record_missing
 from penstock.web.asking import gate_of, source_of
@@ -84,6 +84,13 @@ async def open_envelopes(request: Request) -> Response:
     except Invalid as invalid:
         trouble = tuple(f"{problem.why[:1].upper()}{problem.why[1:]}." for problem in invalid.problems)
         return page(request, "envelopes.html", status=422, trouble=trouble, opened=None, fields=shown)
+    except NotYet as error:
+        trouble = (
+            f"{str(error)[:1].upper()}{str(error)[1:]}. The halves were not looked at, and are worth what they were.",
+        )
+        response = page(request, "envelopes.html", status=429, trouble=trouble, opened=None, fields=shown)
+        response.headers["retry-after"] = str(error.retry_after_s)
+        return response
     except Unauthenticated as error:
         trouble = (f"{str(error)[:1].upper()}{str(error)[1:]}.",)
         return page(request, "envelopes.html", status=401, trouble=trouble, opened=None, fields=shown)
