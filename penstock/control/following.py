@@ -36,13 +36,19 @@ class Following:
         self._recorder, self._clock = recorder, clock
 
     async def regroup(
-        self, name: str, groups: frozenset[str], by: str, attributes: Mapping[str, str] | None = None
+        self,
+        name: str,
+        groups: frozenset[str],
+        by: str,
+        attributes: Mapping[str, str] | None = None,
+        before: frozenset[str] = frozenset(),
     ) -> int:
         """Somebody has these groups from now on; answers how many grants ended with those that were taken away.
 
+        `before` are those that are kept, where nobody need be signed in for the change to be told right.
         Raises `Unavailable` where it could not be kept: it is in force all the same.
         """
-        before = frozenset[str]().union(
+        before = before.union(
             *(each.subject.groups for each in self._state.now.sign_ins.values() if each.subject.name == name)
         )
         self._put_groups(name, groups)

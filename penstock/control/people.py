@@ -100,6 +100,9 @@ class People:
             seen_at_us=moment.wall_us,
         )
         if not await self._store.add(new, proof.attributes):
+            known = await self._store.by_key(proof.source, proof.key)
+            if known is not None:  # twice at once, for the first time
+                return known
             return Stranger(name=name, reason=Reason.IDENTITY_CONFLICT, why="the name belongs to somebody else")
         return new
 

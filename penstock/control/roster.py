@@ -57,12 +57,15 @@ class Roster:
         """Sponsors who are gone and whose vendors may not all be suspended yet, and who did it."""
 
     async def reload(self) -> None:
-        """After a restart of control."""
-        for each in await self._store.everybody():
+        """After a restart of control; a sponsor may have gone whose vendors could not be suspended any more."""
+        everybody = await self._store.everybody()
+        for each in everybody:
             if each.kind == "vendor" and each.ends_at_us and not each.is_suspended:
                 self._vendors[each.name] = Vendor(
                     name=each.name, sponsor=each.sponsor or "", ends_at_us=each.ends_at_us
                 )
+        there = {each.name for each in everybody if not each.is_suspended and each.kind == "person"}
+        self._unfollowed = {each.sponsor: "the gate" for each in self._vendors.values() if each.sponsor not in there}
 
     async def add_vendor(self, name: str, groups: tuple[str, ...], sponsor: str, until_us: int, by: str) -> Invitation:
         """A temporary account of somebody from outside; the answer holds the code to enrol with.  Raises `Invalid`."""
@@ -109,7 +112,7 @@ class Roster:
             raise Invalid(Problem(where="groups", why="nothing to change", hint="--add-group or --remove-group"))
         groups = (known.groups | added) - removed
         check_names(name, tuple(groups))
-        ended = await self._following.regroup(name, groups, by)
+        ended = await self._following.regroup(name, groups, by, before=known.groups)
         return ended, tuple(sorted(groups))
 
     async def invite(self, name: str, by: str) -> Invitation:

@@ -230,9 +230,10 @@ class SignIns:
             return changed
 
     async def _take_station(self, newest: ActiveSignIn) -> None:
-        """Somebody else signs in from a station: what is bound to it is not the former one's any more."""
-        if newest.kind is not SignInKind.PORTAL:
-            return
+        """Somebody else signs in from a station: what is bound to it is not the former one's any more.
+
+        At the portal or with a command line: either way another person sits there.
+        """
         taken = tuple(
             number
             for number, live in self._state.now.grants.items()
@@ -251,7 +252,13 @@ class SignIns:
             if each.subject.name == newest.subject.name and each.kind is not SignInKind.LEFT
         ]
         surplus = len(mine) - self._identities.identity.limits.at_once
-        mine.sort(key=lambda each: (each is newest, self._seen.get(each.token_hash, 0), each.opened_at_us))
+        mine.sort(
+            key=lambda each: (
+                each.token_hash == newest.token_hash,
+                self._seen.get(each.token_hash, 0),
+                each.opened_at_us,
+            )
+        )
         for sign_in in mine[: max(0, surplus)]:
             await self.sign_out(sign_in, Reason.TOO_MANY_SIGN_INS.value)
 

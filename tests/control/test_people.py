@@ -122,6 +122,16 @@ def test_the_same_name_at_two_sources_is_two_subjects(world: World) -> None:
 
 
 @pytest.mark.usefixtures("provider")
+def test_whoever_comes_twice_at_once_for_the_first_time_is_one_subject_and_no_conflict(world: World) -> None:
+    async def scenario(world: World) -> None:
+        first, second = await asyncio.gather(admitted(world, proof_of(world)), admitted(world, proof_of(world)))
+        assert first.subject == second.subject
+        assert not world.recorder.of(RecordKind.SIGN_IN_REFUSED)
+
+    scene(world, scenario)
+
+
+@pytest.mark.usefixtures("provider")
 def test_a_name_that_was_given_to_somebody_else_does_not_make_him_the_former_one(world: World) -> None:
     async def scenario(world: World) -> None:
         await admitted(world, proof_of(world))
@@ -303,6 +313,19 @@ def test_of_more_sign_ins_than_one_may_have_the_longest_unused_ends(world: World
             world.clock.pass_s(1)
         assert [each.token_hash in world.gate.state.now.sign_ins for each in found] == [False, True, True, True]
         assert world.recorder.of(RecordKind.SIGNED_OUT)[-1].reason == Reason.TOO_MANY_SIGN_INS.value
+
+    scene(world, scenario)
+
+
+@pytest.mark.usefixtures("provider")
+def test_of_sign_ins_that_were_used_at_one_moment_the_newest_stays(world: World) -> None:
+    async def scenario(world: World) -> None:
+        found = [await admitted(world, proof_of(world)) for _ in range(3)]
+        world.clock.set_wall_s(-60)
+        found.append(await admitted(world, proof_of(world)))
+        here = [each.token_hash in world.gate.state.now.sign_ins for each in found]
+        assert here[-1]
+        assert sum(here) == 3
 
     scene(world, scenario)
 

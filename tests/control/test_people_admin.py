@@ -5,7 +5,7 @@ from control_world import STATION, World, play
 
 from penstock.control import LiveGrant, NotSignedIn, SignInKind
 from penstock.identity import Credentials
-from penstock.model import APART, Decision, Invalid, Reason, RecordKind, Role
+from penstock.model import APART, Decision, Invalid, Reason, RecordKind, Role, Unavailable
 
 DAY_S = 86_400
 
@@ -229,5 +229,42 @@ def test_a_removed_subject_keeps_its_name_and_nothing_else(world: World) -> None
         account = await world.gate.store.account("ada")
         assert account is not None
         assert (account.password_hash, account.totp_sealed) == (None, None)
+
+    play(world, scenario)
+
+
+def test_the_record_of_changed_groups_tells_the_change_also_of_somebody_who_is_not_signed_in(world: World) -> None:
+    async def scenario(world: World) -> None:
+        await world.enrol("ada", "operators", "others")
+        await world.gate.roster.change("ada", frozenset({"safety"}), frozenset({"operators"}), "uid 0")
+        (record,) = world.recorder.of(RecordKind.SUBJECT_CHANGED)
+        assert record.detail["groups"] == ["others", "safety"]
+        assert (record.detail["added"], record.detail["removed"]) == (["safety"], ["operators"])
+
+    play(world, scenario)
+
+
+@pytest.mark.parametrize("how", ["suspend", "remove"])
+def test_a_vendor_who_could_not_be_suspended_with_their_sponsor_is_after_a_restart(world: World, how: str) -> None:
+    async def scenario(world: World) -> None:
+        await world.enrol()
+        await world.enrol("bob")
+        await add_vendor(world)
+        await add_vendor(world, name="vera", sponsor="bob")
+        suspend = world.gate.store.set_suspended
+
+        async def failing(name: str, *, is_suspended: bool) -> bool:
+            if name == "vic":
+                raise Unavailable("the disk is full")
+            return await suspend(name, is_suspended=is_suspended)
+
+        world.gate.store.set_suspended = failing  # type: ignore[method-assign]
+        with pytest.raises(Unavailable):
+            await (world.gate.subjects.suspend if how == "suspend" else world.gate.roster.remove)("ada", "uid 0")
+        await world.restart()
+        await world.gate.sweep()
+        suspended = {each.name for each in await world.gate.store.subjects() if each.is_suspended}
+        assert "vic" in suspended
+        assert "vera" not in suspended
 
     play(world, scenario)

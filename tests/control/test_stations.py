@@ -99,7 +99,8 @@ def test_whoever_asks_again_from_a_changed_station_gets_a_grant_that_is_bound_to
     play(world, scenario)
 
 
-def test_somebody_else_who_signs_in_from_the_station_breaks_it(world: World) -> None:
+@pytest.mark.parametrize("kind", [SignInKind.PORTAL, SignInKind.CLIENT])
+def test_somebody_else_who_signs_in_from_the_station_breaks_it(world: World, kind: SignInKind) -> None:
     async def scenario(world: World) -> None:
         await world.enrol("ada")
         await world.enrol("bob")
@@ -107,7 +108,7 @@ def test_somebody_else_who_signs_in_from_the_station_breaks_it(world: World) -> 
         here, there = await world.open(ada), await world.open(ada, source="10.20.0.51")
         for name, is_ended in (("ada", False), ("bob", True)):
             subject = Subject(name=name, kind=SubjectKind.PERSON, factors=frozenset({Factor.PASSWORD, Factor.TOTP}))
-            arrival = Arrival(kind=SignInKind.PORTAL, source=STATION)
+            arrival = Arrival(kind=kind, source=STATION)
             await world.gate.sign_ins.admit(local_proof(subject, world.clock()), arrival)
             assert (here.number not in world.enforcer.open) is is_ended
         assert there.number in world.enforcer.open
