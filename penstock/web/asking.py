@@ -30,7 +30,7 @@ async def body_of(request: Request, kind: type[T]) -> T:
         return msgspec.json.decode(await request.body(), type=kind)
     except msgspec.ValidationError as error:
         raise Invalid(Problem(where="body", why=str(error), hint="see the reference of the API")) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the last: nested thousands deep
         raise Invalid(Problem(where="body", why="it is not JSON", hint="send application/json")) from None
 
 

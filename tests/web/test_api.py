@@ -293,6 +293,7 @@ NOT_A_WISH = [
     b'{"asset": "a", "binding": "browser"}',
     b'{"asset": "\\ud800"}',
     b"\xff",
+    b'{"asset": "a", "no": ' + b"[" * 20_000 + b"]" * 20_000 + b"}",
 ]
 
 
