@@ -130,12 +130,25 @@ class Gate(_Http):
             return _https(url, verifying(ca_pem), headers)
 
         self._connect: Callable[[], httpx2.Client] = connect
+        self._is_stale = False
         super().__init__(self._connect(), where=url, sign_in_hint=hint)
 
     def reconnect(self) -> None:
-        """The network has changed: use no connection that was opened before."""
-        former, self._client = self._client, self._connect()
-        former.close()
+        """The network has changed: the next question uses no connection that was opened before.
+
+        Another thread may be asking at this moment; a connection that is closed under it would read from whatever gets
+        its descriptor next.
+        """
+        self._is_stale = True
+
+    def _ask(
+        self, method: str, path: str, body: Mapping[str, Json] | None = None, timeout_s: float | None = None
+    ) -> httpx2.Response:
+        if self._is_stale:
+            self._is_stale = False
+            self._client.close()
+            self._client = self._connect()
+        return super()._ask(method, path, body, timeout_s)
 
     def about(self) -> AboutGate:
         """Which gate this is."""

@@ -137,12 +137,13 @@ def _nothing(arguments: argparse.Namespace, opened: Opened) -> int:
 
 @contextlib.contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM unwinds like Ctrl-C also while no event loop runs, so that no grant is left behind."""
-    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Other signals that end it unwind like Ctrl-C also while no event loop runs, so that no grant is left behind."""
+    former = {number: signal.signal(number, signal.default_int_handler) for number in station.ending_signals()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, former)
+        for number, before in former.items():
+            signal.signal(number, before)
 
 
 def _announce(opened: Opened, *, is_json: bool) -> None:

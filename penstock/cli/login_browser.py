@@ -15,6 +15,7 @@ import queue
 import secrets
 import socket
 import threading
+import time
 import webbrowser
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,6 +31,7 @@ WAIT_S = 600.0
 #: A connection that says nothing: browsers open some in advance.
 SILENCE_S = 10.0
 _MAX_HOST = 64
+_STEP_S = 0.2
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Penstock</title></head>
 <body><h1>{title}</h1><p>{text} You can close this window.</p></body></html>
@@ -56,7 +58,7 @@ def code(gate_url: str, *, is_again: bool, wait_s: float = WAIT_S) -> Codes:
         thread.start()
         try:
             _open(address)
-            answer = answers.get(timeout=wait_s)
+            answer = _first(answers, wait_s)
         except queue.Empty:
             late = Unavailable("nobody confirmed this in the browser")
             late.add_note("penstock login --device shows a code for the browser of another computer")
@@ -67,6 +69,17 @@ def code(gate_url: str, *, is_again: bool, wait_s: float = WAIT_S) -> Codes:
     if "code" not in answer:
         raise refused()
     return Codes(code=answer["code"], verifier=verifier)
+
+
+def _first(answers: queue.Queue[dict[str, str]], wait_s: float) -> dict[str, str]:
+    """The first answer.  Raises `queue.Empty`.  Waits in short steps: on Windows nothing interrupts a long one."""
+    ends = time.monotonic() + wait_s
+    while True:
+        try:
+            return answers.get(timeout=max(0.0, min(_STEP_S, ends - time.monotonic())))
+        except queue.Empty:
+            if time.monotonic() >= ends:
+                raise
 
 
 def challenge_of(verifier: str) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from penstock.cli import opening, output, profile, ssh_proxy
+from penstock.cli import opening, output, profile, ssh_proxy, station
 from penstock.cli.answers import OpenedGrant, Reachable, Refusal, clock
 from penstock.cli.client import Gate
 from penstock.cli.renewing import FINAL, SIGN_IN_OVER
@@ -101,7 +101,7 @@ def proxy_command(grant: OpenedGrant, asset: str) -> str:
 
 
 def _run(words: list[str]) -> int:
-    """Run ssh until its end; Ctrl-C is ssh's, SIGTERM ends it."""
+    """Run ssh until its end; Ctrl-C is ssh's, what ends this program ends it."""
     with subprocess.Popen(words) as program, _signals_for(program):
         status = program.wait()
     return status if status >= 0 else 128 - status
@@ -109,17 +109,12 @@ def _run(words: list[str]) -> int:
 
 @contextmanager
 def _signals_for(program: subprocess.Popen[bytes]) -> Iterator[None]:
-    former = [
-        (number, signal.signal(number, act))
-        for number, act in (
-            (signal.SIGINT, lambda *_: None),
-            (signal.SIGTERM, lambda *_: program.terminate()),
-        )
-    ]
+    former = {number: signal.signal(number, lambda *_: program.terminate()) for number in station.ending_signals()}
+    former[signal.SIGINT] = signal.signal(signal.SIGINT, lambda *_: None)
     try:
         yield
     finally:
-        for number, before in former:
+        for number, before in former.items():
             signal.signal(number, before)
 
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from penstock.cli import gate_line, output
 from penstock.cli.client import verifying
 from penstock.cli.profile import Profile
-from penstock.cli.tunnel import ALPN, OPEN_TIMEOUT_S, client_context
+from penstock.cli.tunnel import ALPN, OPEN_TIMEOUT_S, client_context, give_up_in_time
 from penstock.model import Invalid, Problem, Unavailable
 
 EXIT_REFUSED = 1
@@ -63,6 +63,7 @@ async def _opened(host: str, port: int, context: ssl.SSLContext) -> tuple[asynci
             reader, writer = await asyncio.open_connection(host, port, ssl=context, limit=_PIECE)
     except (OSError, TimeoutError) as error:
         raise Unavailable(f"the gate's tunnel at {host}:{port} does not answer: {error}".rstrip(": ")) from error
+    give_up_in_time(writer.get_extra_info("socket"))
     tls = writer.get_extra_info("ssl_object")
     if tls is None or tls.selected_alpn_protocol() != ALPN:
         writer.close()

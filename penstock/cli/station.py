@@ -145,9 +145,17 @@ def event_loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
+def ending_signals() -> tuple[signal.Signals, ...]:
+    """What ends a program besides Ctrl-C: SIGTERM, and where there is one the end of its terminal, but under nohup."""
+    hung_up: signal.Signals | None = getattr(signal, "SIGHUP", None)
+    if hung_up is None or signal.getsignal(hung_up) is signal.SIG_IGN:
+        return (signal.SIGTERM,)
+    return (signal.SIGTERM, hung_up)
+
+
 def on_signals(loop: asyncio.AbstractEventLoop, call: Callable[[], Any]) -> None:
-    """Call this within the loop at Ctrl-C and SIGTERM; Windows' loop knows no signals, so there a handler wakes it."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    """Call this within the loop at Ctrl-C and `ending_signals`; Windows' loop knows none: a handler wakes it."""
+    for number in (signal.SIGINT, *ending_signals()):
         try:
             loop.add_signal_handler(number, call)
         except NotImplementedError:

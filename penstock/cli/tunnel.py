@@ -14,9 +14,10 @@ import json
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Callable
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from penstock.cli import gate_line
 from penstock.cli.gate_line import GateLine
@@ -179,7 +180,7 @@ class Half(asyncio.Protocol):
         if (found := transport.get_extra_info("socket")) is not None:
             found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if transport.get_extra_info("ssl_object") is not None:
-                _give_up_in_time(found)
+                give_up_in_time(found)
 
     def data_received(self, data: bytes) -> None:
         """Forward; before the flow is whole, look for the gate's line."""
@@ -326,19 +327,31 @@ async def join(tunnel: Half, tool: Half) -> tuple[FlowBytes, bool]:
     return FlowBytes(to_asset=tool.received_bytes, to_tool=tunnel.received_bytes), tunnel.is_broken
 
 
-def _give_up_in_time(found: socket.socket) -> None:
+def give_up_in_time(found: socket.socket) -> None:
     """Let the system notice that the other end is out of reach; each system knows some of these."""
+    with contextlib.suppress(OSError):
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in patience(sys.platform, vars(socket)):
+        with contextlib.suppress(OSError):
+            found.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def patience(system: str, known: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """TCP's options for that: those that Python has a name for, and two of other systems that it has none for.  Pure.
+
+    macOS: ``TCP_KEEPALIVE`` is the idle time; ``TCP_RXT_CONNDROPTIME`` (netinet/tcp.h).  Windows: ``TCP_MAXRT``
+    (ws2ipdef.h).  Both in seconds.
+    """
     wanted = (
         ("TCP_USER_TIMEOUT", UNTAKEN_MS),
         ("TCP_KEEPIDLE", SILENT_S),
+        ("TCP_KEEPALIVE", SILENT_S),
         ("TCP_KEEPINTVL", ASK_EVERY_S),
         ("TCP_KEEPCNT", ASK_TIMES),
     )
-    with contextlib.suppress(OSError):
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in wanted:
-            if (option := getattr(socket, name, None)) is not None:
-                found.setsockopt(socket.IPPROTO_TCP, option, value)
+    unnamed = {"darwin": 0x80, "win32": 5}
+    options = [(known[name], value) for name, value in wanted if name in known]
+    return [*options, *([(unnamed[system], UNTAKEN_MS // 1000)] if system in unnamed else [])]
 
 
 def client_context(base: ssl.SSLContext, certificate_path: str, key_path: str) -> ssl.SSLContext:

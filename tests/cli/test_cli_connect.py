@@ -68,7 +68,7 @@ def test_a_native_tool_reaches_the_asset_through_the_local_port(signed_in: FakeG
     assert signed_in.answers.asked[1].body == {"asset": "plc-dosing", "service": "modbus", "binding": "certificate"}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_grant_is_given_back_at_the_end(signed_in: FakeGate, number: signal.Signals) -> None:
     with connected("plc-dosing") as (program, _):
         program.send_signal(number)

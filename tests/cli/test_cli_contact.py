@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import io
 import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_gate import FakeGate, TestAuthority, portal
+from fake_gate import Answer, Asked, FakeGate, TestAuthority, portal
 
 from penstock.cli import main
-from penstock.cli.client import fingerprint, single_authority
+from penstock.cli.client import Gate, fingerprint, single_authority
 from penstock.model import Invalid
 
 LOGIN = ("login", "--as", "maria", "--password-stdin")
@@ -140,3 +142,27 @@ def test_the_proxy_of_the_environment_never_sees_a_sign_in(gate: FakeGate, cli: 
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     words = ("--gate", gate.url, "--fingerprint", gate.authority.fingerprint)
     assert cli(*LOGIN, *words, typed=TYPED) == 0
+
+
+def test_a_network_that_changes_breaks_no_question_that_is_under_way_and_the_next_one_goes_a_new_way(
+    signed_in: FakeGate,
+) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def answer(_: Asked) -> Answer:
+        asked.set()
+        assert go_on.wait(20)
+        return 200, {"sessions": [{"grant": 7}]}
+
+    signed_in.answers.routes["GET", "/api/sessions"] = answer
+    with Gate(signed_in.url, signed_in.authority.pem, "a-secret-token") as http, ThreadPoolExecutor(1) as other:
+        before = http._client
+        under_way = other.submit(http.grants)
+        assert asked.wait(20)
+        http.reconnect()
+        go_on.set()
+        assert under_way.result(20).live == {7}
+        assert http._client is before
+        assert http.grants().live == {7}
+        assert http._client is not before
+        assert before.is_closed

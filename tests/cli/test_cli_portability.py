@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -16,6 +17,7 @@ import pytest
 from fake_gate import FakeGate, FakeTunnel
 
 from penstock.cli import station
+from penstock.cli.tunnel import patience
 
 #: Of the system and of the gate: none of it may be needed.
 ABSENT = (
@@ -151,3 +153,27 @@ def test_a_session_over_ssh_has_nobody_before_it(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(sys, "platform", system)
         assert station.has_display({})
         assert not station.has_display({"SSH_CONNECTION": "10.0.0.1 1 10.0.0.2 22"})
+
+
+def test_a_terminal_that_is_closed_ends_a_program_but_not_one_under_nohup(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert station.ending_signals() == (signal.SIGTERM, signal.SIGHUP)
+    monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_IGN)
+    assert station.ending_signals() == (signal.SIGTERM,)
+    monkeypatch.delattr(signal, "SIGHUP")
+    assert station.ending_signals() == (signal.SIGTERM,)
+
+
+@pytest.mark.parametrize(
+    ("system", "known", "options"),
+    [
+        ("linux", {"TCP_USER_TIMEOUT": 18, "TCP_KEEPIDLE": 4, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 6},
+         {18: 10_000, 4: 5, 5: 2, 6: 3}),
+        ("darwin", {"TCP_KEEPALIVE": 0x10, "TCP_KEEPINTVL": 0x101, "TCP_KEEPCNT": 0x102},
+         {0x10: 5, 0x101: 2, 0x102: 3, 0x80: 10}),
+        ("win32", {"TCP_KEEPIDLE": 3, "TCP_KEEPINTVL": 17, "TCP_KEEPCNT": 16}, {3: 5, 17: 2, 16: 3, 5: 10}),
+    ],
+)  # fmt: skip
+def test_each_system_is_told_in_its_own_words_when_to_give_an_end_up(
+    system: str, known: dict[str, int], options: dict[int, int]
+) -> None:
+    assert dict(patience(system, known)) == options

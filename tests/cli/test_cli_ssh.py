@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,10 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_gate import FakeGate, FakeTunnel, tunnel_port
+from fake_gate import HOST, FakeGate, FakeTunnel, TestAuthority, tunnel_port
 
-from penstock.cli import ssh
+from penstock.cli import ssh, ssh_proxy
 from penstock.cli.answers import OpenedGrant, Reachable
+from penstock.cli.client import verifying
+from penstock.cli.keys import key_and_request
+from penstock.cli.tunnel import client_context
 
 #: Stands in the place of ssh: shows its words, and speaks through its ProxyCommand.
 STAND_IN = """#!{python}
@@ -157,8 +162,9 @@ def test_without_ssh_or_a_sign_in_it_says_what_to_do(
     assert gate.answers.asked == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_that_ends_the_program_ends_ssh_and_gives_the_grant_back(
-    signed_in: FakeGate, stand_in: Any, tmp_path: Path
+    signed_in: FakeGate, stand_in: Any, tmp_path: Path, number: signal.Signals
 ) -> None:
     stand_in("import time; time.sleep(60)")
     with subprocess.Popen([sys.executable, "-m", "penstock", "ssh", "plc-dosing"], stdout=subprocess.PIPE) as program:
@@ -167,10 +173,30 @@ def test_a_signal_that_ends_the_program_ends_ssh_and_gives_the_grant_back(
         while not (tmp_path / "seen.json").exists():
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        program.send_signal(signal.SIGTERM)
+        program.send_signal(number)
         program.stdout.read()
         assert program.wait(20) == 128 + signal.SIGTERM
     assert signed_in.answers.paths()[-1] == "DELETE /api/grants/7"
+
+
+def test_a_way_through_whose_other_end_is_out_of_reach_is_given_up(
+    authority: TestAuthority, tunnel: FakeTunnel, tmp_path: Path
+) -> None:
+    """Else a session whose network went away would hang for as long as nobody types."""
+    key_pem, csr_pem = key_and_request()
+    (tmp_path / "both.pem").write_bytes(authority.sign_request(csr_pem).encode() + key_pem)
+    context = client_context(verifying(authority.pem), str(tmp_path / "both.pem"), str(tmp_path / "both.pem"))
+
+    async def options(port: int) -> list[int]:
+        _, writer = await ssh_proxy._opened(HOST, port, context)
+        found = writer.get_extra_info("socket")
+        writer.transport.abort()
+        wanted = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+        kept = found.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        return [kept, *(found.getsockopt(socket.IPPROTO_TCP, each) for each in wanted)]
+
+    with tunnel_port(authority, tmp_path, tunnel) as port:
+        assert asyncio.run(options(port)) == [1, 5, 2, 3, 10_000]
 
 
 def row(service: str, protocol: str, port: int, asset: str = "hmi") -> Reachable:
