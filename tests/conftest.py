@@ -13,10 +13,15 @@ import signal
 import time
 import warnings
 
+import hypothesis
 import pytest
 from _pytest.runner import runtestprotocol
 
 from penstock.lab.netns import die_with_parent, enter
+
+# An example may take as long as it takes: on a busy machine a bound of 200 ms measures the machine.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 #: Fixtures that lay cables: a test that asks for one runs in namespaces of its own.
 PLANTS = {"plant", "works"}

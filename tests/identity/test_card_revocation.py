@@ -485,6 +485,33 @@ def test_an_answer_from_before_the_revocation_frees_nobody_who_was_heard_to_be_r
     assert site.proof().detail["revocation"] == "confirmed"
 
 
+def test_of_two_answers_at_once_the_later_one_counts_whichever_comes_first(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two sign-ins of one card, while it is revoked: the answer that was made before comes in last."""
+    site, two = Site(world, ocsp=URL, needs_nonce=False, refresh_s=60), iter((Status.GOOD, Status.REVOKED))
+    is_told = asyncio.Event()
+
+    async def ask(_url: str, _question: bytes, _max_bytes: int) -> bytes:
+        status = next(two)
+        begins = NOW if status is Status.REVOKED else NOW - HOUR / 60
+        if status is Status.GOOD:
+            await is_told.wait()
+        return ISSUING.answer(CARD, None, status, begins=begins)
+
+    async def scenario() -> None:
+        der, sent = CARD.public_bytes(Encoding.DER), [ISSUING.certificate.public_bytes(Encoding.DER)]
+        slow = asyncio.create_task(site.source.prove(der, sent, NOW_US))
+        await asyncio.sleep(0)
+        assert isinstance(await site.source.prove(der, sent, NOW_US), CardRefused)
+        is_told.set()
+        assert isinstance(await slow, CardRefused)
+        assert isinstance(await site.source.prove(der, sent, NOW_US), CardRefused)
+
+    monkeypatch.setattr(world, "ask", ask)
+    asyncio.run(scenario())
+
+
 def with_sha_1(der: bytes, signed: Callable[[bytes], bytes], key: rsa.RSAPrivateKey) -> bytes:
     """The same, signed with RSA over SHA-1: the library reads that, and makes none itself."""
     changed = der.replace(RSA_SHA_256, RSA_SHA_256[:-1] + b"\x05")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from soft_authenticator import (
     BACKED_UP,
     ELIGIBLE,
+    MODEL,
     MODEL_TEXT,
     PRESENT,
     VERIFIED,
@@ -29,6 +30,8 @@ PARTY = Party(rp_id="gate.riverside.ot", origin="https://gate.riverside.ot:8443"
 RULES = PasskeyRules()
 CHALLENGE = bytes(range(56))
 HANDLE = b64(b"u" * 32)
+#: The version of a certificate, DER (RFC 5280 section 4.1.2.1): there is no sixth one.
+X509_V3, X509_V6 = bytes.fromhex("a003020102"), bytes.fromhex("a003020105")
 
 
 def registered(device: SoftAuthenticator, rules: PasskeyRules = RULES, party: Party = PARTY) -> Passkey:
@@ -206,6 +209,15 @@ def test_a_certificate_for_one_model_does_not_attest_another() -> None:
     maker.device_der = lambda _: certificate  # type: ignore[method-assign]
     rules = PasskeyRules(needs_attestation=True, authorities=maker.pem)
     assert fault_of(lambda: registered(device, rules)) is PasskeyFault.MODEL
+
+
+def test_an_attestation_whose_certificate_is_garbage_is_refused_like_any_other() -> None:
+    maker = MakersAuthority()
+    device = SoftAuthenticator(origin=PARTY.origin, maker=maker)
+    certificate = maker.device_der(MODEL).replace(X509_V3, X509_V6)
+    maker.device_der = lambda _: certificate  # type: ignore[method-assign]
+    rules = PasskeyRules(needs_attestation=True, authorities=maker.pem)
+    assert fault_of(lambda: registered(device, rules)) is PasskeyFault.ATTESTATION
 
 
 @pytest.mark.parametrize(

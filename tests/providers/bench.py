@@ -14,9 +14,11 @@ from typing import Any
 
 from provider import Provider, free_port
 
+from penstock.evidence import FolderSource, Search, format_time, search
 from penstock.lab.gate import LabGate, Person
 from penstock.lab.machine import Machine
 from penstock.lab.modbus import Conversation
+from penstock.model import RecordKind
 
 SITE = """
 site: bench
@@ -93,10 +95,13 @@ class Bench:
 
     def records(self, *kinds: str, since: int = 0) -> list[dict[str, Any]]:
         """The evidence of these kinds that is younger than the mark `since` (see `mark`)."""
-        words = [word for kind in kinds for word in ("--kind", kind)]
-        found = self.gate.command("evidence", "search", str(self.gate.evidence), "--json", *words, station=self.machine)
-        lines = [json.loads(line) for line in found.printed.splitlines() if line.startswith("{")]
-        return [one for one in lines if at_us(one) >= since]
+        wanted = Search(kinds=frozenset(RecordKind(kind) for kind in kinds), since_us=since)
+        found = (entry.record for entry in search(FolderSource(self.gate.evidence), wanted))
+        return [
+            {"time": format_time(one.at_us), "kind": one.kind.value, "subject": one.subject, "reason": one.reason}
+            | {"grant": one.grant, "detail": one.detail}
+            for one in found
+        ]
 
     def mark(self) -> int:
         """Now, as records tell the time."""

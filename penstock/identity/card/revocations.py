@@ -218,10 +218,11 @@ class Revocations:
             return ocsp.read_answer(content, question, now_us)
 
         standing, trouble = await self._unless_silent(url, ask, now_us)
+        before = self._answers.get(key)  # of now: somebody else may have asked meanwhile
         if standing is None:
             return before.standing if before else UNKNOWN, trouble
         if before is not None and standing.said_us < before.standing.said_us:
-            standing = before.standing  # an answer from before the last one, said again: where there is no nonce
+            standing = before.standing  # an answer from before the last one, said again or come late
         if len(self._answers) >= _MAX_KEPT:
             del self._answers[min(self._answers, key=lambda each: self._answers[each].asked_us)]
         self._answers[key] = _Answer(asked_us=now_us, standing=standing)

@@ -362,7 +362,7 @@ def _check_attestation(attestation: AttestationObject, rules: PasskeyRules) -> N
         named = x509.load_der_x509_certificate(chain[0]).extensions.get_extension_for_oid(_MODEL).value
     except x509.ExtensionNotFound:
         return
-    except ValueError as error:
+    except Exception as error:  # what a parser raises on garbage is its own affair
         raise PasskeyRefused(PasskeyFault.ATTESTATION) from error
     if not isinstance(named, x509.UnrecognizedExtension) or named.value != b"\x04\x10" + attested.aaguid:
         raise PasskeyRefused(PasskeyFault.MODEL)
