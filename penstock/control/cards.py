@@ -101,12 +101,12 @@ class Cards:
 
     def challenge(self) -> str:
         """Something fresh for a card to sign."""
-        return self._challenges.make(self._make_random(CardChallenges.RANDOM_BYTES), self._clock().wall_us)
+        return self._challenges.make(self._make_random(CardChallenges.RANDOM_BYTES), self._clock().steady_us)
 
     async def proof_of_signature(self, answer: SignedChallenge, station: str) -> Proof | CardRefused:
         """The proof of the card that signed this challenge of ours; a challenge proves once."""
         try:
-            self._challenges.check(answer.challenge, self._clock().wall_us)
+            self._challenges.check(answer.challenge, self._clock().steady_us)
             answer.check(_fingerprint(self._trusted_pem()))
         except Unfit as error:
             self._refuse(RecordKind.SIGN_IN_REFUSED, station, str(error), "", error.reason)
@@ -115,7 +115,7 @@ class Cards:
         if isinstance(found, CardRefused):
             return found
         try:
-            self._challenges.use(answer.challenge, self._clock().wall_us)
+            self._challenges.use(answer.challenge, self._clock().steady_us)
         except Unfit as error:  # somebody was faster with the same answer
             self._refuse(RecordKind.SIGN_IN_REFUSED, station, str(error), found.name, error.reason)
             return CardRefused(why=str(error), shown=found.name, reason=error.reason)

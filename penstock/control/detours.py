@@ -42,6 +42,7 @@ MAX_PENDING, MAX_OF_AN_ADDRESS = 2000, 30
 #: Answers and logout tokens that prove nothing, from one address: what comes after is not even looked at.
 WRONG_LIMIT = Limit(free=19, first_wait_s=30, longest_wait_s=900, forget_s=3600)
 _MAX_COUNTERS, _MAX_WHY = 1000, 200
+_LOGOUT = "logout"
 
 
 class Trouble(StrEnum):
@@ -168,7 +169,7 @@ class Detours:
 
         Raises `Invalid` where the notice was not accepted.
         """
-        if wait := self._wrong_wait_s(arrival.source):
+        if wait := self._wrong_wait_s(counted_as(arrival.source)):
             return TooMany(retry_after_s=wait)
         try:
             source = self.source(name)
@@ -177,7 +178,7 @@ class Detours:
             detour = self._take(name, query, browser)
             proof = await source.finish(query, detour.pending, self._clock().wall_us)
         except NotProved as refused:
-            self._count(arrival.source)
+            self._count(counted_as(arrival.source))
             why = f"{refused.flaw.value}: {refused.detail}" if refused.detail else refused.flaw.value
             self._refuse(name, arrival.source, Reason.SOURCE_REFUSED, why)
             return _TROUBLES.get(refused.flaw, Trouble.NOT_BELIEVED)
@@ -194,12 +195,14 @@ class Detours:
         source = self.source(name)
         if source is None:
             raise Invalid(Problem(where="source", why="there is no such identity provider"))
-        if wait := self._wrong_wait_s(address):
+        # Counted apart: behind one address of a router may be the provider, and people who make it wait.
+        counted_for = f"{_LOGOUT} {counted_as(address)}"
+        if wait := self._wrong_wait_s(counted_for):
             return TooMany(retry_after_s=wait)
         try:
             key, session = await source.logout_token(token, self._clock().wall_us)
         except NotProved as refused:
-            self._count(address)
+            self._count(counted_for)
             self._refuse(name, address, Reason.SOURCE_REFUSED, f"logout token: {refused.flaw.value}")
             raise Invalid(Problem(where="logout_token", why="it does not prove anything")) from None
         return await self._sign_ins.end_at_source(name, key, session)
@@ -266,17 +269,17 @@ class Detours:
         same = [each.ends_us for each in self._pending.values() if _is_same(each, address)]
         if len(same) >= MAX_OF_AN_ADDRESS:
             return -(-(min(same) - self._clock().steady_us) // US_PER_S)
-        return self._wrong_wait_s(address)
+        return self._wrong_wait_s(counted_as(address))
 
-    def _wrong_wait_s(self, address: str) -> int:
-        attempts = self._wrong.get(counted_as(address))
+    def _wrong_wait_s(self, counted_for: str) -> int:
+        attempts = self._wrong.get(counted_for)
         return 0 if attempts is None else wait_s(attempts, self._clock().wall_us, WRONG_LIMIT)
 
-    def _count(self, address: str) -> None:
-        attempts = self._wrong.pop(counted_as(address), Attempts())
+    def _count(self, counted_for: str) -> None:
+        attempts = self._wrong.pop(counted_for, Attempts())
         if len(self._wrong) >= _MAX_COUNTERS:  # the one that failed longest ago is let go
             del self._wrong[next(iter(self._wrong))]
-        self._wrong[counted_as(address)] = counted(attempts, self._clock().wall_us, WRONG_LIMIT)
+        self._wrong[counted_for] = counted(attempts, self._clock().wall_us, WRONG_LIMIT)
 
     def _refuse(self, name: str, address: str, reason: Reason, why: str) -> None:
         detail: dict[str, Json] = {"source": address, "identity": name, "why": why[:_MAX_WHY]}

@@ -360,7 +360,7 @@ class SignIns:
     async def end_at_source(self, source: str, key: str | None, session: str | None) -> int:
         """The source says that somebody signed out there: end what it proved.  Answers how many sign-ins that were.
 
-        With a `session`, that one; with a `key` only, everything of that person.
+        With a `session`, that one, and whatever of that person is of no known session; with a `key` only, everything.
         """
         name = None if key is None else await self._people.name_of(source, key)
         if session is None and name is None:
@@ -369,7 +369,7 @@ class SignIns:
         for sign_in in tuple(self._state.now.sign_ins.values()):
             if sign_in.identity != source or (name is not None and sign_in.subject.name != name):
                 continue
-            if session is None or sign_in.session == session:
+            if session is None or sign_in.session == session or (name is not None and sign_in.session is None):
                 ended += await self.sign_out(sign_in, "signed out at the identity source", Reason.SIGNED_OUT_AT_SOURCE)
         return ended
 

@@ -294,6 +294,20 @@ def test_signing_out_at_the_source_ends_that_sign_in_and_no_other(world: World) 
 
 
 @pytest.mark.usefixtures("provider")
+def test_a_sign_in_of_no_known_session_ends_with_any_session_of_its_person(world: World) -> None:
+    """A provider may name sessions when they end, and not when they begin."""
+
+    async def scenario(world: World) -> None:
+        await admitted(world, proof_of(world, session=None))
+        assert await world.gate.sign_ins.end_at_source("keycloak", "sub-eve", "sid-1") == 0
+        assert await world.gate.sign_ins.end_at_source("keycloak", None, "sid-1") == 0
+        assert await world.gate.sign_ins.end_at_source("keycloak", "sub-ada", "sid-1") == 1
+        assert not world.gate.state.now.sign_ins
+
+    scene(world, scenario)
+
+
+@pytest.mark.usefixtures("provider")
 def test_a_sign_in_survives_a_restart_with_its_grade_and_its_source(world: World) -> None:
     async def scenario(world: World) -> None:
         before = await admitted(world, proof_of(world))

@@ -489,6 +489,22 @@ def test_a_flood_of_forged_answers_is_soon_not_looked_at_nor_recorded(world: Wor
     run(world, scenario)
 
 
+def test_whoever_shares_an_address_with_the_provider_keeps_its_sign_outs_from_nobody(world: World) -> None:
+    async def scenario(world: World) -> None:
+        await signed_in(world, forge)
+        neighbour = Browser(world, "10.20.0.9")
+        while (await back(neighbour, "state=forged&code=x")).status_code != 429:
+            pass
+        assert (await logout(world, {"logout_token": forge.logout()}, station="10.20.0.9")).status_code == 200
+        assert world.gate.state.now.sign_ins == {}
+        forged = [(await logout(world, {"logout_token": "x"}, station="10.20.0.10")).status_code for _ in range(22)]
+        assert forged == [400] * 20 + [429] * 2
+        assert (await back(Browser(world, "10.20.0.10"), "state=x&code=x")).status_code == 400
+
+    forge = forge_of(world)
+    run(world, scenario)
+
+
 def test_the_notice_comes_first(world: World) -> None:
     async def scenario(world: World) -> None:
         browser = Browser(world)

@@ -82,7 +82,7 @@ class CardChallenges:
         self._used: dict[bytes, int] = {}
 
     def make(self, random: bytes, now_us: int) -> str:
-        """A new one out of 24 random bytes."""
+        """A new one out of 24 random bytes.  `now_us`, here and below, is of a clock that nobody can set."""
         assert len(random) == RANDOM_BYTES
         body = random + (now_us + LIFETIME_US).to_bytes(_TIME_BYTES, "big")
         return base64.urlsafe_b64encode(body + self._mac(body)).decode()
