@@ -19,6 +19,7 @@ from penstock.control.grants import Grants
 from penstock.control.identities import Identities
 from penstock.control.minting import left_us
 from penstock.control.people import People, Stranger
+from penstock.control.portal_tokens import PortalTokens
 from penstock.control.ports import US_PER_S, Clock, Moment, Recorder
 from penstock.control.rows import ActiveSignIn, SignInKind
 from penstock.control.state import State
@@ -26,11 +27,7 @@ from penstock.control.store import Store
 from penstock.identity import Authority, Credentials, LimitedSource, Proof, Seal, SignIn, Source, Turnstile
 from penstock.model import LOCAL, Binding, Invalid, Problem, Reason, Subject, Unavailable
 
-#: How old a portal's token may become, and for how long the one before it still counts: requests may cross.
-TOKEN_LIFE_US = 15 * 60 * US_PER_S
-TOKEN_GRACE_US = 60 * US_PER_S
 _MAX_AGENT = 120
-_MAX_STALE = 2000
 
 
 class SignIns:
@@ -61,12 +58,7 @@ class SignIns:
         """What an account's own terms make of a proof: an earlier end."""
         self._seen: dict[str, int] = {}
         self._unkept: set[str] = set()
-        self._shown: dict[str, str] = {}
-        """The hash of a token that was changed, and the sign-in that it belongs to."""
-        self._changed: dict[str, int] = {}
-        """When a sign-in's token was changed last, on the steady clock."""
-        self._stale: dict[str, tuple[str, int]] = {}
-        """The hash of a token that was replaced, its sign-in, and until when it still counts."""
+        self._tokens = PortalTokens()
         self._changing = asyncio.Lock()
 
     async def sign_in(
@@ -183,7 +175,8 @@ class SignIns:
             self._recorder.put([records.ended(sign_in, moment, "suspended")])
             return NotSignedIn()
         self._state.put_sign_in(sign_in)
-        self._seen[sign_in.token_hash] = self._changed[sign_in.token_hash] = moment.steady_us
+        self._seen[sign_in.token_hash] = moment.steady_us
+        self._tokens.begin(sign_in.token_hash, moment.steady_us)
         if why := await self._lost_meanwhile(sign_in, parent):
             await self.sign_out(sign_in, why)
             return NotSignedIn()
@@ -289,7 +282,7 @@ class SignIns:
         if changed is None:
             return False
         renewed = changed
-        self._changed[renewed.token_hash] = moment.steady_us - TOKEN_LIFE_US  # whoever copied the token before has less
+        self._tokens.make_due(renewed.token_hash, moment.steady_us)  # whoever copied the token before has less
         await self._following.proved_again(renewed)
         return True
 
@@ -303,42 +296,35 @@ class SignIns:
 
     def _find(self, shown: str) -> ActiveSignIn | None:
         """By the token that counts now, or by the one before it for a moment."""
-        sign_ins = self._state.now.sign_ins
-        stale = self._stale.get(shown)
-        if stale is not None:
-            sign_in = sign_ins.get(stale[0])
-            return sign_in if self._clock().steady_us < stale[1] else None
-        sign_in = sign_ins.get(self._shown.get(shown, shown))
-        return sign_in if sign_in is not None and shown == (sign_in.shown_hash or sign_in.token_hash) else None
+        key = self._tokens.owner(shown)
+        sign_in = self._state.now.sign_ins.get(key)
+        if sign_in is None or not self._tokens.counts(shown, key, _newest(sign_in), self._clock().steady_us):
+            return None
+        return sign_in
 
     async def renew_token(self, token: str, *, is_due: bool = False) -> str | None:
         """A new token for a portal's sign-in where its own has become old, or `is_due` for another reason; or ``None``.
 
-        A token that was replaced and comes back after its grace was copied by somebody: its sign-in ends, for both.
+        A token that was replaced and comes back after its grace, though the new one is in use, was copied by somebody:
+        its sign-in ends, for both.  Where nobody ever showed the new one, its answer may have been lost: nothing ends.
         """
         moment, shown = self._clock(), hash_of(token)
-        stale = self._stale.get(shown)
-        if stale is not None:
-            sign_in = self._state.now.sign_ins.get(stale[0])
-            if sign_in is not None and moment.steady_us >= stale[1]:
-                self._recorder.put([records.token_used_again(sign_in, moment)])
-                await self.sign_out(sign_in, "its token was used again")
-            return None
-        sign_in = self._find(shown)
+        key = self._tokens.owner(shown)
+        sign_in = self._state.now.sign_ins.get(key)
         if sign_in is None or sign_in.kind is not SignInKind.PORTAL or not self._lasts(sign_in, moment):
             return None
-        key = sign_in.token_hash
-        if not is_due and moment.steady_us - self._changed.get(key, 0) < TOKEN_LIFE_US:
+        if self._tokens.is_copied(shown, key, moment.steady_us):
+            self._recorder.put([records.token_used_again(sign_in, moment)])
+            await self.sign_out(sign_in, "its token was used again")
             return None
-        fresh = self._make_token()
-        self._changed[key] = moment.steady_us
+        is_due = self._tokens.is_due(shown, key, moment.steady_us) or (is_due and shown == _newest(sign_in))
+        if self._find(shown) is None or not is_due:
+            return None
+        self._tokens.changing(key, moment.steady_us)
+        fresh, before = self._make_token(), _newest(sign_in)
         if await self.change(key, lambda now: replace(now, shown_hash=hash_of(fresh))) is None:
             return None
-        self._shown.pop(shown, None)
-        self._shown[hash_of(fresh)] = key
-        self._stale[shown] = (key, moment.steady_us + TOKEN_GRACE_US)
-        while len(self._stale) > _MAX_STALE:
-            del self._stale[next(iter(self._stale))]
+        self._tokens.changed(key, before, hash_of(fresh), moment.steady_us)
         return fresh
 
     async def key_of(self, name: str) -> str:
@@ -413,9 +399,8 @@ class SignIns:
                 over.append(sign_in.token_hash)
                 continue
             self._state.put_sign_in(_continued(sign_in, moment, left))
-            self._seen[sign_in.token_hash] = self._changed[sign_in.token_hash] = moment.steady_us
-            if sign_in.shown_hash is not None:
-                self._shown[sign_in.shown_hash] = sign_in.token_hash
+            self._seen[sign_in.token_hash] = moment.steady_us
+            self._tokens.begin(sign_in.token_hash, moment.steady_us, sign_in.shown_hash)
         await self._store.remove_sign_ins(tuple(over))
 
     def _leave(self, sign_in: ActiveSignIn, moment: Moment) -> None:
@@ -426,9 +411,7 @@ class SignIns:
 
     def _forget_tokens(self, token_hash: str) -> None:
         self._seen.pop(token_hash, None)
-        self._changed.pop(token_hash, None)
-        self._shown = {shown: key for shown, key in self._shown.items() if key != token_hash}
-        self._stale = {shown: stale for shown, stale in self._stale.items() if stale[0] != token_hash}
+        self._tokens.forget(token_hash)
 
     async def forget(self, *token_hashes: str) -> None:
         """Sign-ins that ended in a way of their own leave nothing here, nor in the store."""
@@ -456,6 +439,10 @@ class SignIns:
 def hash_of(token: str) -> str:
     """What is kept of a token: 256 random bits need no slow hash."""
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _newest(sign_in: ActiveSignIn) -> str:
+    return sign_in.shown_hash or sign_in.token_hash
 
 
 def local_proof(subject: Subject, moment: Moment) -> Proof:

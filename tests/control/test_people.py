@@ -493,9 +493,52 @@ def test_a_token_that_comes_back_after_it_was_replaced_ends_the_sign_in_for_both
         assert isinstance(outcome, SignedIn)
         fresh = await sign_ins.renew_token(outcome.token, is_due=True)
         assert fresh is not None
+        assert sign_ins.current(fresh, SignInKind.PORTAL) is not None
         world.clock.pass_s(61)
         assert await sign_ins.renew_token(outcome.token) is None
         assert sign_ins.current(fresh, SignInKind.PORTAL) is None
+        assert world.recorder.of(RecordKind.SIGN_IN_REFUSED)
+
+    scene(world, scenario)
+
+
+@pytest.mark.usefixtures("provider")
+def test_an_answer_that_is_lost_with_its_new_token_costs_nobody_the_sessions(world: World) -> None:
+    async def scenario(world: World) -> None:
+        sign_ins = world.gate.sign_ins
+        outcome = await sign_ins.admit(proof_of(world), Arrival(kind=SignInKind.PORTAL, source=STATION))
+        assert isinstance(outcome, SignedIn)
+        grant = await world.open(outcome.sign_in)
+        lost = await sign_ins.renew_token(outcome.token, is_due=True)
+        assert lost is not None
+        assert await sign_ins.renew_token(outcome.token) is None, "a request that crossed"
+        world.clock.pass_s(10)
+        fresh = await sign_ins.renew_token(outcome.token)
+        assert fresh is not None, "loaded again: the browser has still the former one"
+        assert await sign_ins.renew_token(outcome.token) is None
+        world.clock.pass_s(61)
+        assert await sign_ins.renew_token(outcome.token) is None, "no answer came, and nobody tried again in time"
+        assert sign_ins.current(outcome.token, SignInKind.PORTAL) is None
+        assert grant.number in world.enforcer.open
+        assert sign_ins.current(fresh, SignInKind.PORTAL) is not None
+        assert await sign_ins.renew_token(lost) is None
+        assert grant.number not in world.enforcer.open, "shown after the one that replaced it was: a copy"
+
+    scene(world, scenario, SITE)
+
+
+def test_whoever_takes_a_new_token_with_a_copy_is_found_out_when_the_owner_comes(world: World) -> None:
+    async def scenario(world: World) -> None:
+        sign_ins = world.gate.sign_ins
+        outcome = await sign_ins.admit(proof_of(world), Arrival(kind=SignInKind.PORTAL, source=STATION))
+        assert isinstance(outcome, SignedIn)
+        owners = await sign_ins.renew_token(outcome.token, is_due=True) or ""
+        world.clock.pass_s(10)
+        thiefs = await sign_ins.renew_token(outcome.token) or ""
+        assert sign_ins.current(thiefs, SignInKind.PORTAL) is not None
+        world.clock.pass_s(61)
+        assert await sign_ins.renew_token(owners) is None
+        assert sign_ins.current(thiefs, SignInKind.PORTAL) is None
         assert world.recorder.of(RecordKind.SIGN_IN_REFUSED)
 
     scene(world, scenario)

@@ -8,7 +8,7 @@ from typing import Any
 from browser import CSR, Browser, Client
 from control_world import PASSWORD, SITE, World, play
 
-from penstock.control.sign_ins import TOKEN_GRACE_US, TOKEN_LIFE_US
+from penstock.control.portal_tokens import TOKEN_GRACE_US, TOKEN_LIFE_US
 from penstock.model import RecordKind
 
 BANNER = """
