@@ -67,6 +67,34 @@ class Following:
             ended += await self._follow_groups(name, groups, by)
         return ended
 
+    async def agree(self, token_hash: str) -> None:
+        """This sign-in has a new proof of another source: a group that it lacks is in no sign-in of its subject.
+
+        It takes away only.  What it has beyond the others, these get when their source is asked again: or a proof that
+        was on its way would give back what was taken meanwhile.
+        """
+        newest = self._state.now.sign_ins.get(token_hash)
+        if newest is None or newest.identity == LOCAL:
+            return
+        name, groups = newest.subject.name, newest.subject.groups
+        others = tuple(each for each in self._state.now.sign_ins.values() if each.subject.name == name)
+        removed = frozenset[str]().union(*(each.subject.groups for each in others)) - groups
+        if not removed:
+            return
+        for each in others:
+            self._state.put_sign_in(replace(each, subject=replace(each.subject, groups=each.subject.groups & groups)))
+        by = f"identity source {newest.identity}"
+        ended = await self._follow(
+            lambda live: live.grant.subject.name == name,
+            lambda subject: replace(subject, groups=subject.groups & groups),
+            Reason.MEMBERSHIP_ENDED,
+            by,
+        )
+        detail: dict[str, Json] = {"groups": [*sorted(groups)], "added": [], "removed": [*sorted(removed)]}
+        detail |= {"grants_closed": ended, "by": by}
+        at_us = self._clock().wall_us
+        self._recorder.put([Record(kind=RecordKind.SUBJECT_CHANGED, at_us=at_us, subject=name, detail=detail)])
+
     def _put_groups(self, name: str, groups: frozenset[str], of_source: str | None = None) -> bool:
         """Whether some sign-in had others."""
         others = [

@@ -136,7 +136,10 @@ class SignIns:
         made = self._made(subject, arrival, moment.wall_us + length_us, moment.steady_us + length_us, None)
         sealed = self._seal.close(proof.memory, subject.name) if proof.memory else None
         signed = replace(made, sign_in=replace(made.sign_in, session=proof.session, memory_sealed=sealed))
-        return await self._keep(signed, proof, arrival.notice)
+        begun = await self._keep(signed, proof, arrival.notice)
+        if isinstance(begun, SignedIn):
+            await self._following.agree(begun.sign_in.token_hash)
+        return begun
 
     def _made(
         self, subject: Subject, arrival: Arrival, expires_at_us: int, ends_steady_us: int, parent: ActiveSignIn | None
@@ -284,6 +287,7 @@ class SignIns:
         renewed = changed
         self._tokens.make_due(renewed.token_hash, moment.steady_us)  # whoever copied the token before has less
         await self._following.proved_again(renewed)
+        await self._following.agree(renewed.token_hash)
         return True
 
     def current(self, token: str, kind: SignInKind) -> ActiveSignIn | None:

@@ -319,6 +319,25 @@ def test_a_sign_in_survives_a_restart_with_its_grade_and_its_source(world: World
 
 
 @pytest.mark.usefixtures("provider")
+@pytest.mark.parametrize("way", ["signs in", "proves again"])
+def test_a_group_that_a_new_proof_lacks_ends_at_once_what_it_allowed_in_every_sign_in(world: World, way: str) -> None:
+    async def scenario(world: World) -> None:
+        first, second = await admitted(world, proof_of(world)), await admitted(world, proof_of(world))
+        grant = await world.open(first)
+        lacking = proof_of(world, groups=frozenset({"visitors"}))
+        if way == "signs in":
+            await admitted(world, lacking)
+        else:
+            assert await world.gate.sign_ins.prove_again(second, lacking)
+        assert grant.number not in world.enforcer.open
+        assert all("operators" not in each.subject.groups for each in world.gate.state.now.sign_ins.values())
+        (record,) = world.recorder.of(RecordKind.SUBJECT_CHANGED)
+        assert record.detail["removed"] == ["operators"]
+
+    scene(world, scenario)
+
+
+@pytest.mark.usefixtures("provider")
 def test_of_more_sign_ins_than_one_may_have_the_longest_unused_ends(world: World) -> None:
     async def scenario(world: World) -> None:
         found = []
