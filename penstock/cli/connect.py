@@ -19,6 +19,7 @@ from penstock.cli.client import Gate, verifying
 from penstock.cli.door import Door
 from penstock.cli.holding import Ending, Held, Holding
 from penstock.cli.opening import Opened, Opener, Wish
+from penstock.cli.shared_grants import SharedGrants
 from penstock.cli.tunnel import TunnelPlace, client_context
 from penstock.model import Invalid, Json, Problem, Unauthenticated, Unavailable
 
@@ -75,7 +76,8 @@ def connect(arguments: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         stack.enter_context(_terminated_as_interrupted())
         http = stack.enter_context(Gate(gate.url, ca_pem, sign_in.token))
-        opened = _opened(arguments, http, place, stack)
+        grants = SharedGrants(http, place)
+        opened = _opened(arguments, http, grants, place, stack)
         if not opened.doors:
             return _nothing(arguments, opened)
         doors = tuple(opened.doors)
@@ -84,7 +86,7 @@ def connect(arguments: argparse.Namespace) -> int:
         held = Held(
             doors=doors,
             place=TunnelPlace(host=host, port=doors[0].grant.tunnel_port, context=context),
-            portal=http,
+            portal=Asking(http, grants),
             command=_filled(arguments.command, first),
             ready=lambda: _announce(opened, is_json=arguments.json),
         )
@@ -94,7 +96,21 @@ def connect(arguments: argparse.Namespace) -> int:
     return _report(ending)
 
 
-def _opened(arguments: argparse.Namespace, http: Gate, place: profile.Profile, stack: contextlib.ExitStack) -> Opened:
+class Asking:
+    """The gate as `holding` asks it."""
+
+    def __init__(self, http: Gate, grants: SharedGrants) -> None:
+        self.grants, self.reconnect = http.grants, http.reconnect
+        self.open_grant, self.close_grant = grants.open_grant, grants.close_grant
+
+
+def _opened(
+    arguments: argparse.Namespace,
+    http: Gate,
+    grants: SharedGrants,
+    place: profile.Profile,
+    stack: contextlib.ExitStack,
+) -> Opened:
     """Everything that could be opened.  Raises `Invalid` or `Unavailable` for what nothing can be opened without."""
     rows = http.reach().reach
     wished = opening.wishes(rows, arguments.assets, arguments.services)
@@ -103,8 +119,8 @@ def _opened(arguments: argparse.Namespace, http: Gate, place: profile.Profile, s
         raise Invalid(Problem(where="--port", why=f"it is for one service: {names}", hint="add --service NAME"))
     if arguments.tun:
         stack.enter_context(host_tun.addresses(_overlays(wished)))
-    opener = Opener(http, place, stack, arguments.port, on_overlay=arguments.tun)
-    stack.callback(_give_back, http, opener.opened.doors)
+    opener = Opener(grants, place, stack, arguments.port, on_overlay=arguments.tun)
+    stack.callback(_give_back, grants, opener.opened.doors)
     for wish in wished:
         opener.open(wish)
     for row in opening.left_out(rows, arguments.assets, arguments.services):
@@ -235,13 +251,13 @@ def _ready_file(path: Path | None, doors: Sequence[Door]) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def _give_back(http: Gate, doors: Sequence[Door]) -> None:
+def _give_back(grants: SharedGrants, doors: Sequence[Door]) -> None:
     """End the grants; where the gate cannot be told, or ended them itself, there is nothing left to do."""
     for at, door in enumerate(doors):
         if door.over:
             continue
         try:
-            http.close_grant(door.grant.grant)
+            grants.close_grant(door.grant.grant)
         except Unavailable:
             left = [f"grant {each.grant.grant} ends by itself {clock(each.grant.expires_at)}" for each in doors[at:]]
             output.say(f"the gate does not answer; {', '.join(left)}".rstrip())

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 from penstock.cli import local, output, profile
 from penstock.cli.answers import OpenedGrant, Reachable, Refusal
-from penstock.cli.client import Gate
 from penstock.cli.door import UDP, Door, Opening
+from penstock.cli.shared_grants import Grantor
 from penstock.model import Invalid, PenstockError, Problem
 
 #: Local ports of one range.
@@ -76,10 +76,10 @@ class Opener:
     """Opens wishes one after the other; what it opened is undone with `stack`."""
 
     def __init__(
-        self, http: Gate, place: profile.Profile, stack: contextlib.ExitStack, port: int | None, *, on_overlay: bool
+        self, gate: Grantor, place: profile.Profile, stack: contextlib.ExitStack, port: int | None, *, on_overlay: bool
     ) -> None:
         """`port` is asked for by the person; `on_overlay`: listen on the asset's overlay address."""
-        self._http, self._place, self._stack, self._port = http, place, stack, port
+        self._gate, self._place, self._stack, self._port = gate, place, stack, port
         self._on_overlay = on_overlay
         self.opened = Opened()
 
@@ -96,7 +96,7 @@ class Opener:
 
     def _door(self, wish: Wish, sockets: contextlib.ExitStack) -> Door | None:
         openings = None if wish.listed is None else self._openings(wish.listed, sockets)
-        answer = self._http.open_grant(wish.asset, wish.service)
+        answer = self._gate.open_grant(wish.asset, wish.service)
         if isinstance(answer, Refusal):
             self.opened.refused.append((wish, answer))
             return None
@@ -104,7 +104,7 @@ class Opener:
             try:
                 openings = self._openings(answer, sockets)
             except Invalid:
-                self._http.close_grant(answer.grant)
+                self._gate.close_grant(answer.grant)
                 raise
         return Door(answer, openings)
 

@@ -229,6 +229,26 @@ class Profile:
         finally:
             (self.folder / name).unlink(missing_ok=True)
 
+    # --- grants
+
+    @contextlib.contextmanager
+    def grant_users(self) -> Iterator[dict[int, frozenset[int]]]:
+        """Which live processes of this profile use which grant, by number; what the block changes is kept.
+
+        Nobody else reads or changes it meanwhile.
+        """
+        self._make_folder()
+        with station.locked(self.folder / ".grants.lock"):
+            kept = self._load("grants.json", dict[int, frozenset[int]]) or {}
+            users = {
+                number: frozenset(pid for pid in pids if pid == os.getpid() or station.is_alive(pid))
+                for number, pids in kept.items()
+            }
+            try:
+                yield users
+            finally:
+                self._write("grants.json", msgspec.json.encode({n: sorted(pids) for n, pids in users.items() if pids}))
+
     # --- the disk
 
     def _load(self, name: str, kind: type[T]) -> T | None:

@@ -22,6 +22,7 @@ from penstock.cli import opening, output, profile, ssh_proxy, station
 from penstock.cli.answers import OpenedGrant, Reachable, Refusal, clock
 from penstock.cli.client import Gate
 from penstock.cli.renewing import FINAL, SIGN_IN_OVER
+from penstock.cli.shared_grants import SharedGrants
 from penstock.model import Invalid, Problem, Unauthenticated, Unavailable
 
 SSH_PORT = 22
@@ -57,11 +58,12 @@ def ssh(arguments: argparse.Namespace) -> int:
     gate, ca_pem = place.known_gate()
     with place.credential(), ExitStack() as stack:  # what is missing is said before a grant is opened
         http = stack.enter_context(Gate(gate.url, ca_pem, sign_in.token))
-        answer = http.open_grant(asset, arguments.service or service_of(http.reach().reach, asset))
+        grants = SharedGrants(http, place)
+        answer = grants.open_grant(asset, arguments.service or service_of(http.reach().reach, asset))
         if isinstance(answer, Refusal):
             opening.say_refused(opening.Wish(asset=asset, service=arguments.service, listed=None), answer)
             return EXIT_REFUSED
-        stack.callback(_give_back, http, answer)
+        stack.callback(_give_back, grants, answer)
         words = [program, *options_of(place.folder, asset, answer, user), asset, *arguments.command]
         status = _run(words)
         if status == EXIT_SSH_FAILED:
@@ -136,9 +138,9 @@ def _say_why(http: Gate, grant: OpenedGrant) -> None:
         output.hint("penstock ls shows what you may reach now")
 
 
-def _give_back(http: Gate, grant: OpenedGrant) -> None:
+def _give_back(grants: SharedGrants, grant: OpenedGrant) -> None:
     try:
-        http.close_grant(grant.grant)
+        grants.close_grant(grant.grant)
     except Unavailable:
         output.say(f"the gate does not answer; grant {grant.grant} ends by itself {clock(grant.expires_at)}".rstrip())
     except (Invalid, Unauthenticated):

@@ -88,7 +88,12 @@ def locked(path: Path) -> Iterator[None]:
 if sys.platform == "win32":  # pragma: no cover
 
     def _lock(descriptor: int) -> None:
-        msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)  # tries for ten seconds, then raises
+        while True:
+            try:
+                msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)  # tries for ten seconds, then raises
+            except OSError:
+                continue
+            return
 
     def is_alive(pid: int) -> bool:
         """Whether this process runs.  Sending it a signal, as elsewhere, would end it."""

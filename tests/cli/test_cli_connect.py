@@ -101,6 +101,30 @@ def test_a_second_connect_names_the_first_and_offers_a_port_of_its_own(
             assert other != port
 
 
+def test_a_grant_that_two_programs_use_is_given_back_by_the_last_of_them(signed_in: FakeGate) -> None:
+    given_back = "DELETE /api/grants/7"
+    with connected("plc-dosing") as (first, _):
+        with connected("plc-dosing", "--port", "0") as (second, port):
+            first.send_signal(signal.SIGINT)
+            assert first.wait(10) == 0
+            assert given_back not in signed_in.answers.paths(), "the second one's flows would end"
+            with socket.create_connection(("127.0.0.1", port)) as tool:
+                tool.sendall(b"x")
+                assert tool.recv(1) == b"X"
+            second.send_signal(signal.SIGINT)
+            assert second.wait(10) == 0
+        assert signed_in.answers.paths()[-1] == given_back
+
+
+def test_a_program_that_was_killed_keeps_no_grant_from_being_given_back(signed_in: FakeGate) -> None:
+    with connected("plc-dosing") as (killed, _), connected("plc-dosing", "--port", "0") as (second, _):
+        killed.kill()
+        killed.wait(10)
+        second.send_signal(signal.SIGINT)
+        assert second.wait(10) == 0
+    assert signed_in.answers.paths()[-1] == "DELETE /api/grants/7"
+
+
 def test_a_port_that_another_program_holds_is_said_so(signed_in: FakeGate, cli: Any, capsys: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert cli("connect", "plc-dosing", "--port", str(taken.getsockname()[1])) == 2
