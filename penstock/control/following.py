@@ -42,10 +42,13 @@ class Following:
         by: str,
         attributes: Mapping[str, str] | None = None,
         before: frozenset[str] = frozenset(),
+        *,
+        is_recorded: bool = False,
     ) -> int:
         """Somebody has these groups from now on; answers how many grants ended with those that were taken away.
 
-        `before` are those that are kept, where nobody need be signed in for the change to be told right.
+        `before` are those that are kept, where nobody need be signed in for the change to be told right; `is_recorded`:
+        it is in the evidence already.
         Raises `Unavailable` where it could not be kept: it is in force all the same.
         """
         before = before.union(
@@ -61,7 +64,8 @@ class Following:
             "by": by,
         }
         at_us = self._clock().wall_us
-        self._recorder.put([Record(kind=RecordKind.SUBJECT_CHANGED, at_us=at_us, subject=name, detail=detail)])
+        if not is_recorded:
+            self._recorder.put([Record(kind=RecordKind.SUBJECT_CHANGED, at_us=at_us, subject=name, detail=detail)])
         await self._store.set_groups(name, groups, attributes)
         if self._put_groups(name, groups, of_source=LOCAL):  # begun meanwhile with what was kept until now
             ended += await self._follow_groups(name, groups, by)

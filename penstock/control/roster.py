@@ -1,4 +1,4 @@
-"""People as administrators handle them beyond `subjects`: vendors, break-glass accounts, changes, ends.
+"""I/O: waiting for a turn.  People as administrators handle them: vendors, break-glass accounts, changes, ends.
 
 Every act is recorded with who did it.  An end is final whatever the clock says later, and a name never becomes anybody
 else's.
@@ -6,6 +6,7 @@ else's.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -52,6 +53,7 @@ class Roster:
         self._state = state
         self._store, self._recorder, self._clock = store, recorder, clock
         self._vendors: dict[str, Vendor] = {}
+        self._regrouping = asyncio.Lock()
         self._over: set[str] = set()
         self._unfollowed: dict[str, str] = {}
         """Sponsors who are gone and whose vendors may not all be suspended yet, and who did it."""
@@ -100,7 +102,10 @@ class Roster:
     async def change(
         self, name: str, added: frozenset[str], removed: frozenset[str], by: str
     ) -> tuple[int, tuple[str, ...]]:
-        """Add and remove groups of a subject of this gate; answers how many grants ended, and the groups now."""
+        """Add and remove groups of a subject of this gate; answers how many grants ended, and the groups now.
+
+        What is removed waits for no disk; what is added is recorded before.  Raises `Invalid` and `Unavailable`.
+        """
         known = await self._known(name)
         if known.source != LOCAL:
             hint = f"groups of {known.source} are what it says; map them in the site document"
@@ -112,8 +117,24 @@ class Roster:
             raise Invalid(Problem(where="groups", why="nothing to change", hint="--add-group or --remove-group"))
         groups = (known.groups | added) - removed
         check_names(name, tuple(groups))
-        ended = await self._following.regroup(name, groups, by, before=known.groups)
+        ended = await self._take_groups(name, removed, by) if removed else 0
+        if added - known.groups:
+            groups = await self._give_groups(name, added, by)
         return ended, tuple(sorted(groups))
+
+    async def _take_groups(self, name: str, removed: frozenset[str], by: str) -> int:
+        async with self._regrouping:
+            kept = (await self._known(name)).groups
+            return await self._following.regroup(name, kept - removed, by, before=kept)
+
+    async def _give_groups(self, name: str, added: frozenset[str], by: str) -> frozenset[str]:
+        kept = (await self._known(name)).groups
+        detail: dict[str, Json] = {"groups": [*sorted(kept | added)], "added": [*sorted(added - kept)], "removed": []}
+        await self._write(RecordKind.SUBJECT_CHANGED, name, {**detail, "grants_closed": 0, "by": by})
+        async with self._regrouping:  # what is taken away while it is recorded stays away
+            groups = (await self._known(name)).groups | added
+            await self._following.regroup(name, groups, by, is_recorded=True)
+            return groups
 
     async def invite(self, name: str, by: str) -> Invitation:
         """A new code to enrol with; the old factors go on until that is done.  Raises `Invalid`."""

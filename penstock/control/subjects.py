@@ -63,18 +63,24 @@ class Subjects:
             return await self._source.prepared(code, source, self._clock().wall_us)
 
     async def confirm(self, code: str, password: str, first_code: str, source: str) -> str:
-        """Finish an enrolment; answers whose.  Raises `Unauthenticated` and `Invalid`."""
+        """Finish an enrolment; answers whose.  Raises `Unauthenticated`, `Invalid` and `Unavailable`."""
         now_us = self._clock().wall_us
+        again = set[str]()
+
+        async def recorded(name: str) -> None:
+            known = await self._people.by_name(name)
+            is_elsewhere = known is not None and known.source != LOCAL
+            factors: list[Json] = ["totp"] if is_elsewhere else ["password", "totp"]
+            detail: dict[str, Json] = {"factors": factors, "source": source}
+            if known is not None and known.enrolled_at_us is not None:
+                again.add(name)
+            kind = RecordKind.FACTOR_RESET if again else RecordKind.SUBJECT_ENROLLED
+            record = Record(kind=kind, at_us=now_us, subject=name, detail=detail)
+            await self._recorder.write([record], urgent=True)
+
         with self._refusals(source):
-            name = await self._source.confirm(code, password, first_code, source, now_us)
-        known = await self._people.by_name(name)
-        is_elsewhere = known is not None and known.source != LOCAL
-        factors: list[Json] = ["totp"] if is_elsewhere else ["password", "totp"]
-        detail: dict[str, Json] = {"factors": factors, "source": source}
-        is_first = known is None or known.enrolled_at_us in {None, now_us}
-        kind = RecordKind.SUBJECT_ENROLLED if is_first else RecordKind.FACTOR_RESET
-        self._recorder.put([Record(kind=kind, at_us=now_us, subject=name, detail=detail)])
-        if not is_first:  # whoever has the old authenticator may be signed in
+            name = await self._source.confirm(code, password, first_code, source, now_us, recorded)
+        if again:  # whoever has the old authenticator may be signed in
             await self.end_everything(name, name, Reason.NOT_SIGNED_IN)
         return name
 
@@ -94,7 +100,7 @@ class Subjects:
         """
         async with self.leaving(name, by):
             ended = await self.end_everything(name, by)
-            await self._switch(name, RecordKind.SUBJECT_SUSPENDED, by, is_suspended=True)
+            await self._suspend(name, by)
             ended += await self.end_everything(name, by)  # what began in between
         await self.after_suspending(name, by)
         return ended
@@ -102,7 +108,10 @@ class Subjects:
     async def resume(self, name: str, by: str) -> None:
         """This subject may sign in again.  Raises `Invalid` when there is none of that name."""
         await self.before_resuming(name)
-        await self._switch(name, RecordKind.SUBJECT_RESUMED, by, is_suspended=False)
+        at_us = self._clock().wall_us
+        record = Record(kind=RecordKind.SUBJECT_RESUMED, at_us=at_us, subject=name, detail={"by": by})
+        await self._recorder.write([record], urgent=True)
+        await self._store.set_suspended(name, is_suspended=False)
         await self._source.turnstile.release(name)
 
     @contextmanager
@@ -130,10 +139,11 @@ class Subjects:
             await self.forget_sign_ins(*mine)
         return ended
 
-    async def _switch(self, name: str, kind: RecordKind, by: str, *, is_suspended: bool) -> None:
-        if not await self._store.set_suspended(name, is_suspended=is_suspended):
+    async def _suspend(self, name: str, by: str) -> None:
+        if not await self._store.set_suspended(name, is_suspended=True):
             raise Invalid(Problem(where="name", why="there is no subject of that name"))
-        self._recorder.put([Record(kind=kind, at_us=self._clock().wall_us, subject=name, detail={"by": by})])
+        at_us = self._clock().wall_us
+        self._recorder.put([Record(kind=RecordKind.SUBJECT_SUSPENDED, at_us=at_us, subject=name, detail={"by": by})])
 
 
 async def _nothing(*_: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -187,10 +187,19 @@ class LocalSource:
             raise Unauthenticated(_BAD_CODE)
         return await self._preparation(enrolment.subject, self._seal.open(enrolment.totp_sealed, enrolment.subject))
 
-    async def confirm(self, code: str, password: str, first_code: str, source: str, now_us: int) -> str:
+    async def confirm(
+        self,
+        code: str,
+        password: str,
+        first_code: str,
+        source: str,
+        now_us: int,
+        recorded: Callable[[str], Awaitable[None]] | None = None,
+    ) -> str:
         """Set the password and the authenticator; answers the subject's name.
 
         Where another source has the password, the authenticator alone: `password` is then nobody's, and not kept.
+        `recorded` is done before anything changes, with whose enrolment it is; where it raises, nothing does.
 
         Raises `Unauthenticated` for a code that is not valid and `Invalid` for a refused password or a wrong code.
         """
@@ -207,6 +216,8 @@ class LocalSource:
         if found or step is None:
             raise Invalid(*found)
         password_hash = None if is_elsewhere else await self._passwords.hash(password, source)
+        if recorded is not None:
+            await recorded(enrolment.subject)
         if not await self._store.finish_enrolment(enrolment, password_hash, step, now_us):
             raise Unauthenticated(_BAD_CODE)
         await self.turnstile.forget(enrolment.subject)  # where the old factors were at home says nothing of the new

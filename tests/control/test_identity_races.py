@@ -79,6 +79,19 @@ def test_a_group_that_is_removed_while_a_proof_is_recorded_stays_removed(world: 
     play(world, scenario)
 
 
+def test_a_group_that_is_removed_while_another_is_given_stays_removed(world: World) -> None:
+    async def scenario(world: World) -> None:
+        sign_in = await world.signed_in("ada", "operators", "others")
+        meanwhile(world, RecordKind.SUBJECT_CHANGED, removing(world))
+        _, groups = await world.gate.roster.change("ada", frozenset({"safety"}), frozenset(), "uid 0")
+        assert groups == ("others", "safety")
+        assert world.gate.state.now.sign_ins[sign_in.token_hash].subject.groups == {"others", "safety"}
+        (kept,) = await world.gate.store.subjects()
+        assert kept.groups == {"others", "safety"}
+
+    play(world, scenario)
+
+
 def test_a_group_that_is_removed_while_a_sign_in_is_recorded_is_not_in_it(world: World) -> None:
     async def scenario(world: World) -> None:
         await world.enrol("ada", "operators", "others")

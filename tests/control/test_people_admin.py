@@ -1,5 +1,6 @@
 """Roles, vendors and changes of people at a whole gate."""
 
+import pyotp
 import pytest
 from control_world import STATION, World, play
 
@@ -237,9 +238,9 @@ def test_the_record_of_changed_groups_tells_the_change_also_of_somebody_who_is_n
     async def scenario(world: World) -> None:
         await world.enrol("ada", "operators", "others")
         await world.gate.roster.change("ada", frozenset({"safety"}), frozenset({"operators"}), "uid 0")
-        (record,) = world.recorder.of(RecordKind.SUBJECT_CHANGED)
-        assert record.detail["groups"] == ["others", "safety"]
-        assert (record.detail["added"], record.detail["removed"]) == (["safety"], ["operators"])
+        removed, added = (each.detail for each in world.recorder.of(RecordKind.SUBJECT_CHANGED))
+        assert (removed["added"], removed["removed"], removed["groups"]) == ([], ["operators"], ["others"])
+        assert (added["added"], added["removed"], added["groups"]) == (["safety"], [], ["others", "safety"])
 
     play(world, scenario)
 
@@ -268,3 +269,51 @@ def test_a_vendor_who_could_not_be_suspended_with_their_sponsor_is_after_a_resta
         assert "vera" not in suspended
 
     play(world, scenario)
+
+
+def test_nobody_gets_more_while_the_evidence_cannot_be_written_and_loses_what_is_taken(world: World) -> None:
+    async def scenario(world: World) -> None:
+        sign_in = await world.signed_in("ada", "operators")
+        grant = await world.open(sign_in)
+        await world.enrol("bob")
+        await world.gate.subjects.suspend("bob", "uid 0")
+        world.recorder.is_healthy = False
+        with pytest.raises(Unavailable):
+            await world.gate.subjects.resume("bob", "uid 0")
+        with pytest.raises(Unavailable):
+            await world.gate.roster.change("ada", frozenset({"safety"}), frozenset({"operators"}), "uid 0")
+        assert grant.number not in world.enforcer.open
+        kept = {each.name: each for each in await world.gate.store.subjects()}
+        assert kept["bob"].is_suspended
+        assert kept["ada"].groups == frozenset()
+        assert world.gate.state.now.sign_ins[sign_in.token_hash].subject.groups == frozenset()
+
+    play(world, scenario)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_no_factors_count_before_their_record_is_on_the_disk(world: World, *, is_first: bool) -> None:
+    async def scenario(world: World) -> None:
+        if is_first:
+            code = (await world.gate.subjects.add("ada", ("operators",), "uid 0")).code
+        else:
+            await world.enrol()
+            code = (await world.gate.roster.invite("ada", "uid 0")).code
+        before = await world.gate.store.account("ada")
+        secret = (await world.gate.subjects.prepare(code, STATION)).secret
+        world.recorder.is_healthy = False
+        with pytest.raises(Unavailable):
+            await world.gate.subjects.confirm(
+                code, "another horse battery", pyotp.TOTP(secret).at(now_s(world)), STATION
+            )
+        assert await world.gate.store.account("ada") == before
+        world.recorder.is_healthy = True
+        await world.gate.subjects.confirm(code, "another horse battery", pyotp.TOTP(secret).at(now_s(world)), STATION)
+        kind = RecordKind.SUBJECT_ENROLLED if is_first else RecordKind.FACTOR_RESET
+        assert [each.subject for each in world.recorder.of(kind)] == ["ada"]
+
+    play(world, scenario)
+
+
+def now_s(world: World) -> int:
+    return world.clock.wall_us // 1_000_000
