@@ -134,18 +134,28 @@ def _token_in(library: Any, slot: Any) -> pkcs11.Token | None:
 
 
 def _certificates(library: Any, token: pkcs11.Token) -> list[_Candidate]:
-    found = []
     attribute = library.Attribute
-    with token.open() as session:
-        for each in session.get_objects({attribute.CLASS: library.ObjectClass.CERTIFICATE}):
-            try:
-                certificate = x509.load_der_x509_certificate(bytes(each[attribute.VALUE]))
-                found.append(
-                    _Candidate(id=bytes(each[attribute.ID]), label=str(each[attribute.LABEL]), certificate=certificate)
-                )
-            except _UNREADABLE:
-                continue
-    return found
+    try:
+        with token.open() as session:
+            objects = session.get_objects({attribute.CLASS: library.ObjectClass.CERTIFICATE})
+            found = [_candidate(library, each) for each in objects]
+    except library.exceptions.PKCS11Error as error:
+        raise _failed(error) from error
+    return [each for each in found if each is not None]
+
+
+def _candidate(library: Any, item: Any) -> _Candidate | None:
+    """``None`` for what is no whole certificate: some cards have empty places, and objects without a name."""
+    attribute = library.Attribute
+    try:
+        certificate = x509.load_der_x509_certificate(bytes(item[attribute.VALUE]))
+        return _Candidate(id=bytes(item[attribute.ID]), label=str(item[attribute.LABEL]), certificate=certificate)
+    except (*_UNREADABLE, library.exceptions.PKCS11Error):
+        return None
+
+
+def _failed(error: Exception) -> Unavailable:
+    return Unavailable(f"the card failed: {type(error).__name__}")
 
 
 def _chosen(token: pkcs11.Token, certificates: Sequence[_Candidate], label: str | None) -> _Candidate:
@@ -205,7 +215,7 @@ def _signature(library: Any, token: pkcs11.Token, pin: str, chosen: _Candidate, 
     except library.exceptions.PinLocked:
         raise Unauthenticated("the card is locked after too many wrong PINs; whoever issued it can unlock it") from None
     except library.exceptions.PKCS11Error as error:
-        raise Unavailable(f"the card failed: {type(error).__name__}") from error
+        raise _failed(error) from error
 
 
 def _signed_by(library: Any, key: Any, certificate: x509.Certificate, signed: bytes) -> bytes:
