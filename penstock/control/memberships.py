@@ -7,6 +7,7 @@ for its people; where it says that somebody is nobody there any more, everything
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from dataclasses import dataclass, replace
 
 from penstock.control.following import Following
@@ -23,7 +24,8 @@ from penstock.model import Json, Reason, Record, RecordKind, Unavailable
 RECENT_US = 2 * US_PER_S
 #: How long whoever asks for a grant waits for the source.
 PATIENCE_S = 4.0
-#: So many questions run at a time; a site of a thousand people must not storm its own provider.
+#: So many questions to one source run at a time; a site of a thousand people must not storm its own provider, and
+#: those of a provider that hangs must not keep those of another waiting.
 AT_ONCE = 8
 
 
@@ -53,7 +55,8 @@ class Memberships:
         self._asked_us: dict[str, int] = {}
         self._asking: dict[str, asyncio.Task[bool]] = {}
         self._silent: set[str] = set()
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE))
+        """By source; only names of the site's documents get here."""
 
     @property
     def silent(self) -> frozenset[str]:
@@ -111,7 +114,7 @@ class Memberships:
 
     async def _read(self, sign_in: ActiveSignIn) -> bool:
         """Ask, and put in force what is answered; ``False``: it is silent."""
-        async with self._turns:
+        async with self._turns[sign_in.identity]:
             try:
                 source = self._identities.reading(sign_in.identity)
                 kept = await self._kept(sign_in)

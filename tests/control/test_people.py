@@ -59,6 +59,19 @@ class FakeProvider:
         return Membership(groups=self.groups.get(key, frozenset({"operators"})), memory=f"{memory}+")
 
 
+class HangingProvider(FakeProvider):
+    """Takes questions, and answers none of them until it goes on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.goes_on = asyncio.Event()
+
+    async def membership(self, key: str, memory: str, now_us: int) -> Membership | None:
+        self.asked.append((key, memory))
+        await self.goes_on.wait()
+        return Membership(groups=frozenset(), memory=memory)
+
+
 @pytest.fixture
 def provider(world: World) -> FakeProvider:
     made = FakeProvider()
@@ -259,6 +272,31 @@ def test_whoever_is_nobody_at_the_source_any_more_loses_everything(world: World,
         await world.gate.memberships.settle()
         assert sign_in.token_hash not in world.gate.state.now.sign_ins
         assert world.recorder.of(RecordKind.GRANT_CLOSED)[-1].reason == Reason.SOURCE_REFUSED.value
+
+    scene(world, scenario)
+
+
+def test_people_of_a_source_that_hangs_keep_those_of_another_from_nothing(world: World) -> None:
+    hanging, well = HangingProvider(), FakeProvider()
+    world.makers[OidcPlan] = lambda plan: hanging if plan.name == "other" else well
+
+    async def scenario(world: World) -> None:
+        for number in range(20):
+            await admitted(world, proof_of(world, f"bob{number}", source="other"))
+        ada = await admitted(world, proof_of(world))
+        world.clock.pass_s(29)
+        await world.gate.memberships.sweep()
+        world.clock.pass_s(30)
+        try:
+            await world.gate.memberships.sweep()
+            async with asyncio.timeout(10):
+                while not well.asked:
+                    await asyncio.sleep(0)
+            assert 0 < len(hanging.asked) < 20, "a provider is asked some questions at a time only"
+        finally:
+            hanging.goes_on.set()
+        await world.gate.memberships.settle()
+        assert len(hanging.asked) == 20
 
     scene(world, scenario)
 
