@@ -34,7 +34,7 @@ def crypto(arguments: argparse.Namespace) -> int:
             return _fips(http.check_fips(), as_json=arguments.json)
         answer = http.look("crypto")
     if arguments.probe:
-        probed = [{**row, "probed": _probe(str(row.get("address")))} for row in _tables(answer, "listeners")]
+        probed = [{**row, "probed": _probe(row)} for row in _tables(answer, "listeners")]
         return _show_probe(probed, as_json=arguments.json)
     if arguments.json:
         output.data_json(answer)
@@ -96,14 +96,18 @@ def _fips(answer: dict[str, Json], *, as_json: bool) -> int:
     return _OFF
 
 
-def _probe(address: str) -> dict[str, Json]:
+def _probe(row: dict[str, Json]) -> dict[str, Json]:
     """What becomes of a handshake with each version: the suite, or why not."""
-    host, _, port = address.rpartition(":")
-    host = host.strip("[]").replace("0.0.0.0", "127.0.0.1")  # noqa: S104  an address to dial, not to listen on
-    return {
-        version.name.replace("_", ".", 1).replace("_", "."): _handshake(host, int(port), version)
-        for version in _VERSIONS
-    }
+    host, _, port = str(row.get("address")).rpartition(":")
+    host = "127.0.0.1" if host == "0.0.0.0" else host.strip("[]")  # noqa: S104  an address to dial, not to listen on
+    found = dict[str, Json]()
+    for version in _VERSIONS:
+        name = version.name.replace("_", ".", 1).replace("_", ".")
+        found[name] = _handshake(host, int(port), version)
+        is_hidden = name in _list(row, "versions") and row.get("asks_for_certificate")
+        if is_hidden and version < ssl.TLSVersion.TLSv1_3:
+            found[name] = "not known: it takes a client certificate first"
+    return found
 
 
 def _handshake(host: str, port: int, version: ssl.TLSVersion) -> str:
