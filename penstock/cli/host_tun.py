@@ -53,8 +53,11 @@ def addresses(wanted: frozenset[IPv4Address]) -> Iterator[None]:
 
 
 def conflict(routes: list[dict[str, str]], address: IPv4Address) -> str:
-    """What leads to this address already, but for the way to everywhere; empty where nothing does.  Pure."""
-    for route in routes:
+    """What leads to this address already, but for the way to everywhere; empty where nothing does.  Pure.
+
+    In whichever table: private networks have tables of their own, and this computer's own addresses come before all.
+    """
+    for route in sorted(routes, key=lambda route: route.get("type") != "local"):
         target = route.get("dst", "")
         if target in _EVERYWHERE:
             continue
@@ -72,9 +75,7 @@ def _require_linux() -> None:
 
 
 def _require_free(address: IPv4Address) -> None:
-    found: list[dict[str, str]] = []
-    for table in ("local", "main"):
-        found += json.loads(_ip("-json", "-4", "route", "show", "table", table, "match", f"{address}/32") or "[]")
+    found = json.loads(_ip("-json", "-4", "route", "show", "table", "all", "match", f"{address}/32") or "[]")
     if why := conflict(found, address):
         hint = "that way leads to a gate by itself: use it, or remove the route (penstock routes --remove)"
         raise Invalid(Problem(where="--tun", why=why, hint=hint))
