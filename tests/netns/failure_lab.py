@@ -172,7 +172,7 @@ class FailureLab:
         return Row(fault=fault, streams=streams, during=tuple(sorted(during)), after=tuple(sorted(after)))
 
     def _records(self) -> list[dict[str, Any]]:
-        words = ("evidence", "search", str(self.gate.evidence), "--json")
+        words = ("evidence", "search", str(self.gate.evidence), "--json", "--limit", "0")
         found = self.gate.command(*words, station=self.plant.nodes["gate"])
         return [json.loads(line) for line in found.printed.splitlines() if line.startswith("{")]
 
