@@ -14,7 +14,7 @@ story: .venv/.lab ## the same, without staying up; exits non-zero if any step is
 test: .venv/.dev check ## every test
 	@scripts/system-packages test
 	@scripts/test-providers
-	@$(PY) -m pytest -q
+	@scripts/test-suite
 
 check: .venv/.dev ## formatting, lint, types
 	@.venv/bin/ruff format --check .
