@@ -28,6 +28,7 @@ from penstock.identity import Authority, Credentials, LimitedSource, Proof, Seal
 from penstock.model import LOCAL, Binding, Invalid, Problem, Reason, Subject, Unavailable
 
 _MAX_AGENT = 120
+_AT_SOURCE = "signed out at the identity source"
 
 
 class SignIns:
@@ -59,6 +60,8 @@ class SignIns:
         self._seen: dict[str, int] = {}
         self._unkept: set[str] = set()
         self._tokens = PortalTokens()
+        self._beginning: dict[str, ActiveSignIn] = {}
+        """Sign-ins that are being recorded; one that its source has ended already is not here any more."""
         self._changing = asyncio.Lock()
 
     async def sign_in(
@@ -136,7 +139,11 @@ class SignIns:
         made = self._made(subject, arrival, moment.wall_us + length_us, moment.steady_us + length_us, None)
         sealed = self._seal.close(proof.memory, subject.name) if proof.memory else None
         signed = replace(made, sign_in=replace(made.sign_in, session=proof.session, memory_sealed=sealed))
-        begun = await self._keep(signed, proof, arrival.notice)
+        self._beginning[signed.sign_in.token_hash] = signed.sign_in
+        try:
+            begun = await self._keep(signed, proof, arrival.notice)
+        finally:
+            self._beginning.pop(signed.sign_in.token_hash, None)
         if isinstance(begun, SignedIn):
             await self._following.agree(begun.sign_in.token_hash)
         return begun
@@ -200,6 +207,8 @@ class SignIns:
             raise
         if isinstance(known, Stranger):
             return known.why
+        if parent is None and sign_in.token_hash not in self._beginning:
+            return _AT_SOURCE
         portal, mine = self._state.now.sign_ins.get(parent or ""), self._state.now.sign_ins.get(sign_in.token_hash)
         if mine is None or (parent is not None and portal is None):
             return "whoever confirmed it is not signed in any more"
@@ -356,11 +365,12 @@ class SignIns:
         if session is None and name is None:
             return 0
         ended = 0
-        for sign_in in tuple(self._state.now.sign_ins.values()):
+        for sign_in in (*self._beginning.values(), *self._state.now.sign_ins.values()):
             if sign_in.identity != source or (name is not None and sign_in.subject.name != name):
                 continue
             if session is None or sign_in.session == session or (name is not None and sign_in.session is None):
-                ended += await self.sign_out(sign_in, "signed out at the identity source", Reason.SIGNED_OUT_AT_SOURCE)
+                self._beginning.pop(sign_in.token_hash, None)
+                ended += await self.sign_out(sign_in, _AT_SOURCE, Reason.SIGNED_OUT_AT_SOURCE)
         return ended
 
     async def sign_out(

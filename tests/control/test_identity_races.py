@@ -140,6 +140,31 @@ def test_a_token_that_changes_while_a_proof_is_recorded_goes_on_also_after_a_res
     play(world, scenario)
 
 
+@pytest.mark.parametrize(("key", "session"), [("sub-ada", None), (None, "sid-1"), ("sub-ada", "sid-1")])
+def test_whoever_signs_out_at_the_source_while_the_sign_in_is_recorded_is_not_signed_in(
+    world: World, key: str | None, session: str | None
+) -> None:
+    async def scenario(world: World) -> None:
+        world.makers[OidcPlan] = lambda _: Provider()
+        await world.start(PROVIDED)
+        proof = Proof(
+            source="keycloak",
+            key="sub-ada",
+            name="ada",
+            proved_at_us=world.clock.wall_us,
+            factors=frozenset({Factor.FEDERATED}),
+            graded=FactorStrength.TWO,
+            session="sid-1",
+        )
+        arrival = Arrival(kind=SignInKind.PORTAL, source=STATION)
+        meanwhile(world, RecordKind.SIGNED_IN, lambda: world.gate.sign_ins.end_at_source("keycloak", key, session))
+        assert isinstance(await world.gate.sign_ins.admit(proof, arrival), NotSignedIn)
+        assert not world.gate.state.now.sign_ins
+        assert isinstance(await world.gate.sign_ins.admit(proof, arrival), SignedIn)
+
+    play(world, scenario, is_started=False)
+
+
 def test_a_command_line_does_not_outlive_the_portal_that_signed_out_while_it_was_let_in(world: World) -> None:
     async def scenario(world: World) -> None:
         await world.enrol()
