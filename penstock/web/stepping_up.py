@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from penstock.control import ActiveSignIn, Gate
 from penstock.identity import OidcSource
-from penstock.model import LOCAL, Decision, FactorStrength, Reason, Unavailable
+from penstock.model import CardPlan, Decision, FactorStrength, LdapPlan, LocalPlan, Reason, Unavailable
 
 _HELPED = frozenset({Reason.FACTORS_TOO_WEAK, Reason.PROOF_TOO_OLD})
 
@@ -61,7 +61,8 @@ def better_proof(gate: Gate, sign_in: ActiveSignIn, decision: Decision) -> Bette
     max_age_s = conduit.require.reauthenticate_s if is_old else None
     source = _provider(gate, sign_in)
     if source is None:
-        return BetterProof(want=want, max_age_s=max_age_s, path="/prove" if sign_in.identity == LOCAL else None)
+        is_proved_here = isinstance(gate.identities.plan(sign_in.identity), LocalPlan | LdapPlan | CardPlan)
+        return BetterProof(want=want, max_age_s=max_age_s, path="/prove" if is_proved_here else None)
     if is_weak and not source.can_ask(want):
         return BetterProof(want=want, max_age_s=max_age_s)
     fields = {**({"want": want.value} if is_weak else {}), **({"again": "1"} if is_old else {})}

@@ -165,13 +165,20 @@ def test_the_card_of_whoever_is_signed_in_proves_it_again_and_another_card_begin
         await browser.get("/sign-in/card")
         (first,) = world.gate.state.now.sign_ins.values()
         world.clock.pass_s(30)
-        browser.http.cookies.set("__Host-penstock-form", form, domain="gate.riverside.ot")
+        assert not browser.http.cookies.get("__Host-penstock-form")
+        assert f'href="{DOOR}/card"' in (await browser.get("/prove")).text
+        assert browser.http.cookies.get("__Host-penstock-form") not in {None, form}
         await at_the_door(world, browser, CARD)
         await browser.get("/sign-in/card")
         (again,) = world.gate.state.now.sign_ins.values()
         assert again.token_hash == first.token_hash
         assert again.subject.proved_at_us > first.subject.proved_at_us
         eve = ROOT.card(subject=name("eve"), names=[upn("eve@riverside.ot")])
+        home = await browser.submit(await browser.get("/prove"), "/sign-out")
+        assert home.headers["location"] == "/sign-in", "its forms go by the sign-in, whatever cookie is for the card"
+        await at_the_door(world, browser, CARD)
+        await browser.get("/sign-in/card")
+        await browser.get("/prove")
         await at_the_door(world, browser, eve)
         await browser.get("/sign-in/card")
         (other,) = world.gate.state.now.sign_ins.values()
@@ -297,3 +304,22 @@ def test_the_command_line_accepts_the_notice_as_everybody_does(world: World) -> 
         assert (await signing.client.ask("POST", "/api/cards/proofs", body)).status_code == 200
 
     scene(world, scenario, IDENTITY + BANNER)
+
+
+def test_where_a_proof_by_card_is_too_old_the_portal_leads_to_proving_it_again(world: World) -> None:
+    async def scenario(world: World) -> None:
+        site = SITE.replace("require: {factors: two}", "require: {factors: two, reauthenticate: 5m}")
+        await world.gate.revisions.apply({"site.yaml": site + IDENTITY}, "uid 0")
+        browser = Browser(world)
+        await browser.get("/sign-in")
+        await at_the_door(world, browser, CARD)
+        await browser.get("/sign-in/card")
+        assert 'href="/prove"' not in (await browser.get("/")).text
+        world.clock.pass_s(301)
+        assert 'href="/prove"' in (await browser.get("/")).text
+        await browser.get("/prove")
+        await at_the_door(world, browser, CARD)
+        await browser.get("/sign-in/card")
+        assert 'href="/prove"' not in (await browser.get("/")).text
+
+    scene(world, scenario)

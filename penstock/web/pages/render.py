@@ -23,6 +23,8 @@ from penstock.web.pages.forms import (
 
 #: Pages that load the script for passkeys, where these can be used: no other page may run any.
 _WITH_PASSKEYS = frozenset(("me.html", "prove.html", "sign_in.html"))
+#: Pages for people who are signed in that lead to the card's own site.
+_TO_CARDS = frozenset(("prove.html",))
 _HOUR_S, _MINUTE_S = 3600, 60
 
 
@@ -63,11 +65,15 @@ _TEMPLATES.filters.update(clock=clock_text, day=day_text, iso=iso_text, span=spa
 
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-    """A page.  A browser that forms cannot be tied to yet gets a cookie for that."""
+    """A page.  A browser that forms cannot be tied to yet gets a cookie for that.
+
+    One that may go to the card's own site gets it as well: what is proved there is tied to it.
+    """
     sign_in, cookie = portal_sign_in(request), cookie_of(request)
-    fresh = new_form_cookie() if cookie is None else None
+    is_tied = cookie is not None and (template not in _TO_CARDS or FORM_COOKIE in request.cookies)
+    fresh = None if is_tied else new_form_cookie()
     here = gate_of(request).passkeys.party(request.headers.get("host", ""))
-    token = form_token(request, fresh or cookie or "")
+    token = form_token(request, cookie or fresh or "")
     text = _TEMPLATES.get_template(template).render(
         gate=gate_of(request), sign_in=sign_in, form_token=token, here=here, card_ways=card_ways(request), **values
     )
