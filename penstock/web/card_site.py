@@ -1,7 +1,8 @@
 """The card's own site, behind `card_door`: one page that proves the card and sends the browser back to the portal.
 
 It has a port of its own and the portal's host name, so the browser brings the portal's cookies along (cookies know no
-ports).  It begins no sign-in: what it proved waits for the portal, tied to the browser's form cookie.
+ports).  It begins no sign-in: what it proved waits for the portal, tied to the browser's form cookie.  A handshake is
+good for one request: a connection that is kept open must not prove again what was drawn from the reader long ago.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from penstock.control import Gate
 from penstock.identity import CardRefused
@@ -39,7 +40,21 @@ def card_app(gate: Gate) -> ASGIApp:
         exception_handlers=dict.fromkeys((PenstockError, HTTPException, Exception), html_failure),
     )
     app.state.gate = gate
-    return Guard(app)
+    return _once(Guard(app))
+
+
+def _once(app: ASGIApp) -> ASGIApp:
+    """Every answer ends its connection (RFC 9112 section 9.6)."""
+
+    async def answered(scope: Scope, receive: Receive, send: Send) -> None:
+        async def ending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+            await send(message)
+
+        await app(scope, receive, ending)
+
+    return answered
 
 
 async def _home(request: Request) -> Response:

@@ -16,6 +16,7 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from penstock.web import admin_app, serve
+from penstock.web.card_site import card_app
 
 HEAD = b"GET / HTTP/1.1\r\nHost: gate\r\n\r\n"
 
@@ -32,6 +33,12 @@ class Wire(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return self.is_closed
+
+    def pause_reading(self) -> None:
+        """There is nothing on its way."""
+
+    def resume_reading(self) -> None:
+        """The same."""
 
     def close(self) -> None:
         self.is_closed = True
@@ -61,11 +68,13 @@ class Timers:
                 call()
 
 
-def _connection(state: ServerState, app: Any = None, station: str = "10.20.0.50") -> tuple[Any, Wire, Timers]:
+def _connection(
+    state: ServerState, app: Any = None, station: str = "10.20.0.50", kind: type[serve.Protocol] = serve.Protocol
+) -> tuple[Any, Wire, Timers]:
     config = Config(app or PlainTextResponse("well"), lifespan="off", ws="none", log_config=None)
     config.load()
     timers, wire = Timers(), Wire(station)
-    protocol = serve.Protocol(config=config, server_state=state, app_state={}, _loop=timers)  # type: ignore[arg-type]
+    protocol = kind(config=config, server_state=state, app_state={}, _loop=timers)  # type: ignore[arg-type]
     protocol.connection_made(wire)
     return protocol, wire, timers
 
@@ -148,5 +157,25 @@ def test_what_is_no_number_of_a_grant_is_not_there(world: World, number: str) ->
             await admin.delete(f"/admin/grants/{number}"),
         ]
         assert [answer.status_code for answer in answers] == [404, 404, 404]
+
+    play(world, scenario)
+
+
+@pytest.mark.parametrize("path", ["/", "/card", "/static/penstock.css", "/nowhere"])
+def test_a_handshake_of_a_card_is_good_for_one_request_whatever_it_asks(
+    world: World, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "sent_chain", lambda _: (b"a certificate",))
+
+    async def scenario(world: World) -> None:
+        head = f"GET {path} HTTP/1.1\r\nHost: gate.riverside.ot\r\n\r\n".encode()
+        protocol, wire, _ = _connection(ServerState(), card_app(world.gate), kind=serve.CardProtocol)
+        protocol.data_received(head + head)
+        for _ in range(500):
+            await asyncio.sleep(0.001)
+            if wire.is_closed or wire.written.count(b"HTTP/1.1 ") > 1:
+                break
+        assert wire.written.count(b"HTTP/1.1 ") == 1
+        assert wire.is_closed
 
     play(world, scenario)
