@@ -6,6 +6,7 @@ import html
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "identity"))
 
 from soft_authenticator import SoftAuthenticator
 
-from penstock.model import FactorStrength, RecordKind
+from penstock.model import FactorStrength, Record, RecordKind
 
 CODE = re.compile(r"<code>([A-Z0-9]{4}(?:-[A-Z0-9]{4}){3})</code>")
 
@@ -343,6 +344,18 @@ def test_an_enrolment_holds_when_its_recovery_codes_cannot_be_recorded(world: Wo
         world.secrets["ada"] = re.findall(r'class="secret">([A-Z2-7 ]+)<', page.text)[0].replace(" ", "")
         world.recorder.is_healthy = False
         fields = {"password": PASSWORD, "repeated": PASSWORD, "totp": world.code()}
+        assert (await browser.submit(page, "/enrol/confirm", **fields)).status_code == 503
+        account = await world.gate.store.account("ada")
+        assert account is not None
+        assert account.password_hash is None, "no factor without its record; the code is worth as much as before"
+        world.recorder.is_healthy, write = True, world.recorder.write
+
+        async def failing(records: Sequence[Record], *, urgent: bool = False) -> range:
+            done = await write(records, urgent=urgent)
+            world.recorder.is_healthy = False
+            return done
+
+        world.recorder.write = failing  # type: ignore[method-assign]
         done = await browser.submit(page, "/enrol/confirm", **fields)
         assert done.headers["location"] == "/sign-in?enrolled"
 
