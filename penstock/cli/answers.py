@@ -168,10 +168,15 @@ class OpenedGrant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantsSeen:
-    """``GET /api/sessions``: the numbers of the subject's live grants, and why others ended lately, by number."""
+    """``GET /api/sessions``: the numbers of the subject's live grants, and why others ended lately, by number.
+
+    `proof_left_s`: in how many seconds a grant ends unless who opened it proves again who they are; not of those that a
+    proof has no part in.
+    """
 
     live: frozenset[int]
     ended: Mapping[int, str]
+    proof_left_s: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ import ssl
 from pathlib import Path
 
 from penstock.cli import output
+from penstock.cli.answers import clock
 from penstock.cli.client import Gate, fingerprint, first_contact, single_authority
 from penstock.cli.profile import KnownGate, Profile
 from penstock.model import Invalid, Problem, Unauthenticated
@@ -39,6 +40,15 @@ def meet(profile: Profile, arguments: argparse.Namespace) -> tuple[KnownGate, st
     if profile.gate() is None:
         profile.remember_gate(gate, ca_pem)
     return gate, ca_pem
+
+
+def settle(profile: Profile, gate: KnownGate, ca_pem: str) -> None:
+    """This person is known there: from now on the profile is for this gate, and forgets a sign-in at another."""
+    former, ends_at = profile.gate(), profile.ends_at()
+    profile.remember_gate(gate, ca_pem)
+    if former is not None and ends_at and not profile.ends_at():
+        output.say(f"the sign-in at {former.url} is forgotten here; at that gate it ends {clock(ends_at)}")
+        output.hint("PENSTOCK_HOME names a folder for each gate, where there are several")
 
 
 def _url(profile: Profile, given: str | None) -> str:

@@ -49,7 +49,7 @@ def enrol(arguments: argparse.Namespace) -> int:
             codes = http.confirm_enrolment(code, password, line("authenticator code"))
         else:
             codes = _confirm(lambda totp: http.confirm_enrolment(code, password, totp))
-    place.remember_gate(gate, ca_pem)
+    contact.settle(place, gate, ca_pem)
     output.say("enrolled")
     _show_codes(codes)
     output.hint(f"penstock login --as {enrolment.subject}")

@@ -87,7 +87,7 @@ def login(arguments: argparse.Namespace) -> int:
             case Way.CARD:
                 shown = notice.accepted(http, arguments)
                 signed = http.prove_card({**login_card.proof(arguments, http, ca_pem, csr_pem), "notice": shown})
-    place.remember_gate(gate, ca_pem)
+    contact.settle(place, gate, ca_pem)
     kept = place.remember_sign_in(
         profile.SignIn(subject=signed.subject, groups=signed.groups, token=signed.token, expires_at=signed.expires_at),
         key_pem,

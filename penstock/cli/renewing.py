@@ -19,6 +19,8 @@ from penstock.model import Invalid, Reason, Unauthenticated, Unavailable
 
 #: How often the gate is asked; a flow that is refused asks at once.
 WATCH_S = 3.0
+#: How long before a grant ends for want of a new proof that is said.
+WARN_S = 300
 SIGN_IN_OVER = "the sign-in has ended"
 #: Why a grant ended that nobody may have again without doing something about it.
 FINAL = {
@@ -59,6 +61,7 @@ class Watch:
         """`end` is told of the end of the sign-in, or of the last door; `silent` that the portal does not answer."""
         self._portal, self._doors, self._end, self._silent = portal, doors, end, silent
         self._wanted = asyncio.Event()
+        self._warned: set[Door] = set()
         self._is_in_trouble = False
 
     def ask_now(self) -> None:
@@ -94,6 +97,7 @@ class Watch:
                 continue
             if door.grant.grant in seen.live:
                 door.confirm()
+                self._warn(door, seen.proof_left_s.get(door.grant.grant))
             else:
                 await self._renew(door, seen.ended.get(door.grant.grant))
         if all(door.over for door in self._doors):
@@ -126,6 +130,17 @@ class Watch:
         why = _EXPIRED if reason == Reason.GRANT_EXPIRED else _LOST if reason is None else reason
         until = f" until {clock(answer.expires_at)}" if answer.expires_at else ""
         output.say(f"{door.name}: grant {former.grant}: {why}; grant {answer.grant} goes on{until}")
+
+    def _warn(self, door: Door, left_s: int | None) -> None:
+        """Say once that a proof grows too old, while there is time: what is under way need not end."""
+        if left_s is None or left_s > WARN_S:
+            self._warned.discard(door)
+        elif door not in self._warned:
+            self._warned.add(door)
+            output.say(
+                f"{door.name}: grant {door.grant.grant} ends in {left_s // 60 + 1} min: its proof is too old then"
+            )
+            output.hint("penstock login --again lets it go on")
 
     def _close(self, door: Door, why: str) -> None:
         door.end(why)

@@ -84,7 +84,7 @@ def test_a_sign_in_is_for_its_own_gate_and_another_never_sees_its_token(
         )
         other.answers.routes["POST", "/api/enrolments/confirm"] = (200, {"recovery_codes": []})
         assert cli("enrol", "a-code", "--password-stdin", *there, typed=TYPED) == 0
-        capsys.readouterr()
+        assert f"the sign-in at {signed_in.url} is forgotten here; at that gate it ends" in capsys.readouterr().err
         assert cli("ls") == 3, "this computer now knows the other gate, and is not signed in there"
         assert "nobody is signed in" in capsys.readouterr().err
         assert not (home / "key.pem").exists()

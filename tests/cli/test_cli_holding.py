@@ -330,6 +330,16 @@ def test_a_silent_portal_ends_nothing_and_is_told_once(held: Held, capsys: Any) 
     assert said.count("the gate's portal answers again") == 1
 
 
+def test_a_proof_that_grows_too_old_is_said_once_while_there_is_time(held: Held, capsys: Any) -> None:
+    lefts = [1200, 299, 240, 1800, 120]  # proved again once, and then not
+    answers = iter([*(replace(ALIVE, proof_left_s={7: left}) for left in lefts), ended("grant_revoked")])
+    ending_of(replace(held, portal=FakePortal(lambda: next(answers))))
+    said = capsys.readouterr().err
+    assert said.count("plc-dosing modbus: grant 7 ends in 5 min: its proof is too old then") == 1
+    assert said.count("plc-dosing modbus: grant 7 ends in 3 min: its proof is too old then") == 1
+    assert said.count("hint: penstock login --again lets it go on") == 2
+
+
 def test_what_answers_in_the_gates_place_for_a_while_ends_nothing(held: Held, capsys: Any) -> None:
     """The portal of a hotel's network, or a box that opens TLS: the gate is out of reach, the sign-in is not over."""
     stranger = raising(Stranger("https://10.20.0.2:8443 does not prove to be the known gate"))

@@ -3,7 +3,7 @@ from datetime import datetime
 import httpx2
 import pytest
 from browser import CSR, Client
-from control_world import STATION, World, play
+from control_world import SITE, STATION, World, play
 from cryptography import x509
 
 from penstock.model import Reason, RecordKind
@@ -198,11 +198,31 @@ def test_a_grant_by_certificate_is_bound_to_the_certificate_of_the_sign_in(world
         assert (grant.certificate, grant.source) == (sign_in.certificate, None)
         (row,) = (await client.ask("GET", "/api/sessions")).json()["sessions"]
         assert (row["grant"], row["binding"]) == (body["grant"], "certificate")
+        assert row["proof_left_s"] is None, "no conduit asks for a new proof"
         await world.gate.grants.close(body["grant"], Reason.ISOLATED)
         after = (await client.ask("GET", "/api/sessions")).json()
         assert after == {"sessions": [], "ended": [{"grant": body["grant"], "reason": "isolated"}]}
 
     play(world, scenario)
+
+
+def test_whoever_asks_learns_when_a_grant_ends_for_want_of_a_new_proof(world: World) -> None:
+    async def scenario(world: World) -> None:
+        await world.start(
+            {"site.yaml": SITE.replace("require: {factors: two}", "require: {factors: two, reauthenticate: 30m}")}
+        )
+        await world.enrol()
+        client = Client(world)
+        await client.sign_in()
+        await client.ask("POST", "/api/grants", {"asset": "plc-filter-1"})
+        world.clock.pass_s(60)
+        (row,) = (await client.ask("GET", "/api/sessions")).json()["sessions"]
+        (sign_in,) = world.gate.state.now.sign_ins.values()
+        too_old_us = sign_in.subject.proved_at_us + 30 * 60 * 1_000_000
+        assert row["proof_left_s"] == (too_old_us - world.clock.wall_us) // 1_000_000
+        assert 28 * 60 <= row["proof_left_s"] <= 29 * 60
+
+    play(world, scenario, is_started=False)
 
 
 def test_a_grant_by_address_belongs_to_the_address_the_request_came_from(world: World) -> None:

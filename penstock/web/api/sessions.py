@@ -10,6 +10,8 @@ from penstock.model import Json
 from penstock.web.api.grants import grant_row
 from penstock.web.asking import client_sign_in, gate_of, moment_text
 
+_US_PER_S = 1_000_000
+
 
 async def show(request: Request) -> JSONResponse:
     """GET: the subject's own, whichever of its sign-ins opened them."""
@@ -33,4 +35,12 @@ def _row(live: LiveGrant, gate: Gate) -> dict[str, Json]:
         "session_at": moment_text(live.session_at_us),
         "flows": tally.flows,
         "operations_refused": tally.refused,
+        "proof_left_s": _proof_left_s(live, gate),
     }
+
+
+def _proof_left_s(live: LiveGrant, gate: Gate) -> int | None:
+    """How long until it ends because its proof is too old; ``None`` where no proof could move its end."""
+    if live.ends_steady_us is None or live.limit_steady_us in {None, live.ends_steady_us}:
+        return None
+    return max(0, live.ends_steady_us - gate.clock().steady_us) // _US_PER_S
