@@ -130,10 +130,9 @@ class Bench:
         """A home folder for the client of somebody whom a provider knows."""
         return Person(name=name, password="", totp=None, home=self.folder / f"home-{name}")
 
-    def local_person(self) -> Person:
-        """Somebody with an account of the gate itself."""
-        known = self.gate.people.get("maria")
-        return known or self.gate.enrol("maria", "operators", LOCAL_PASSWORD, self.machine)
+    def local_person(self, name: str) -> Person:
+        """Somebody new with an account of the gate itself; who signs in twice waits for a new code."""
+        return self.gate.enrol(name, "operators", LOCAL_PASSWORD, self.machine)
 
     @contextmanager
     def connected(self, person: Person, asset: str) -> Iterator[Conversation]:

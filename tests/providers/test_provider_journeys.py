@@ -163,16 +163,16 @@ def test_while_a_provider_is_silent_what_is_open_goes_on_and_nothing_new_comes_f
     ada, since = visit(), bench.mark()
     ada.sign_in(provider, "ada")
     person = ada.let_in("ada")
+    tom = visit()
     with bench.connected(person, "plc-dosing") as talk, provider.paused():
+        tom.leave_for(provider)  # his browser waits while the gate finds out
         lost = bench.wait_for("source.lost", since=since)
         assert lost["detail"]["identity"] == provider.name
         assert talk.read(SET_POINT) >= 0, "what was open goes on"
         again = bench.refused(person, "plc-dosing")
         assert again["reason"] == "source_unavailable", "nothing new is opened for its people"
-        tom = visit()
-        tom.leave_for(provider)
         assert tom.trouble() == f"{provider.title} does not answer"
-        local = bench.local_person()
+        local = bench.local_person(f"maria-{provider.name}")
         done = bench.gate.login(local, bench.machine)
         assert done.status == 0, done.said
         assert talk.read(SET_POINT) >= 0
