@@ -12,6 +12,7 @@ import httpx2
 import pytest
 from oidc_forge import NOW_US, OTHER_RSA, Forge, S, begun
 
+from penstock.identity.oidc import rereading
 from penstock.identity.oidc.memory import remembered
 from penstock.identity.oidc.source import OidcSource
 from penstock.model import Unavailable
@@ -156,6 +157,37 @@ def test_an_answer_that_is_lost_on_the_way_loses_no_new_refresh_token() -> None:
         found = await source.membership("u-1", memory, NOW_US)
         assert found is not None
         assert found.groups == {"operators"}
+
+    asyncio.run(scenario())
+
+
+def test_what_old_memories_lead_on_to_is_forgotten_in_time_and_never_more_than_so_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    forge = Forge()
+    monkeypatch.setattr(rereading, "MAX_SUCCESSORS", 20)
+
+    async def scenario() -> None:
+        source = forge.source()
+        memory = await signed_in(forge, source)
+        for _ in range(50):
+            found = await source.membership("u-1", memory, NOW_US)
+            assert found is not None
+            memory = found.memory
+        kept = source._rereading._successors
+        assert len(kept) == 20
+        forge.steady_s += rereading.LEADS_ON_S
+        for _ in range(20):
+            found = await source.membership("u-1", memory, NOW_US)
+            assert found is not None
+            memory = found.memory
+        assert len(kept) == 20, "each that comes takes the place of one that is over"
+        forge.steady_s += 10 * rereading.LEADS_ON_S
+        for _ in range(21):
+            found = await source.membership("u-1", memory, NOW_US)
+            assert found is not None
+            memory = found.memory
+        assert {since_s for since_s, _ in kept.values()} == {forge.steady_s}
 
     asyncio.run(scenario())
 

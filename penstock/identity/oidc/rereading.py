@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
+from itertools import islice
 
 from penstock.identity.oidc.claims import check_issuer, check_times, subject_of
 from penstock.identity.oidc.discovery import Provider
@@ -27,6 +28,8 @@ LEADS_ON_S = 120.0
 _ROUNDS = 4
 MAX_SUCCESSORS = 10_000
 _MAX_STEPS = 8
+#: One comes with each reading, so that of those that are over two go is enough.
+_FORGOTTEN_AT_ONCE = 2
 
 
 class Rereading:
@@ -95,10 +98,13 @@ class Rereading:
         return Membership(groups=groups_of(self._plan, claims), memory=memory)
 
     def _lead_on(self, memory: str, newer: str) -> None:
-        now_s = self._steady_s()
-        kept = {name: each for name, each in self._successors.items() if now_s - each[0] < self._leads_on_s}
-        kept[_name(memory)] = (now_s, newer)
-        self._successors = dict(list(kept.items())[-MAX_SUCCESSORS:])
+        """The oldest come first, so only what goes is looked at: thousands of people are read again each minute."""
+        now_s, name = self._steady_s(), _name(memory)
+        self._successors.pop(name, None)
+        self._successors[name] = (now_s, newer)
+        for oldest, (since_s, _) in tuple(islice(self._successors.items(), _FORGOTTEN_AT_ONCE)):
+            if now_s - since_s >= self._leads_on_s or len(self._successors) > MAX_SUCCESSORS:
+                del self._successors[oldest]
 
     def _newest(self, memory: str) -> str:
         for _ in range(_MAX_STEPS):
