@@ -14,6 +14,7 @@ from penstock.control.rows import ActiveSignIn, SignInKind
 from penstock.control.sign_ins import SignIns, local_proof
 from penstock.control.state import State
 from penstock.identity import Credentials
+from penstock.model import Factor, Subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,8 @@ class TypedAgain:
     retry_after_s: int = 0
     is_right: bool = False
     is_taken: bool = False
+    recovered: Subject | None = None
+    """Whose recovery code was spent by it."""
 
 
 class ClientProofs:
@@ -75,7 +78,9 @@ class ClientProofs:
         if proof is None:
             self._recorder.put(records.refused(credentials, outcome, moment))
             return TypedAgain()
-        return TypedAgain(is_right=True, is_taken=await self._sign_ins.prove_again(client, proof))
+        recovered = outcome.subject if Factor.RECOVERY_CODE in proof.factors else None
+        is_taken = await self._sign_ins.prove_again(client, proof)
+        return TypedAgain(is_right=True, is_taken=is_taken, recovered=recovered)
 
 
 def _renewed(client: ActiveSignIn, portal: ActiveSignIn) -> ActiveSignIn:

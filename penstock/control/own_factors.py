@@ -37,6 +37,7 @@ from penstock.model import (
     Problem,
     Record,
     RecordKind,
+    Subject,
     Unauthenticated,
 )
 
@@ -135,15 +136,15 @@ class OwnFactors:
             self._recorder.put(refused(credentials, outcome, moment))
             return ProvedAgain()
         is_proved = await self._sign_ins.prove_again(sign_in, proof)
-        if is_proved and Factor.RECOVERY_CODE in proof.factors:
-            await self.recovered(sign_in, address)
+        if Factor.RECOVERY_CODE in proof.factors:  # it is spent either way
+            await self.recovered(sign_in.subject, address)
         return ProvedAgain(is_proved=is_proved)
 
     async def add_passkey(self, party: Party, sign_in: ActiveSignIn, answer: str, title: str, source: str) -> Passkey:
         """Keep a new passkey.  Raises as `require`, `PasskeyRefused`, `Invalid` and `Unavailable`."""
         await self.require(sign_in)
         passkey = await self._passkeys.add(party, sign_in, answer, _title(title), source)
-        await self._note(sign_in, f"passkey “{passkey.title}” added", source)
+        await self._note(sign_in.subject, f"passkey “{passkey.title}” added", source)
         return passkey
 
     async def rename_passkey(self, sign_in: ActiveSignIn, credential_id: str, title: str, source: str) -> None:
@@ -152,8 +153,8 @@ class OwnFactors:
         passkey, new = await self._mine(sign_in, credential_id), _title(title)
         await self._factors.rename_passkey(sign_in.subject.name, credential_id, new)
         detail: dict[str, Json] = {"factor": Factor.PASSKEY.value, "title": passkey.title, "new_title": new}
-        self._recorder.put([self._record(RecordKind.SUBJECT_CHANGED, sign_in, detail, source)])
-        await self._note(sign_in, f"passkey “{passkey.title}” is called “{new}”", source)
+        self._recorder.put([self._record(RecordKind.SUBJECT_CHANGED, sign_in.subject, detail, source)])
+        await self._note(sign_in.subject, f"passkey “{passkey.title}” is called “{new}”", source)
 
     async def remove_passkey(self, sign_in: ActiveSignIn, credential_id: str, source: str) -> None:
         """Forget a passkey, but never the last second factor.  Raises as `require`, `Invalid` and `Unavailable`."""
@@ -167,7 +168,7 @@ class OwnFactors:
         detail: dict[str, Json] = {"factor": Factor.PASSKEY.value, "passkey": credential_id[:16]}
         await self._record_first(RecordKind.FACTOR_REMOVED, sign_in, {**detail, "title": passkey.title}, source)
         await self._factors.remove_passkey(sign_in.subject.name, credential_id)
-        await self._note(sign_in, f"passkey “{passkey.title}” removed", source)
+        await self._note(sign_in.subject, f"passkey “{passkey.title}” removed", source)
 
     async def change_password(self, sign_in: ActiveSignIn, password: str, source: str) -> None:
         """Set another password.  Raises as `require`, `Invalid` and `Unavailable`."""
@@ -178,7 +179,7 @@ class OwnFactors:
         hashed = await self._passwords.hash(password, source)
         await self._record_first(RecordKind.FACTOR_ADDED, sign_in, {"factor": Factor.PASSWORD.value}, source)
         await self._store.set_password_hash(sign_in.subject.name, hashed)
-        await self._note(sign_in, "password changed", source)
+        await self._note(sign_in.subject, "password changed", source)
 
     async def prepare_authenticator(self, sign_in: ActiveSignIn) -> Preparation:
         """Show the secret of a new authenticator; one that was shown before is void.  Raises as `require`."""
@@ -205,7 +206,7 @@ class OwnFactors:
         await self._record_first(RecordKind.FACTOR_ADDED, sign_in, {"factor": Factor.TOTP.value}, source)
         if not await self._factors.set_authenticator(name, self._seal.close(secret, name), step):
             raise Invalid(Problem(where="totp", why="there is no authenticator to replace"))
-        await self._note(sign_in, "authenticator replaced", source)
+        await self._note(sign_in.subject, "authenticator replaced", source)
 
     async def make_codes(self, sign_in: ActiveSignIn, source: str) -> tuple[str, ...]:
         """Ten new recovery codes; earlier ones are void.  Raises as `require` and `Unavailable`."""
@@ -222,12 +223,12 @@ class OwnFactors:
             return ()
         return await self._make_codes(subject, source)
 
-    async def recovered(self, sign_in: ActiveSignIn, source: str) -> int:
-        """A recovery code was used to sign in: say so loudly; answers how many are left."""
-        left = await self._codes.left(sign_in.subject.name)
+    async def recovered(self, subject: Subject, source: str) -> int:
+        """A recovery code was used: say so loudly; answers how many are left."""
+        left = await self._codes.left(subject.name)
         detail: dict[str, Json] = {"factor": Factor.RECOVERY_CODE.value, "why": "used to sign in", "left": left}
-        self._recorder.put([self._record(RecordKind.FACTOR_REMOVED, sign_in, detail, source)])
-        await self._note(sign_in, f"signed in with a recovery code; {left} are left", source)
+        self._recorder.put([self._record(RecordKind.FACTOR_REMOVED, subject, detail, source)])
+        await self._note(subject, f"signed in with a recovery code; {left} are left", source)
         return left
 
     async def _make_codes(self, subject: str, source: str) -> tuple[str, ...]:
@@ -265,19 +266,18 @@ class OwnFactors:
         name = sign_in.subject.name
         return Preparation(subject=name, secret=secret, otpauth_uri=totp.otpauth_uri(secret, name, self._gate))
 
-    def _record(self, kind: RecordKind, sign_in: ActiveSignIn, detail: dict[str, Json], source: str) -> Record:
-        subject = sign_in.subject
+    def _record(self, kind: RecordKind, subject: Subject, detail: dict[str, Json], source: str) -> Record:
         proved: dict[str, Json] = {"source": source, "strength": subject.strength.value}
         return Record(kind=kind, at_us=self._clock().wall_us, subject=subject.name, detail={**detail, **proved})
 
     async def _record_first(
         self, kind: RecordKind, sign_in: ActiveSignIn, detail: dict[str, Json], source: str
     ) -> None:
-        await self._recorder.write([self._record(kind, sign_in, detail, source)], urgent=True)
+        await self._recorder.write([self._record(kind, sign_in.subject, detail, source)], urgent=True)
 
-    async def _note(self, sign_in: ActiveSignIn, what: str, source: str) -> None:
+    async def _note(self, subject: Subject, what: str, source: str) -> None:
         change = FactorChange(at_us=self._clock().wall_us, what=what, source=source)
-        await self._factors.note_change(sign_in.subject.name, change)
+        await self._factors.note_change(subject.name, change)
 
 
 def _title(text: str) -> str:

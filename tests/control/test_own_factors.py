@@ -313,12 +313,25 @@ def test_a_recovery_code_stands_in_for_the_authenticator_once(world: World) -> N
         assert entered.sign_in.subject.factors == {Factor.PASSWORD, Factor.RECOVERY_CODE}
         assert entered.sign_in.subject.strength is FactorStrength.TWO
         assert await recover(world, first) == NotSignedIn()
-        assert await world.gate.factors.recovered(entered.sign_in, STATION) == 9
+        assert await world.gate.factors.recovered(entered.sign_in.subject, STATION) == 9
         used = world.recorder.of(RecordKind.FACTOR_REMOVED)[-1]
         assert (used.detail["factor"], used.detail["left"]) == ("recovery_code", 9)
         assert first not in str(world.recorder.records)
         await world.gate.factors.make_codes(entered.sign_in, STATION)
         assert await recover(world, second) == NotSignedIn()
+
+    play(world, scenario)
+
+
+def test_a_recovery_code_that_is_spent_on_a_proof_worth_less_is_told_all_the_same(world: World) -> None:
+    async def scenario(world: World) -> None:
+        sign_in, key = await owner(world)
+        code, *_ = await world.gate.factors.first_codes("ada", STATION)
+        answer = key.sign_in(await world.gate.passkeys.ask_to_prove(PARTY, sign_in))
+        assert await world.gate.passkeys.prove(PARTY, sign_in, answer, STATION)
+        strong = world.gate.state.now.sign_ins[sign_in.token_hash]
+        assert not (await world.gate.factors.prove(strong, PASSWORD, code, STATION)).is_proved
+        assert world.recorder.of(RecordKind.FACTOR_REMOVED)[-1].detail["left"] == 9
 
     play(world, scenario)
 

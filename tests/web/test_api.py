@@ -3,7 +3,7 @@ from datetime import datetime
 import httpx2
 import pytest
 from browser import CSR, Client
-from control_world import SITE, STATION, World, play
+from control_world import PASSWORD, SITE, STATION, World, play
 from cryptography import x509
 
 from penstock.model import Reason, RecordKind
@@ -380,5 +380,21 @@ def test_whoever_waits_for_the_end_of_a_grant_does_not_come_before_it(world: Wor
         told_s = datetime.fromisoformat(row["expires_at"]).timestamp()
         ends_us = world.gate.state.now.grants[row["grant"]].grant.expires_at_us or 0
         assert 0 <= told_s - ends_us / 1_000_000 < 1
+
+    play(world, scenario)
+
+
+def test_a_recovery_code_that_a_command_line_proves_with_is_told_like_any_other(world: World) -> None:
+    async def scenario(world: World) -> None:
+        await world.enrol()
+        client = Client(world)
+        await client.sign_in()
+        code, *_ = await world.gate.factors.first_codes("ada", STATION)
+        proof = {"subject": "ada", "password": PASSWORD, "totp": code}
+        assert (await client.ask("POST", "/api/sign-ins/current/proofs", proof)).status_code == 200
+        used = world.recorder.of(RecordKind.FACTOR_REMOVED)[-1]
+        assert (used.subject, used.detail["left"], used.detail["source"]) == ("ada", 9, STATION)
+        sign_in = await world.sign_in()
+        assert "recovery code" in (await world.gate.factors.of(sign_in)).changes[0].what
 
     play(world, scenario)

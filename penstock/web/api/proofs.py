@@ -37,6 +37,8 @@ async def prove_again(request: Request) -> JSONResponse:
     outcome = await gate.client_proofs.prove(client, credentials)
     if outcome.retry_after_s:
         raise TooManyAttempts(outcome.retry_after_s)
+    if outcome.recovered is not None:
+        await gate.factors.recovered(outcome.recovered, credentials.source)
     if not outcome.is_right:
         raise Unauthenticated(REFUSED)
     if not outcome.is_taken:

@@ -52,7 +52,7 @@ async def begin(request: Request) -> JSONResponse:
         raise Unauthenticated(REFUSED)
     row = signed_in_row(outcome, gate)
     if Factor.RECOVERY_CODE in outcome.sign_in.subject.factors:
-        row["recovery_codes_left"] = await gate.factors.recovered(outcome.sign_in, credentials.source)
+        row["recovery_codes_left"] = await gate.factors.recovered(outcome.sign_in.subject, credentials.source)
     return JSONResponse(row)
 
 

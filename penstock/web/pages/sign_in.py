@@ -46,7 +46,7 @@ async def begin(request: Request) -> Response:
     if before is not None:
         await gate.sign_ins.sign_out(before, "signed in again")
     if Factor.RECOVERY_CODE in outcome.sign_in.subject.factors:
-        await gate.factors.recovered(outcome.sign_in, credentials.source)
+        await gate.factors.recovered(outcome.sign_in.subject, credentials.source)
         return welcome(see("/me"), outcome)
     return welcome(see("/"), outcome)
 
