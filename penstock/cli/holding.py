@@ -130,7 +130,9 @@ class Holding:
                     await asyncio.sleep(_PAUSE_S)
                     continue
                 accepted.setblocking(False)
-                self._spawn_for(door, self._flows.carry(door, opening, accepted, peer))
+                flow = self._spawn_for(door, self._flows.carry(door, opening, accepted, peer))
+                # also where the door ends before the flow has begun, or while it is taken over
+                flow.add_done_callback(lambda _, accepted=accepted: accepted.close())  # type: ignore[misc]
 
     async def _serve_datagrams(self, door: Door, opening: Opening) -> None:
         loop = asyncio.get_running_loop()

@@ -213,6 +213,24 @@ def test_one_door_that_is_over_does_not_close_the_other(held: Held, capsys: Any)
     assert "plc-dosing modbus: the grant was revoked" in capsys.readouterr().err
 
 
+def test_a_connection_whose_flow_ends_before_it_is_taken_over_is_closed(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ended_at_once(*_: Any) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr("penstock.cli.flows.Flows.carry", ended_at_once)
+    done: list[bool] = []
+
+    def tool(port: int) -> None:
+        with socket.create_connection((HOST, port), timeout=20) as client:
+            assert client.recv(1) == b""
+        done.append(True)
+
+    ending_of(replace(held, portal=FakePortal(lambda: ended("grant_revoked") if done else ALIVE)), tool)
+    assert done
+
+
 def test_a_flow_that_the_worker_does_not_know_yet_waits_for_it(held: Held, tunnel: FakeTunnel) -> None:
     """After a restart of the worker the gate knows the grant a moment before its worker does."""
     tunnel.answer = b'{"refused": "grant_unknown"}\n'

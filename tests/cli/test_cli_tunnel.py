@@ -177,6 +177,28 @@ def test_a_tool_that_takes_nothing_is_cut_when_the_gate_has_ended_the_flow(
         assert runner.run(run()) == FlowBytes(to_asset=0, to_tool=len(rest))
 
 
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("factory", [None, uvloop.new_event_loop])
+def test_a_connection_that_is_given_up_while_it_is_taken_over_is_closed(turns: int, factory: Any) -> None:
+    async def run() -> None:
+        ours, theirs = tcp_pair()
+        theirs.setblocking(False)
+        taking = asyncio.create_task(taken(ours))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        taking.cancel()
+        (found,) = await asyncio.gather(taking, return_exceptions=True)
+        if not isinstance(found, BaseException):  # it was faster
+            await found.end()
+        ours.close()
+        async with asyncio.timeout(20):
+            assert await asyncio.get_running_loop().sock_recv(theirs, 1) == b""
+        theirs.close()
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(run())
+
+
 def test_a_refusal_carries_the_gates_reason(place: TunnelPlace, tunnel: FakeTunnel) -> None:
     tunnel.answer = b'{"refused": "grant_revoked"}\n'
     with pytest.raises(FlowRefused, match=r"^grant_revoked$"):
