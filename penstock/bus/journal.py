@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from penstock.bus.ring import LONG_KINDS, RingWriter, Word
-from penstock.model import Grant, Json, Operation, OperationClass, Record, RecordKind
+from penstock.model import Grant, Json, Operation, OperationClass, Record, RecordKind, Value
 
 #: How many meanings of operations of one flow are kept to be announced again.
 MAX_DEFINITIONS: Final = 2048
@@ -71,13 +71,14 @@ class Outcome(IntEnum):
     UNANSWERED = 2
 
 
-class TargetLine(msgspec.Struct):
+class TargetLine(msgspec.Struct, omit_defaults=True):
     """A target as it stands in evidence."""
 
     table: str
     first: int
     count: int
-    values: list[int] | None
+    values: list[Value] | None
+    name: str = ""
 
 
 class OperationLine(msgspec.Struct):
@@ -256,7 +257,7 @@ class FlowJournal:
             name=operation.name,
             unit=operation.unit,
             targets=[
-                TargetLine(t.table, t.first, t.count, None if t.values is None else list(t.values))
+                TargetLine(t.table, t.first, t.count, None if t.values is None else list(t.values), t.name)
                 for t in operation.targets
             ],
             conduit=conduit,

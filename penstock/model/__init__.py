@@ -108,6 +108,7 @@ from penstock.model.operation import (
     Operation,
     OperationClass,
     Target,
+    Value,
 )
 from penstock.model.record import (
     Json,
@@ -135,6 +136,7 @@ from penstock.model.settings import (
     TlsSettings,
 )
 from penstock.model.site import (
+    ANY_LAST,
     ECHO,
     Asset,
     Conduit,
@@ -167,6 +169,7 @@ from penstock.model.subject import (
 )
 
 __all__ = [
+    "ANY_LAST",
     "APART",
     "COPIED_BIT",
     "ECHO",
@@ -296,6 +299,7 @@ __all__ = [
     "Translation",
     "Unauthenticated",
     "Unavailable",
+    "Value",
     "Verified",
     "VerifyKernel",
     "Window",

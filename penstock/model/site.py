@@ -15,6 +15,8 @@ from penstock.model.subject import Binding, FactorStrength
 
 #: ICMP echo (RFC 792), "ping": the name, the protocol and the transport of that service.
 ECHO = "icmp"
+#: No last address: later than any protocol's.
+ANY_LAST = (1 << 63) - 1
 
 
 class FailureMode(StrEnum):
@@ -139,26 +141,36 @@ class Selector:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """Addresses `first` to `last`, inclusive, of one table."""
+    """Objects that a permission names: of one table, with numbers from `first` to `last`, inclusive.
+
+    No `table`: of every table.  `name` must fit the object's name where it is given; ``*`` in it stands for any text.
+    `element` is the type as which written memory is read for `Permission.values` (S7 ``word`` or ``real``), empty
+    where messages say it themselves.  A target must fit a span of each `axis` that the permission has.
+    """
 
     table: str
-    first: int
-    last: int
+    first: int = 0
+    last: int = ANY_LAST
+    name: str | None = None
+    element: str = ""
+    axis: str = "object"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
     """Values from `low` to `high`, inclusive."""
 
-    low: int
-    high: int
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permission:
     """One operation class of one protocol, narrowed to `spans`, `values` and a `rate` where these are given.
 
-    No spans: every object.  No values: every value.  An object must lie in the union of the spans.
+    No spans: every object.  No values and no words: every value.  An object must lie in the union of the spans of each
+    axis.  `words` are values that are no numbers (``latch_on``).  `units` are the devices behind the address
+    (Modbus units, IEC 104 common addresses), none: all.
     """
 
     protocol: str
@@ -166,6 +178,8 @@ class Permission:
     spans: tuple[Span, ...] = ()
     values: tuple[Interval, ...] = ()
     rate: Rate | None = None
+    words: tuple[str, ...] = ()
+    units: tuple[Interval, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

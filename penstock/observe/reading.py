@@ -8,8 +8,10 @@ for the rest of a message in front of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from penstock.bus import FlowJournal, Journal, Outcome
 from penstock.bus.histogram import Histogram
@@ -168,7 +170,7 @@ class Conversation:
         try:
             operation = frame.operation
         except Malformed:  # well framed, and it went to the asset all the same
-            operation = replace(MALFORMED, protocol=self.grant.protocol)
+            operation = msgspec.structs.replace(MALFORMED, protocol=self.grant.protocol)
         conduit = self.grant.conduits[0] if self.grant.conduits else None
         index, self._indexes = self._indexes & _INDEX_MASK, self._indexes + 1
         tag = self.flow.define(index, operation, conduit, frame.data)

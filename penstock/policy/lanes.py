@@ -22,12 +22,14 @@ from penstock.model import (
     Service,
     Span,
     Target,
+    Value,
 )
 from penstock.policy.describe import permission_text
 from penstock.policy.selection import admits_echo, fits_asset, is_port_of
 
 Spent = Callable[[str, int], int]
 Ranges = tuple[tuple[int, int], ...]
+Intervals = tuple[tuple[float, float], ...]
 _REGISTER = 0x10000
 
 
@@ -41,7 +43,7 @@ class Permit:
 
     permission: Permission
     spans: Mapping[str, Ranges] | None
-    values: Ranges | None
+    values: Intervals | None
     key: str
 
     def covers(self, target: Target | None) -> bool:
@@ -59,7 +61,13 @@ class Permit:
             return True
         if target is None or not target.values:
             return False
-        return all(any(low <= value <= high for low, high in self.values) for value in target.values)
+        return all(self.admits_value(value) for value in target.values)
+
+    def admits_value(self, value: Value) -> bool:
+        """Whether this one value is allowed: a number in an interval, or one of the words."""
+        if isinstance(value, str):
+            return value in self.permission.words
+        return any(low <= value <= high for low, high in self.values or ())
 
     def has_room(self, spent: Spent) -> bool:
         """Whether one more operation fits into the rate."""
@@ -157,9 +165,9 @@ def _merged(spans: tuple[Span, ...], table: str) -> Ranges:
     return tuple(merged)
 
 
-def _on_the_wire(values: tuple[Interval, ...]) -> Ranges:
+def _on_the_wire(values: tuple[Interval, ...]) -> Intervals:
     """Values as decoders report them: a register is unsigned there, -5 stands as its two's complement 65531."""
-    ranges: list[tuple[int, int]] = []
+    ranges: list[tuple[float, float]] = []
     for item in values:
         ranges.append((item.low, item.high))
         if item.low < 0:

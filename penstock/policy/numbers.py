@@ -103,7 +103,7 @@ def is_port(number: int) -> bool:
     return 1 <= number <= MAX_PORT
 
 
-def range_text(first: int, last: int) -> str:
+def range_text(first: float, last: float) -> str:
     """The way back: ``10-12``, ``5``, ``-5..10``."""
     if first == last:
         return str(first)

@@ -4,11 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Final
 
-from penstock.wire.decoder import Decoder, Frame, Side, WrongProtocol
-from penstock.wire.modbus import ModbusDecoder, ModbusFrame
+from penstock.wire.decoder import NO_ANSWER, Answer, Decoder, Frame, Role, Side, WrongProtocol
+from penstock.wire.modbus import MODBUS, ModbusDecoder, ModbusFrame
+from penstock.wire.protocol import READ_ONLY_ENGINEERING, Dissector, Limit, Shown, UnreadableError, WireProtocol
+from penstock.wire.words import read_range
 
-#: The protocols whose flows can be inspected, and what makes a decoder for one flow.
-DECODERS: Mapping[str, Callable[[], Decoder]] = MappingProxyType({"modbus": ModbusDecoder})
+#: Every protocol whose single operations are judged.  A new one is a line here.
+PROTOCOLS: Final[tuple[WireProtocol, ...]] = (MODBUS,)
 
-__all__ = ["DECODERS", "Decoder", "Frame", "ModbusDecoder", "ModbusFrame", "Side", "WrongProtocol"]
+#: By name, and the decoder of one TCP flow of each that is spoken over TCP.
+NAMED: Mapping[str, WireProtocol] = MappingProxyType({each.name: each for each in PROTOCOLS})
+DECODERS: Mapping[str, Callable[[], Decoder]] = MappingProxyType(
+    {each.name: each.streams for each in PROTOCOLS if each.streams is not None}
+)
+
+__all__ = [
+    "DECODERS",
+    "NAMED",
+    "NO_ANSWER",
+    "PROTOCOLS",
+    "READ_ONLY_ENGINEERING",
+    "Answer",
+    "Decoder",
+    "Dissector",
+    "Frame",
+    "Limit",
+    "ModbusDecoder",
+    "ModbusFrame",
+    "Role",
+    "Shown",
+    "Side",
+    "UnreadableError",
+    "WireProtocol",
+    "WrongProtocol",
+    "read_range",
+]

@@ -2,18 +2,22 @@
 
 Pure.  A `Decoder` belongs to one flow and sees both of its directions.  It finds the protocol's frames, says what a
 request means, says which reply belongs to which request, and can refuse a request in the protocol's own words.  It
-must never change a byte: what was judged is what is forwarded.  `penstock.proxy` is its only user.
+must never change what was judged: the bytes that mean something are forwarded as they came.  `penstock.proxy` and
+`penstock.observe` are its users.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
-from penstock.model import Malformed, Operation, Reason
+from penstock.model import Malformed, Operation, Reason, Target
+
+#: The exchange of a request that nobody answers, and of everything that is no request and no reply.
+NO_ANSWER: Final = -1
 
 
 class Side(Enum):
@@ -23,16 +27,33 @@ class Side(Enum):
     ASSET = "asset"
 
 
+class Role(Enum):
+    """What a frame is in the conversation, whichever side sent it."""
+
+    REQUEST = "request"
+    """Asks the other side for something, and is judged.  An asset may ask as well (S7 fetches blocks)."""
+    REPLY = "reply"
+    """Answers a request of the other side that has the same `exchange`."""
+    NOTICE = "notice"
+    """Information that nobody asked for at this moment (spontaneous values, alarms).  Judged like a request: what is
+    not allowed is kept back.  Nobody answers it, or its acknowledgement is a `LINK` frame."""
+    LINK = "link"
+    """Keeps the connection itself going (connect, negotiate, keep alive, acknowledge), and asks the asset for nothing.
+    Passes inside a grant and is not on record one by one."""
+
+
 class WrongProtocol(Malformed):
     """The bytes are another protocol's: a port is not a protocol.  Recorded as `Reason.WRONG_PROTOCOL`."""
 
 
 class Frame(msgspec.Struct, gc=False):
-    """One message of the protocol.
+    """One message of the protocol, put together where it came in parts.
 
-    `data` are its exact bytes.  `what` is everything in it that matters for the decision: two requests of one flow
-    with the same `what` mean the same (Modbus: all but the transaction number).  `exchange` is equal in a request
-    and in its reply, and in nothing else that is under way.  `is_refusal` is true of a reply that says no.
+    `data` are its exact bytes, with those of the layers that carried it.  `what` is everything that matters for the
+    decision: two requests of one flow with the same `what` mean the same and get the same verdict (Modbus: all but the
+    transaction number), also when the decoder's own state decides what they mean (a CIP connection: then that state is
+    part of it).  `exchange` is equal in a request and in its reply, and in nothing else that is under way in that
+    direction.  `is_refusal` is true of a reply that says no.  `is_last` is false of a reply that more replies follow.
     """
 
     data: bytes
@@ -40,11 +61,24 @@ class Frame(msgspec.Struct, gc=False):
     what: bytes
     exchange: int
     is_refusal: bool
+    role: Role = Role.REQUEST
+    is_last: bool = True
 
     @property
     def operation(self) -> Operation:
-        """What a request asks for.  Raises `Malformed` when it is well framed but breaks its protocol inside."""
+        """What a request or a notice is about.  Raises `Malformed` when it is well framed but breaks its protocol."""
         raise NotImplementedError
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a reply says.
+
+    `status` is the protocol's own code with its name (``2 illegal data address``), empty where all went well.
+    `targets` are the objects of the request with the values that the reply shows.
+    """
+
+    status: str = ""
+    targets: tuple[Target, ...] = ()
 
 
 class Decoder(Protocol):
@@ -55,11 +89,33 @@ class Decoder(Protocol):
 
         Raises `Malformed` (or `WrongProtocol`) when the bytes cannot be framed.  Frames in front of the break are
         returned first, then the next call raises, with whatever data (so the result does not depend on how the
-        network cut the bytes).  After that the flow is lost.
+        network cut the bytes).  After that the flow is lost.  Over UDP each call gets one datagram, and what is not
+        whole then is `Malformed`.
         """
 
     def pending(self, side: Side) -> int:
-        """How many bytes of an incomplete (or broken) frame are held for this side."""
+        """How many bytes of an incomplete (or broken) frame are held for this side.
+
+        Never more than the bound that the protocol's `WireProtocol.max_held_bytes` states.
+        """
+
+    def forward(self, frame: Frame) -> bytes:
+        """What goes on to the other side for a frame that may pass.
+
+        It is `frame.data`, but where the gate has said something itself in a link that counts its frames (IEC 104):
+        there the counters of the link are made right, and nothing else.  Called once for each frame that passes, in
+        order.
+        """
 
     def refuse(self, frame: Frame, reason: Reason) -> bytes:
-        """The protocol's own answer to a request that is not forwarded."""
+        """The protocol's own answer to a request that is not forwarded, to the side that sent it.
+
+        Its sender shows an error and stays connected.  Empty where the protocol has no such answer (an
+        unconfirmed request, a notice): then it is dropped.
+        """
+
+    def answer(self, request: Frame, reply: Frame) -> Answer:
+        """What `reply` says to `request`.  Never raises: what it cannot read has the status ``unreadable``.
+
+        Not called on the hot path: for what is on record one by one, and for reads whose values somebody asks for.
+        """

@@ -18,7 +18,7 @@ from pymodbus.pdu import register_message as registers
 
 from penstock.model import Malformed, Operation, OperationClass, Target
 from penstock.wire import ModbusDecoder, Side
-from penstock.wire.modbus_codes import CODES
+from penstock.wire.modbus.codes import CODES
 
 IS = OperationClass
 word = st.integers(0, 0xFFFF)

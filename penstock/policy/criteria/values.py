@@ -57,11 +57,11 @@ def explain(lane: Lane, question: Question) -> Miss:
 def _found(permits: tuple[Permit, ...], target: Target | None) -> str:
     if target is None or not target.values:
         return "a value that the message does not say"
-    covering = [permit.values or () for permit in permits if permit.covers(target)]
+    covering = [permit for permit in permits if permit.covers(target)]
     outside = [
         str(value)
         for value in dict.fromkeys(target.values)
-        if not any(low <= value <= high for ranges in covering for low, high in ranges)
+        if not any(permit.admits_value(value) for permit in covering)
     ]
     return ", ".join(outside[:_SHOWN]) + (", …" if len(outside) > _SHOWN else "") or "values of different permissions"
 

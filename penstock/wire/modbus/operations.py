@@ -13,7 +13,7 @@ from struct import Struct, unpack
 from typing import Final
 
 from penstock.model import Malformed, Operation, OperationClass, Target
-from penstock.wire.modbus_codes import DIAGNOSTICS, INTERFACE, MEANINGS, REFINED, UMAS
+from penstock.wire.modbus.codes import DIAGNOSTICS, INTERFACE, MEANINGS, REFINED, UMAS
 
 RECORDS_PER_FILE: Final = 10_000
 _ADDRESSES: Final = 0x1_0000
@@ -46,14 +46,8 @@ def operation(unit: int, pdu: bytes) -> Operation:
     targets = parse(pdu) if parse is not None else ()
     sub = _sub_code(code, pdu)
     name, classes = MEANINGS.get((code, sub), ("", (OperationClass.UNKNOWN,)))
-    return Operation(
-        protocol="modbus",
-        classes=classes,
-        code=_code_text(code, sub),
-        name=name or f"unknown function {_code_text(code, sub)}",
-        unit=unit,
-        targets=targets,
-    )
+    text = _code_text(code, sub)
+    return Operation("modbus", classes, text, name or f"unknown function {text}", unit, targets)
 
 
 def _sub_code(code: int, pdu: bytes) -> int | None:
@@ -86,7 +80,7 @@ def _span(
 ) -> Target:
     if first + count > _ADDRESSES:
         raise Malformed(f"{count} {table} from {first} on go past the last address 65535")
-    return Target(operation_class=operation_class, table=table, first=first, count=count, values=values)
+    return Target(operation_class, table, first, count, "", values)
 
 
 def _expect_count(pdu: bytes, count: int, limit: int) -> None:

@@ -2,7 +2,7 @@
 
 Pure.  Facts: MODBUS Messaging on TCP/IP Implementation Guide V1.0b (section 3.1.3 for the header) and MODBUS
 Application Protocol Specification V1.1b3 (section 7 for exceptions).  What a request means is in
-`penstock.wire.modbus_operations`; this file must stay small, for every byte of every inspected flow goes through it.
+`penstock.wire.modbus.operations`; this file must stay small, for every byte of every inspected flow goes through it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from struct import Struct
 from typing import Final
 
 from penstock.model import Malformed, Operation, Reason
-from penstock.wire.decoder import Frame, Side, WrongProtocol
-from penstock.wire.modbus_codes import UMAS
-from penstock.wire.modbus_operations import operation
+from penstock.wire.decoder import Answer, Frame, Role, Side, WrongProtocol
+from penstock.wire.modbus.answers import answer
+from penstock.wire.modbus.codes import UMAS
+from penstock.wire.modbus.operations import operation
 
 #: Transaction number, protocol number (always 0), length of what follows, unit, function code.
 _unpack = Struct(">HHHBB").unpack_from
@@ -33,6 +34,8 @@ _EXCEPTION_BIT: Final = 0x80
 _EXCEPTION_LENGTH: Final = 3
 #: A member of an enumeration is slow to look up by its class.
 _CLIENT: Final = Side.CLIENT
+_REQUEST: Final = Role.REQUEST
+_REPLY: Final = Role.REPLY
 
 _ILLEGAL_FUNCTION: Final = 1
 _ILLEGAL_DATA_ADDRESS: Final = 2
@@ -75,12 +78,21 @@ class ModbusDecoder:
             number, protocol, length, unit, code = _unpack(data)
             if length + _LENGTH_END == len(data) <= _STANDARD_FRAME_BYTES and not protocol:
                 exchange = number << 16 | unit << 8 | code & 0x7F
-                return (ModbusFrame(data, side, data[_LENGTH_END:], exchange, code >= _EXCEPTION_BIT),)
+                role = _REQUEST if side is _CLIENT else _REPLY
+                return (ModbusFrame(data, side, data[_LENGTH_END:], exchange, code >= _EXCEPTION_BIT, role),)
         return self._feed_parts(side, data)
 
     def pending(self, side: Side) -> int:
         """How many bytes of an incomplete (or broken) frame are held for this side."""
         return len(self._from_client if side is _CLIENT else self._from_asset)
+
+    def forward(self, frame: Frame) -> bytes:
+        """The frame as it came."""
+        return frame.data
+
+    def answer(self, request: Frame, reply: Frame) -> Answer:
+        """The exception, or the values that were read."""
+        return answer(request, reply)
 
     def refuse(self, frame: Frame, reason: Reason) -> bytes:
         """An exception reply (Application Protocol, section 7) in the name of the asset."""
@@ -127,4 +139,6 @@ def _end_of_frame(stream: bytes, start: int) -> int | None:
 
 def _frame(side: Side, data: bytes) -> ModbusFrame:
     number, _, _, unit, code = _unpack(data)
-    return ModbusFrame(data, side, data[_LENGTH_END:], number << 16 | unit << 8 | code & 0x7F, code >= _EXCEPTION_BIT)
+    role = _REQUEST if side is _CLIENT else _REPLY
+    exchange = number << 16 | unit << 8 | code & 0x7F
+    return ModbusFrame(data, side, data[_LENGTH_END:], exchange, code >= _EXCEPTION_BIT, role)

@@ -1,0 +1,96 @@
+"""What the gate knows of a protocol beside its bytes: one `WireProtocol` for each, in the tuple `PROTOCOLS`.
+
+Pure.  A protocol's own file (or small package) makes it.  The policy reads the words in which a site document speaks
+of the protocol's objects from here, the workers make decoders with it, `penstock decode` shows captures with it; so
+a new protocol is one file, its vectors, and a line in the tuple.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from penstock.model import OperationClass, Span, Value
+from penstock.wire.decoder import Decoder, Frame, Side
+
+#: What an engineer may do who looks, and changes nothing (`allow: {s7comm: [read-only engineering]}`).
+READ_ONLY_ENGINEERING: Final = frozenset(
+    {
+        OperationClass.DISCOVERY,
+        OperationClass.READ,
+        OperationClass.DIAGNOSTICS,
+        OperationClass.FILE_READ,
+        OperationClass.PROGRAM_FROM_DEVICE,
+    }
+)
+
+
+class UnreadableError(ValueError):
+    """Words of a site document that name no object of the protocol: `why`, and a `hint` what to write."""
+
+    def __init__(self, why: str, hint: str) -> None:
+        super().__init__(why)
+        self.why, self.hint = why, hint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """One key with which a conduit narrows operations: ``holding_registers: 10-12``, ``address: DB10.DBX4.0``.
+
+    `read` makes spans of one scalar (the document may list several) and raises `UnreadableError`.  All spans of one
+    `axis` are alternatives; a target must fit one of each axis that the permission names (BACnet: an object and a
+    property).  `classes` are those whose operations have such objects; elsewhere the key is an error.
+    """
+
+    key: str
+    about: str
+    example: str
+    classes: frozenset[OperationClass]
+    read: Callable[[str], Sequence[Span]]
+    axis: str = "object"
+
+
+class Shown(msgspec.Struct, gc=False):
+    """One unit as `penstock decode` shows it.
+
+    `pdu` has the keys and values of the reference decode (tshark by way of its oracle: ``p``, then the protocol's own,
+    with ``NAME_name`` for the names of codes).  `frame` is the frame that it completes, where it does and it can be
+    judged; its operation gives ``class``, ``operation`` and ``object``.
+    """
+
+    pdu: dict[str, Any]
+    frame: Frame | None = None
+
+
+class Dissector(Protocol):
+    """Reads one flow passively, also one that starts in the middle, and stops at nothing."""
+
+    def feed(self, side: Side, data: bytes) -> Sequence[Shown]:
+        """The units that `data` completes.  Bytes that are not this protocol's give nothing and are given up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireProtocol:
+    """One protocol whose single operations are judged.
+
+    `streams` and `datagrams` make the decoder of one flow over TCP or UDP, ``None`` where the protocol is not spoken
+    so.  `max_held_bytes` bounds what a decoder keeps of each direction.  `ports` are the usual ones (``tcp/502``).
+    `words` are the words for values in a site document (``on``) beside numbers.  `wraps_at` is the modulus of
+    numbers that stand unsigned on the wire and may be meant as signed (Modbus registers: 65,536).
+    """
+
+    name: str
+    title: str
+    ports: tuple[str, ...]
+    max_held_bytes: int
+    limits: tuple[Limit, ...]
+    streams: Callable[[], Decoder] | None = None
+    datagrams: Callable[[], Decoder] | None = None
+    dissect: Callable[[], Dissector] | None = None
+    words: Mapping[str, Value] = field(default_factory=lambda: MappingProxyType({}))
+    wraps_at: int | None = None
+    read_only_engineering: frozenset[OperationClass] = READ_ONLY_ENGINEERING
