@@ -28,11 +28,13 @@ from penstock.model import (
     Service,
     SessionLimits,
     Site,
+    Value,
     Window,
 )
 from penstock.policy import (
     OBJECTS,
     Policy,
+    UnreadableError,
     What,
     Who,
     accept,
@@ -47,7 +49,8 @@ from penstock.policy import (
     next_opening,
     parse,
     read_documents,
-    read_range,
+    read_object,
+    read_value,
     request_of,
     service_at,
     site_schema,
@@ -56,8 +59,6 @@ from penstock.policy import (
 
 _WHO = ("group", "user", "asset", "role", "zone")
 _ALLOWED, _DENIED = 0, 1
-_MAX_ADDRESS = _MAX_VALUE = 0xFFFF
-_MIN_VALUE = -0x8000
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -105,7 +106,8 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
     objects = parser.add_mutually_exclusive_group()
     for word in OBJECTS:
         objects.add_argument(f"--{word.replace('_', '-')}", metavar="N", help="an address, or a range such as 10-12")
-    parser.add_argument("--value", action="append", type=int, metavar="N", help="a value that is written")
+    objects.add_argument("--object", metavar="KEY=WORDS", help="an object as a conduit names it: address=DB10.DBW4")
+    parser.add_argument("--value", action="append", metavar="V", help="a value that is written")
     parser.add_argument("--json", action="store_true", help="the decision as JSON")
 
 
@@ -244,9 +246,10 @@ def explain(arguments: argparse.Namespace) -> int:
 
 def _request(policy: Policy, arguments: argparse.Namespace) -> Request:
     problems: list[Problem] = []
-    who, what = _who(policy, arguments, problems), _what(arguments, problems)
+    who = _who(policy, arguments, problems)
     service = _service(policy, arguments, problems)
-    if problems or service is None:
+    what = None if service is None else _what(service.protocol, arguments, problems)
+    if problems or service is None or what is None:
         raise Invalid(*problems)
     request = request_of(who, what, arguments.asset, service.name, service.protocol)
     return replace(request, binding=Binding(arguments.bound_to))
@@ -276,23 +279,32 @@ def _who(policy: Policy, arguments: argparse.Namespace, problems: list[Problem])
     )
 
 
-def _what(arguments: argparse.Namespace, problems: list[Problem]) -> What:
+def _what(protocol: str, arguments: argparse.Namespace, problems: list[Problem]) -> What:
     operation_class = OperationClass(arguments.operation)
-    values = None if arguments.value is None else tuple(value & 0xFFFF for value in arguments.value)
-    if any(not _MIN_VALUE <= value <= _MAX_VALUE for value in arguments.value or ()):
-        problems.append(Problem(where="--value", why=f"a value must be from {_MIN_VALUE} to {_MAX_VALUE}"))
-    word = next((word for word in OBJECTS if getattr(arguments, word) is not None), None)
-    if word is None:
-        if values is not None:
-            hint = f"add one of: {', '.join('--' + each.replace('_', '-') for each in OBJECTS)}"
-            problems.append(Problem(where="--value", why="a value needs an object", hint=hint))
-        return What(operation_class=operation_class)
-    ends = read_range(getattr(arguments, word))
-    if ends is None or ends[0] < 0 or ends[1] > _MAX_ADDRESS:
-        why = f"{getattr(arguments, word)!r} is no address or range"
-        problems.append(Problem(where=f"--{word.replace('_', '-')}", why=why, hint="write it as 11 or 10-12"))
-        ends = (0, 0)
-    return What(operation_class=operation_class, table=OBJECTS[word], first=ends[0], last=ends[1], values=values)
+    words = {word: getattr(arguments, word) for word in OBJECTS if getattr(arguments, word) is not None}
+    where = "--object" if arguments.object is not None else "--" + "".join(words).replace("_", "-")
+    if arguments.object is not None:
+        key, _, text = arguments.object.partition("=")
+        words = {key: text}
+    values = [value for text in arguments.value or () if (value := _value(protocol, text, problems)) is not None]
+    if values and not words:
+        hint = f"add one of: --object, {', '.join('--' + each.replace('_', '-') for each in OBJECTS)}"
+        problems.append(Problem(where="--value", why="a value needs an object", hint=hint))
+    target = None
+    for word, text in words.items():
+        try:
+            target = read_object(protocol, word, text, operation_class)
+        except UnreadableError as error:
+            problems.append(Problem(where=where, why=error.why, hint=error.hint))
+    return What(operation_class=operation_class, target=target, values=tuple(values) or None)
+
+
+def _value(protocol: str, text: str, problems: list[Problem]) -> Value | None:
+    try:
+        return read_value(protocol, text)
+    except UnreadableError as error:
+        problems.append(Problem(where="--value", why=error.why, hint=error.hint))
+        return None
 
 
 def _service(policy: Policy, arguments: argparse.Namespace, problems: list[Problem]) -> Service | None:

@@ -3,7 +3,7 @@
 document (parse) → assertions (its own tests) → compile (→ `Policy`, `Ruleset`) → decide, with one file a criterion.
 """
 
-from penstock.policy.asking import OBJECTS, What, Who, request_of
+from penstock.policy.asking import OBJECTS, What, Who, read_object, read_value, request_of
 from penstock.policy.assertions import accept
 from penstock.policy.compile import MachinePath, Policy, compile_policy, machine_paths
 from penstock.policy.criteria import CRITERIA, can_carry
@@ -13,7 +13,7 @@ from penstock.policy.document import Document, parse
 from penstock.policy.files import read_documents
 from penstock.policy.judge import Judge
 from penstock.policy.needs import needs_kernel
-from penstock.policy.numbers import duration_text, latency_text, read_range
+from penstock.policy.numbers import duration_text, latency_text
 from penstock.policy.overlay import moved_services
 from penstock.policy.reach import Reach, reach, reach_service
 from penstock.policy.ruleset import compile_ruleset
@@ -22,6 +22,7 @@ from penstock.policy.sections import Assertion
 from penstock.policy.selection import is_port_of, service_at
 from penstock.policy.timezones import timezone_names
 from penstock.policy.windows import is_open, next_opening
+from penstock.wire import UnreadableError
 
 __all__ = [
     "CRITERIA",
@@ -32,6 +33,7 @@ __all__ = [
     "MachinePath",
     "Policy",
     "Reach",
+    "UnreadableError",
     "What",
     "Who",
     "accept",
@@ -52,7 +54,8 @@ __all__ = [
     "reach",
     "reach_service",
     "read_documents",
-    "read_range",
+    "read_object",
+    "read_value",
     "request_of",
     "service_at",
     "site_schema",

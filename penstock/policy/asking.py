@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from penstock.model import (
+    ANY_LAST,
     Asset,
     Binding,
     Factor,
@@ -16,12 +17,16 @@ from penstock.model import (
     Operation,
     OperationClass,
     Request,
+    Span,
     Subject,
     SubjectKind,
     Target,
+    Value,
 )
+from penstock.policy.numbers import read_interval
+from penstock.wire import NAMED, UnreadableError
 
-#: The words for one object of a table, as an assertion says them.
+#: Short words for one object of a Modbus table; beside them a claim takes the keys with which a conduit narrows.
 OBJECTS: Mapping[str, str] = {
     "register": "holding_registers",
     "coil": "coils",
@@ -66,10 +71,48 @@ class What:
     """What is asked: one operation class, and the objects and values where they are named."""
 
     operation_class: OperationClass
-    table: str | None = None
-    first: int = 0
-    last: int = 0
-    values: tuple[int, ...] | None = None
+    target: Span | None = None
+    values: tuple[Value, ...] | None = None
+
+
+def read_object(protocol: str, word: str, text: str, operation_class: OperationClass) -> Span:
+    """The object that these words name: a key of the protocol's limits, or one of `OBJECTS`, and what stands behind it.
+
+    Raises `UnreadableError`.
+    """
+    wire = NAMED.get(protocol)
+    key = OBJECTS.get(word, word)
+    limit = next((each for each in wire.limits if each.key == key), None) if wire is not None else None
+    if wire is None or limit is None:
+        known = ", ".join(each.key for each in wire.limits) if wire is not None else ""
+        raise UnreadableError(f"{protocol} has no {word}", f"one of: {known}" if known else "name no object")
+    if operation_class not in limit.classes:
+        why = f"operations of class {operation_class.value!r} name no {word}"
+        raise UnreadableError(why, "leave the object out, or name another class")
+    spans = limit.read(text)
+    if len(spans) != 1 or "*" in (spans[0].name or ""):
+        raise UnreadableError(f"{text!r} is more than one object", f"write one, such as `{limit.example}`")
+    return spans[0]
+
+
+def read_value(protocol: str, text: str) -> Value:
+    """A value as messages of the protocol have it: ``300``, ``-5`` (two's complement where they are unsigned), ``on``.
+
+    Raises `UnreadableError`.
+    """
+    wire = NAMED.get(protocol)
+    if wire is not None and text in wire.words:
+        return wire.words[text]
+    found = read_interval(text)
+    if found is None or found[0] != found[1]:
+        words = ", ".join(wire.words) if wire is not None else ""
+        raise UnreadableError(f"{text!r} is no value", f"a number, or one of: {words}" if words else "write a number")
+    value, modulus = found[0], None if wire is None else wire.wraps_at
+    if modulus is None:
+        return value
+    if not -modulus // 2 <= value < modulus or not isinstance(value, int):
+        raise UnreadableError(f"{text} is no value", f"whole numbers from {-modulus // 2} to {modulus - 1}")
+    return value % modulus
 
 
 def request_of(who: Who, what: What, asset: str, protocol: str, speaks: str) -> Request:
@@ -77,16 +120,10 @@ def request_of(who: Who, what: What, asset: str, protocol: str, speaks: str) -> 
     operation = None
     if what.operation_class is not OperationClass.SESSION:
         targets: tuple[Target, ...] = ()
-        if what.table is not None:
-            targets = (
-                Target(
-                    operation_class=what.operation_class,
-                    table=what.table,
-                    first=what.first,
-                    count=what.last - what.first + 1,
-                    values=what.values,
-                ),
-            )
+        if what.target is not None:
+            span = what.target
+            count = 1 if span.last == ANY_LAST else span.last - span.first + 1
+            targets = (Target(what.operation_class, span.table, span.first, count, span.name or "", what.values),)
         operation = Operation(
             protocol=speaks, classes=(what.operation_class,), code="", name=what.operation_class.value, targets=targets
         )

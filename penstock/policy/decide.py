@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from penstock.model import Conduit, Decision, Miss, Reason, Request, SubjectKind
 from penstock.policy.compile import Policy, Way
 from penstock.policy.criteria import CRITERIA, charges
-from penstock.policy.lanes import Lane, Question, Spent, lane_of
+from penstock.policy.lanes import Lane, Question, lane_of
+from penstock.policy.permits import Spent
 from penstock.policy.selection import fits_subject
 
 _CHECKS = tuple(criterion.is_met for criterion in CRITERIA)

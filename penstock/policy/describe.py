@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from penstock.model import (
+    ANY_LAST,
     ECHO,
     Conduit,
     FactorStrength,
-    Interval,
     Operation,
     Permission,
     Service,
@@ -37,24 +37,34 @@ def permission_text(permission: Permission) -> str:
     parts = [permission.operation_class.value]
     if permission.spans:
         parts[0] += f" {spans_text(permission.spans)}"
-    if permission.values:
-        parts.append(f"values {values_text(permission.values)}")
+    if permission.units:
+        parts.append(f"units {' and '.join(range_text(each.low, each.high) for each in permission.units)}")
+    if permission.values or permission.words:
+        parts.append(f"values {values_text(permission)}")
     if permission.rate is not None:
         parts.append(f"at most {permission.rate.count}/{period_text(permission.rate.period_s)}")
     return ", ".join(parts)
 
 
 def spans_text(spans: Iterable[Span]) -> str:
-    """``coils 1-3 and 9, holding_registers 10-12``."""
-    tables: dict[str, list[str]] = {}
+    """``coils 1-3 and 9, holding_registers 10-12``, and axis by axis: ``analog-value 1-5 with present-value``."""
+    axes: dict[str, dict[str, list[str]]] = {}
     for span in spans:
-        tables.setdefault(span.table, []).append(range_text(span.first, span.last))
-    return ", ".join(f"{table} {' and '.join(ranges)}" for table, ranges in tables.items())
+        axes.setdefault(span.axis, {}).setdefault(span.table, []).append(_objects_text(span))
+    return " with ".join(
+        ", ".join(f"{table} {' and '.join(objects)}".strip() for table, objects in tables.items())
+        for tables in axes.values()
+    )
 
 
-def values_text(values: Iterable[Interval]) -> str:
-    """``0-550 and 600``."""
-    return " and ".join(range_text(item.low, item.high) for item in values)
+def _objects_text(span: Span) -> str:
+    numbers = "" if (span.first, span.last) == (0, ANY_LAST) else range_text(span.first, span.last)
+    return " ".join(part for part in (span.name or "", numbers, span.element) if part) or "*"
+
+
+def values_text(permission: Permission) -> str:
+    """``0-550 and 600``, ``on and off``."""
+    return " and ".join((*(range_text(item.low, item.high) for item in permission.values), *permission.words))
 
 
 def allowance_lines(conduit: Conduit, service: Service) -> tuple[str, ...]:
@@ -81,7 +91,9 @@ def target_text(target: Target | None) -> str:
     """``holding_registers 11`` or, where a message does not say, ``no object named``."""
     if target is None:
         return "no object named"
-    return f"{target.table} {range_text(target.first, target.last)}"
+    is_numbered = not target.name or (target.first, target.count) != (0, 1)
+    numbers = range_text(target.first, target.last) if is_numbered else ""
+    return " ".join(part for part in (target.table, target.name, numbers) if part)
 
 
 def subject_text(subject: Subject) -> str:

@@ -1,34 +1,8 @@
-"""Which protocols this version inspects, and what a conduit can say about their objects.
-
-One visible table.  A protocol that is not in it can only be permitted by its port, and its records say so.
-"""
+"""Customary ports of protocols, for hints: what this version cannot inspect is permitted by its port."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-
-from penstock.model import OperationClass
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspection:
-    """One protocol: its tables, those of them that can be written, and the address range of all."""
-
-    tables: tuple[str, ...]
-    written: tuple[str, ...]
-
-
-#: Modbus Application Protocol V1.1b3, section 4.3: two of the four tables are read-only.
-INSPECTED: Mapping[str, Inspection] = {
-    "modbus": Inspection(
-        tables=("coils", "discrete_inputs", "holding_registers", "input_registers"),
-        written=("coils", "holding_registers"),
-    ),
-}
-
-#: The classes whose operations name objects, so that a conduit can narrow them.
-NARROWED = (OperationClass.READ, OperationClass.WRITE)
 
 #: Registered or customary ports (operations.yaml of the protocol survey), for hints only.
 USUAL_PORTS: Mapping[str, str] = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 from penstock.model import Decision, Request, Site
 from penstock.policy.compile import Policy, compile_policy
 from penstock.policy.decide import decide, nothing_spent
-from penstock.policy.lanes import Spent
+from penstock.policy.permits import Spent
 
 
 class Judge:

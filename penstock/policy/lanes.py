@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from penstock.model import (
@@ -13,66 +13,17 @@ from penstock.model import (
     Asset,
     Conduit,
     Decision,
-    Interval,
     Operation,
     OperationClass,
     Permission,
     Reason,
     Request,
     Service,
-    Span,
     Target,
-    Value,
 )
 from penstock.policy.describe import permission_text
+from penstock.policy.permits import Permit, Spent
 from penstock.policy.selection import admits_echo, fits_asset, is_port_of
-
-Spent = Callable[[str, int], int]
-Ranges = tuple[tuple[int, int], ...]
-Intervals = tuple[tuple[float, float], ...]
-_REGISTER = 0x10000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Permit:
-    """A permission with its spans merged per table and its values as they stand on the wire.
-
-    `spans` or `values` are ``None`` where the permission is not narrowed.  `key` is where its rate is counted: by
-    asset, conduit and wording, so all subjects share a count, and it goes on in the next revision if nothing changed.
-    """
-
-    permission: Permission
-    spans: Mapping[str, Ranges] | None
-    values: Intervals | None
-    key: str
-
-    def covers(self, target: Target | None) -> bool:
-        """Whether all of the target lies in the union of the spans."""
-        if self.spans is None:
-            return True
-        if target is None or target.count < 1:
-            return False
-        first, last = target.first, target.first + target.count - 1
-        return any(low <= first and last <= high for low, high in self.spans.get(target.table, ()))
-
-    def admits(self, target: Target | None) -> bool:
-        """Whether every value of the target is allowed; what the message does not say is not."""
-        if self.values is None:
-            return True
-        if target is None or not target.values:
-            return False
-        return all(self.admits_value(value) for value in target.values)
-
-    def admits_value(self, value: Value) -> bool:
-        """Whether this one value is allowed: a number in an interval, or one of the words."""
-        if isinstance(value, str):
-            return value in self.permission.words
-        return any(low <= value <= high for low, high in self.values or ())
-
-    def has_room(self, spent: Spent) -> bool:
-        """Whether one more operation fits into the rate."""
-        rate = self.permission.rate
-        return rate is None or spent(self.key, rate.period_s) < rate.count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -103,6 +54,11 @@ class Question:
         self.request, self.asset, self.service, self.spent = request, asset, service, spent
         self.operation = request.operation
         self.demands = () if request.operation is None else demands_of(request.operation)
+
+    @property
+    def unit(self) -> int | None:
+        """The device behind the address, where the operation names one."""
+        return None if self.operation is None else self.operation.unit
 
     @property
     def protocol(self) -> str:
@@ -146,30 +102,5 @@ def lane_of(conduit: Conduit, asset: Asset | None, service: Service | None, prot
 
 
 def _permit(permission: Permission, conduit: Conduit, asset: Asset | None) -> Permit:
-    spans = {table: _merged(permission.spans, table) for table in {span.table for span in permission.spans}}
-    return Permit(
-        permission=permission,
-        spans=spans or None,
-        values=_on_the_wire(permission.values) or None,
-        key="\n".join((asset.name if asset else "", conduit.name, permission.protocol, permission_text(permission))),
-    )
-
-
-def _merged(spans: tuple[Span, ...], table: str) -> Ranges:
-    merged: list[tuple[int, int]] = []
-    for first, last in sorted((span.first, span.last) for span in spans if span.table == table):
-        if merged and first <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
-        else:
-            merged.append((first, last))
-    return tuple(merged)
-
-
-def _on_the_wire(values: tuple[Interval, ...]) -> Intervals:
-    """Values as decoders report them: a register is unsigned there, -5 stands as its two's complement 65531."""
-    ranges: list[tuple[float, float]] = []
-    for item in values:
-        ranges.append((item.low, item.high))
-        if item.low < 0:
-            ranges.append((item.low + _REGISTER, min(item.high, -1) + _REGISTER))
-    return tuple(ranges)
+    words = (asset.name if asset else "", conduit.name, permission.protocol, permission_text(permission))
+    return Permit.of(permission, "\n".join(words))

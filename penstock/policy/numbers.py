@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from penstock.wire import read_range
+
 #: Modbus Application Protocol V1.1b3, section 4.4: data addresses are 16 bits wide.
 MAX_ADDRESS = 0xFFFF
 #: A register holds 16 bits; the document may speak of it as unsigned or as two's complement.
@@ -19,7 +21,8 @@ MAX_RATE_PERIOD_S = 86_400
 #: By their place in the week, as `datetime.weekday` counts them.
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
-_RANGE = re.compile(r"\s*(-?[0-9]{1,7})\s*(?:(?:-|\.\.)\s*(-?[0-9]{1,7})\s*)?\Z", re.ASCII)
+_NUMBER = r"-?[0-9]{1,10}(?:\.[0-9]{1,10})?"
+_INTERVAL = re.compile(rf"\s*({_NUMBER})\s*(?:(?:-|\.\.)\s*({_NUMBER})\s*)?\Z", re.ASCII)
 _RATE = re.compile(r"\s*([0-9]{1,7})\s*/\s*([0-9]{0,5})\s*(s|min|h|d)\s*\Z", re.ASCII)
 _DURATION = re.compile(r"(?:([0-9]{1,5})d)?(?:([0-9]{1,5})h)?(?:([0-9]{1,5})m)?(?:([0-9]{1,6})s)?\Z", re.ASCII)
 _LATENCY = re.compile(r"([0-9]{1,9})(us|ms|s)\Z", re.ASCII)
@@ -32,14 +35,17 @@ _UNITS_S = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
 PERIODS_S = frozenset(_UNITS_S.values())
 
 
-def read_range(text: str) -> tuple[int, int] | None:
-    """``10-12``, ``5``, ``-5-10`` or ``-5..10`` as first and last; ``None`` if it is no range or backwards."""
-    found = _RANGE.match(text)
+def read_interval(text: str) -> tuple[float, float] | None:
+    """``10-12``, ``5``, ``-5..10`` or ``0-5.5`` as first and last, whole numbers as such; ``None`` if it is none."""
+    whole = read_range(text)
+    if whole is not None:
+        return whole
+    found = _INTERVAL.match(text)
     if found is None:
         return None
-    first = int(found[1])
-    last = first if found[2] is None else int(found[2])
-    return (first, last) if first <= last else None
+    low = float(found[1])
+    high = low if found[2] is None else float(found[2])
+    return (low, high) if low <= high else None
 
 
 def read_rate(text: str) -> tuple[int, int] | None:

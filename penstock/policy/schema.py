@@ -11,20 +11,21 @@ from collections.abc import Iterable, Mapping
 from penstock.model import ECHO, FactorStrength, FailureMode, Json, OperationClass
 from penstock.policy import document
 from penstock.policy.asking import OBJECTS
-from penstock.policy.inspection import INSPECTED
-from penstock.policy.numbers import DAYS, MAX_ADDRESS, MAX_PORT, MAX_VALUE, MIN_VALUE
+from penstock.policy.numbers import DAYS, MAX_PORT
 from penstock.policy.schema_identity import identity_schema
 from penstock.policy.sections import (
     assertions,
     assets,
     conduits,
     keeping,
+    limits,
     naming,
     permissions,
     services,
     windows,
     zones,
 )
+from penstock.wire import PROTOCOLS, WireProtocol
 
 _Schema = dict[str, Json]
 
@@ -172,31 +173,35 @@ def _allow() -> _Schema:
     return {
         "description": "operations of an inspected protocol, ports as a whole, or echo",
         "type": "object",
-        "properties": {**{name: _operations(name) for name in INSPECTED}, ECHO: echo},
+        "properties": {**{each.name: _operations(each) for each in PROTOCOLS}, ECHO: echo},
         "patternProperties": {f"^(tcp|udp)/{_PORTS}$": {"description": "not inspected", "const": "any"}},
         "additionalProperties": False,
         "minProperties": 1,
     }
 
 
-def _operations(protocol: str) -> _Schema:
+def _operations(protocol: WireProtocol) -> _Schema:
+    one: _Schema = {"type": ["integer", "number", "string"]}
+    several: _Schema = {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
     ranges: _Schema = {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": _RANGE}]}
-    several: _Schema = {"anyOf": [ranges, {"type": "array", "items": ranges, "minItems": 1}]}
-    tables = INSPECTED[protocol].tables
-    limits = _table(
-        (*tables, *permissions.LIMITS),
+    units: _Schema = {"anyOf": [ranges, {"type": "array", "items": ranges, "minItems": 1}]}
+    words = f", or {', '.join(protocol.words)}" if protocol.words else ""
+    fields = _table(
+        (*(limit.key for limit in protocol.limits), *limits.LIMITS),
         {
-            **{table: {"description": f"addresses, 0 to {MAX_ADDRESS}", **several} for table in tables},
-            "values": {"description": f"what may be written, {MIN_VALUE} to {MAX_VALUE}", **several},
+            **{limit.key: {"description": f"{limit.about}; {limit.example}", **several} for limit in protocol.limits},
+            "values": {"description": f"what may be written: 0-550, 5{words}", **several},
+            "units": {"description": f"the devices behind the address, 0 to {limits.MAX_UNIT}", **units},
             "at_most": _pattern("6/min, 1/10s, 20/h", _RATE),
         },
     )
     narrowed: _Schema = {
         "type": "object",
-        "properties": {key: {**limits, "minProperties": 1} for key in _CLASSES},
+        "properties": {key: {**fields, "minProperties": 1} for key in _CLASSES},
         "additionalProperties": False,
     }
-    return _list("operation classes", {"anyOf": [_words("an operation class", _CLASSES), narrowed]})
+    known = _words("an operation class, or all that change nothing", (*_CLASSES, permissions.READ_ONLY))
+    return _list("operation classes", {"anyOf": [known, narrowed]})
 
 
 def _window() -> _Schema:
@@ -213,8 +218,10 @@ def _window() -> _Schema:
 
 
 def _claim() -> _Schema:
-    value = _integer("a value that is written", MIN_VALUE, MAX_VALUE)
-    address: _Schema = {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": _RANGE}]}
+    value: _Schema = {"description": "a value that is written", "type": _SCALAR}
+    words = {word: f"addresses of {table}" for word, table in OBJECTS.items()} | {
+        limit.key: limit.about for protocol in PROTOCOLS for limit in protocol.limits
+    }
     who = _table(
         assertions.WHO,
         {
@@ -233,7 +240,7 @@ def _claim() -> _Schema:
             "over": _text("a service, a protocol, tcp/5432 or icmp", 120),
             "as": who,
             "value": {"anyOf": [value, {"type": "array", "items": value, "minItems": 1}]},
-            **{word: {"description": f"addresses of {table}", **address} for word, table in OBJECTS.items()},
+            **{word: {"description": about, "type": _SCALAR} for word, about in words.items()},
         },
         required=("on", "over", "as"),
     )

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 from penstock.model import ECHO, Asset, Conduit, OperationClass, Selector, Service, Subject, SubjectKind
-from penstock.policy.inspection import INSPECTED
 from penstock.policy.numbers import read_port
+from penstock.wire import DECODERS
 
 
 def fits_asset(selector: Selector, asset: Asset) -> bool:
@@ -48,7 +48,7 @@ def fits_subject(selector: Selector, subject: Subject) -> bool:
 def is_inspected_by(conduit: Conduit, service: Service) -> bool:
     """Whether the conduit names operations of this service's protocol.  Inspection is of TCP flows."""
     return service.transport == "tcp" and any(
-        item.protocol == service.protocol and item.protocol in INSPECTED for item in conduit.permissions
+        item.protocol == service.protocol and item.protocol in DECODERS for item in conduit.permissions
     )
 
 

@@ -21,6 +21,7 @@ from test_policy_kernel_keys import PLANT
 
 from penstock.model import Invalid
 from penstock.policy import parse, site_schema
+from penstock.wire import PROTOCOLS
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "reference" / "site.schema.json"
 LAB = Path(__file__).parents[2] / "penstock" / "lab" / "site.yaml"
@@ -122,6 +123,19 @@ class Core(yaml.SafeLoader):
 Core.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(true|false)$"), list("tf"))
 Core.add_implicit_resolver("tag:yaml.org,2002:int", re.compile("^[-+]?[0-9]+$"), list("-+0123456789"))
 
+
+def protocols_seed() -> str:
+    """A conduit for each class of each protocol, with the example of every key that narrows it."""
+    conduits = [
+        f"  {protocol.name} {found}: {{from: {{group: a}}, to: {{asset: plc-1}}, allow: {{{protocol.name}: "
+        f"[{{{found}: {{{', '.join(examples)}, units: [1, 3-4]}}}}]}}}}\n"
+        for protocol in PROTOCOLS
+        for found in sorted({each for limit in protocol.limits for each in limit.classes})
+        if (examples := [limit.example for limit in protocol.limits if found in limit.classes])
+    ]
+    return "conduits:\n" + "".join(conduits)
+
+
 #: Documents that the parser accepts, and that have every key of the language between them.
 SEEDS: dict[str, Any] = {
     name: yaml.load(text, Core)
@@ -133,6 +147,7 @@ SEEDS: dict[str, Any] = {
         "identity": INVENTORY + IDENTITY.replace("AUTHORITY", json.dumps(AUTHORITY)),
         "reference": EXAMPLE[1],
         "lab": LAB.read_text(encoding="utf-8"),
+        "protocols": INVENTORY + protocols_seed(),
     }.items()
 }
 

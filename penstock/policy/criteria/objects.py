@@ -17,7 +17,7 @@ def is_met(lane: Lane, question: Question) -> bool:
         return True
     for demanded, target in question.demands:
         permits = lane.permits.get(demanded)
-        if permits is not None and not any(permit.covers(target) for permit in permits):
+        if permits is not None and not any(permit.covers(target, question.unit) for permit in permits):
             return False
     return True
 
@@ -27,7 +27,8 @@ def explain(lane: Lane, question: Question) -> Miss:
     outside = [
         (permits, target)
         for demanded, target in question.demands
-        if (permits := lane.permits.get(demanded)) is not None and not any(each.covers(target) for each in permits)
+        if (permits := lane.permits.get(demanded)) is not None
+        and not any(each.covers(target, question.unit) for each in permits)
     ]
     wanted = dict.fromkeys(permission_text(permit.permission) for permits, _ in outside for permit in permits)
     return Miss(

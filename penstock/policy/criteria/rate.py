@@ -5,10 +5,11 @@ A permission without a rate is used first, so that nothing is counted that need 
 
 from __future__ import annotations
 
-from penstock.model import Charge, Miss, Reason
+from penstock.model import Charge, Miss, Reason, Target
 from penstock.policy.criteria.contract import Criterion
-from penstock.policy.lanes import Lane, Permit, Question
+from penstock.policy.lanes import Lane, Question
 from penstock.policy.numbers import duration_text, period_text
+from penstock.policy.permits import Permit
 
 
 def is_met(lane: Lane, question: Question) -> bool:
@@ -43,11 +44,15 @@ def _is_rated(lane: Lane, question: Question) -> bool:
 def _fitting(lane: Lane, question: Question) -> list[list[Permit]]:
     found = []
     for demanded, target in question.demands:
-        permits = [each for each in lane.permits.get(demanded, ()) if each.covers(target) and each.admits(target)]
+        permits = [each for each in lane.permits.get(demanded, ()) if _admits(each, target, question.unit)]
         if permits:
             permits.sort(key=lambda each: (each.permission.rate is not None, each.key))
             found.append(permits)
     return found
+
+
+def _admits(permit: Permit, target: Target | None, unit: int | None) -> bool:
+    return permit.covers(target, unit) and permit.admits(target)
 
 
 def explain(lane: Lane, question: Question) -> Miss:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from penstock.model import Miss, Reason, Target
 from penstock.policy.criteria.contract import Criterion
 from penstock.policy.describe import values_text
-from penstock.policy.lanes import Lane, Permit, Question
+from penstock.policy.lanes import Lane, Question
+from penstock.policy.permits import Permit
 
 _SHOWN = 8
 
@@ -20,15 +21,15 @@ def is_met(lane: Lane, question: Question) -> bool:
         return True
     for demanded, target in question.demands:
         permits = lane.permits.get(demanded)
-        if permits is not None and _is_refused(permits, target):
+        if permits is not None and _is_refused(permits, target, question.unit):
             return False
     return True
 
 
-def _is_refused(permits: tuple[Permit, ...], target: Target | None) -> bool:
+def _is_refused(permits: tuple[Permit, ...], target: Target | None, unit: int | None) -> bool:
     is_covered = False
     for permit in permits:
-        if permit.covers(target):
+        if permit.covers(target, unit):
             if permit.admits(target):
                 return False
             is_covered = True
@@ -41,10 +42,10 @@ def explain(lane: Lane, question: Question) -> Miss:
     found: dict[str, None] = {}
     for demanded, target in question.demands:
         permits = lane.permits.get(demanded)
-        if permits is None or not _is_refused(permits, target):
+        if permits is None or not _is_refused(permits, target, question.unit):
             continue
-        wanted |= {values_text(permit.permission.values): None for permit in permits if permit.covers(target)}
-        found[_found(permits, target)] = None
+        wanted |= {values_text(permit.permission): None for permit in permits if permit.covers(target, question.unit)}
+        found[_found(permits, target, question.unit)] = None
     return Miss(
         criterion="values",
         reason=Reason.VALUE_OUT_OF_RANGE,
@@ -54,10 +55,10 @@ def explain(lane: Lane, question: Question) -> Miss:
     )
 
 
-def _found(permits: tuple[Permit, ...], target: Target | None) -> str:
+def _found(permits: tuple[Permit, ...], target: Target | None, unit: int | None) -> str:
     if target is None or not target.values:
         return "a value that the message does not say"
-    covering = [permit for permit in permits if permit.covers(target)]
+    covering = [permit for permit in permits if permit.covers(target, unit)]
     outside = [
         str(value)
         for value in dict.fromkeys(target.values)

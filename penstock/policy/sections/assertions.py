@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from penstock.model import ECHO, Asset, Binding, FactorStrength, OperationClass, Request
-from penstock.policy.asking import OBJECTS, What, Who, request_of
+from penstock.model import ECHO, Asset, Binding, FactorStrength, OperationClass, Request, Span, Value
+from penstock.policy.asking import OBJECTS, What, Who, read_object, read_value, request_of
 from penstock.policy.faults import Faults
-from penstock.policy.fields import Fields, integer_of, table_of
-from penstock.policy.inspection import NARROWED
-from penstock.policy.numbers import MAX_ADDRESS, MAX_VALUE, MIN_VALUE, read_range
+from penstock.policy.fields import Fields, table_of, text_of
 from penstock.policy.selection import service_at
-from penstock.policy.source import Listing, Scalar, Value
+from penstock.policy.source import Listing
+from penstock.policy.source import Value as Written
+from penstock.wire import NAMED, PROTOCOLS, UnreadableError
 
-KEYS = ("may", "may_not", "on", "over", "as", "value", *OBJECTS)
+#: The words for objects: short ones, and the keys with which conduits narrow, of every protocol.
+WORDS = (*OBJECTS, *dict.fromkeys(limit.key for protocol in PROTOCOLS for limit in protocol.limits))
+KEYS = ("may", "may_not", "on", "over", "as", "value", *WORDS)
 WHO = ("group", "user", "role", "zone", "asset", "factors", "tls", "bound_to")
 _CLASSES = tuple(item.value for item in OperationClass)
 
@@ -29,7 +31,7 @@ class Assertion:
 
 
 def read_assertion(
-    value: Value, faults: Faults, assets: Mapping[str, Asset | None], zones: frozenset[str]
+    value: Written, faults: Faults, assets: Mapping[str, Asset | None], zones: frozenset[str]
 ) -> Assertion | None:
     """One claim, or ``None`` with the reason in `faults`.  An asset that could not be read is ``None`` in `assets`."""
     table = table_of(value, faults, "a test")
@@ -42,15 +44,16 @@ def read_assertion(
         return None
     verb = "may" if fields.has("may") else "may_not"
     found = fields.choice(verb, _CLASSES)
-    what = None if found is None else _what(fields, OperationClass(found))
     who = _who(fields, verb, assets, zones)
     asset, over = _asset(fields, "on", assets), fields.text("over")
-    if not is_complete or what is None or who is None or asset is None or over is None:
-        return None
-    service = service_at(asset, over)
-    if service is None:
+    service = None if asset is None or over is None else service_at(asset, over)
+    if asset is not None and over is not None and service is None:
         names = [item.name for item in asset.services]
         faults.unknown(fields.place("over"), f"service of asset {asset.name!r}:", over, names)
+    if found is None or service is None:
+        return None
+    what = _what(fields, OperationClass(found), service.protocol)
+    if not is_complete or what is None or who is None or asset is None:
         return None
     request = request_of(who, what, asset.name, service.name, service.protocol)
     return Assertion(where=str(table.place), is_allowed=verb == "may", request=request)
@@ -104,39 +107,49 @@ def _who(fields: Fields, verb: str, assets: Mapping[str, Asset | None], zones: f
     )
 
 
-def _what(fields: Fields, found: OperationClass) -> What | None:
-    objects = [key for key in OBJECTS if fields.has(key)]
+def _what(fields: Fields, found: OperationClass, protocol: str) -> What | None:
+    words = [key for key in WORDS if fields.has(key)]
     before = len(fields.faults)
-    values = _values(fields)
-    if not objects and fields.has("value"):
-        fields.faults.add(fields.place("value"), "'value' needs an object", f"name one of: {', '.join(OBJECTS)}")
-    if len(objects) > 1:
-        fields.faults.add(fields.place(objects[1]), f"a test names one object, here are {' and '.join(objects)}")
-    if objects and found not in NARROWED:
-        fields.faults.add(fields.place(objects[0]), f"operations of class {found.value!r} name no {objects[0]}")
-    ends = _ends(fields, objects[0]) if objects else (0, 0)
-    if ends is None or len(fields.faults) > before:
+    values = _values(fields, protocol)
+    if not words and fields.has("value"):
+        fields.faults.add(
+            fields.place("value"), "'value' needs an object", f"name one of: {', '.join(_words_of(protocol))}"
+        )
+    if len(words) > 1:
+        fields.faults.add(fields.place(words[1]), f"a test names one object, here are {' and '.join(words)}")
+    target = _object(fields, words[0], found, protocol) if words else None
+    if len(fields.faults) > before:
         return None
-    table = OBJECTS[objects[0]] if objects else None
-    return What(operation_class=found, table=table, first=ends[0], last=ends[1], values=values)
+    return What(operation_class=found, target=target, values=values)
 
 
-def _ends(fields: Fields, key: str) -> tuple[int, int] | None:
-    value = fields.value(key)
-    ends = read_range(value.text) if isinstance(value, Scalar) else None
-    if ends is None or ends[0] < 0 or ends[1] > MAX_ADDRESS:
-        fields.faults.add(fields.place(key), f"{key!r} must be an address or a range up to {MAX_ADDRESS}")
+def _words_of(protocol: str) -> list[str]:
+    wire = NAMED.get(protocol)
+    keys = [] if wire is None else [limit.key for limit in wire.limits]
+    return [*(word for word, key in OBJECTS.items() if key in keys), *keys]
+
+
+def _object(fields: Fields, key: str, found: OperationClass, protocol: str) -> Span | None:
+    text = fields.text(key)
+    try:
+        return None if text is None else read_object(protocol, key, text, found)
+    except UnreadableError as error:
+        fields.faults.add(fields.place(key), error.why, error.hint)
         return None
-    return ends
 
 
-def _values(fields: Fields) -> tuple[int, ...] | None:
+def _values(fields: Fields, protocol: str) -> tuple[Value, ...] | None:
     value = fields.value("value")
     if value is None:
         return None
     items = value.items if isinstance(value, Listing) else (value,)
     if not items:
         fields.faults.add(value.place, "'value' names no value", "write `value: 300` or a list")
-    found = (integer_of(item, fields.faults, "'value'", MIN_VALUE, MAX_VALUE) for item in items)
-    # On the wire a register is unsigned; a negative value stands there as its two's complement.
-    return tuple(number & 0xFFFF for number in found if number is not None)
+    found: list[Value] = []
+    for item in items:
+        text = text_of(item, fields.faults, "'value'")
+        try:
+            found += [] if text is None else [read_value(protocol, text)]
+        except UnreadableError as error:
+            fields.faults.add(item.place, error.why, error.hint)
+    return tuple(found)

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from penstock.model import ECHO, Interval, OperationClass, Permission, PortPermission, Rate, Span
+from penstock.model import ECHO, OperationClass, Permission, PortPermission
 from penstock.policy.faults import Faults, shown
-from penstock.policy.fields import Fields, table_of, text_of
-from penstock.policy.inspection import INSPECTED, NARROWED, USUAL_PORTS, Inspection
-from penstock.policy.numbers import (
-    MAX_ADDRESS,
-    MAX_SIGNED,
-    MAX_VALUE,
-    MIN_VALUE,
-    is_port,
-    read_port,
-    read_range,
-    read_rate,
-)
+from penstock.policy.fields import table_of, text_of
+from penstock.policy.inspection import USUAL_PORTS
+from penstock.policy.numbers import is_port, read_port
+from penstock.policy.sections.limits import read_limits
 from penstock.policy.source import Entry, Listing, Scalar, Table, Value
+from penstock.wire import NAMED
 
-#: What narrows a permission beside the tables of its protocol.
-LIMITS = ("values", "at_most")
+#: Everything that changes nothing, in two words: see `WireProtocol.read_only_engineering`.
+READ_ONLY = "read-only engineering"
 _CLASSES = tuple(item.value for item in OperationClass)
 Allowed = tuple[tuple[Permission, ...], tuple[PortPermission, ...]]
 
@@ -41,7 +34,7 @@ def read_allow(value: Value, faults: Faults, ports: Mapping[str, str]) -> Allowe
             whole += _echo(entry, faults)
         elif "/" in key:
             whole += _port(entry, faults)
-        elif key in INSPECTED:
+        elif key in NAMED:
             permissions += _operations(entry, faults)
         else:
             _uninspected(entry, faults, ports)
@@ -84,7 +77,7 @@ def _uninspected(entry: Entry, faults: Faults, ports: Mapping[str, str]) -> None
     protocol = entry.key.text
     port = ports.get(protocol) or USUAL_PORTS.get(protocol)
     if port is None:
-        faults.unknown(entry.key.place, "protocol", protocol, INSPECTED)
+        faults.unknown(entry.key.place, "protocol", protocol, NAMED)
         return
     faults.add(
         entry.key.place,
@@ -109,6 +102,9 @@ def _operations(entry: Entry, faults: Faults) -> list[Permission]:
                 faults.add(item.place, f"{protocol!r} names no operation class here", f"write `{protocol}: [read]`")
             for narrowed in item.entries:
                 permissions += _narrowed(protocol, narrowed, faults)
+        elif isinstance(item, Scalar) and item.text == READ_ONLY:
+            changing_nothing = NAMED[protocol].read_only_engineering
+            permissions += [Permission(protocol=protocol, operation_class=each) for each in sorted(changing_nothing)]
         else:
             found = _class(item, faults)
             permissions += [] if found is None else [Permission(protocol=protocol, operation_class=found)]
@@ -135,74 +131,5 @@ def _narrowed(protocol: str, entry: Entry, faults: Faults) -> list[Permission]:
         faults.add(
             entry.value.place, f"{entry.key.text!r} has no limits", f"write `{entry.key.text}` alone, or name a limit"
         )
-    inspection = INSPECTED[protocol]
-    fields = Fields(table, faults, f"limits of {found.value!r}", (*inspection.tables, *LIMITS), ("hold", "approval"))
-    before = len(faults)
-    spans, values, rate = _spans(fields, found, inspection), _values(fields, found), _rate(fields)
-    # A limit that could not be read must not leave a permission without it, not even in a draft.
-    if len(faults) > before:
-        return []
-    return [Permission(protocol=protocol, operation_class=found, spans=spans, values=values, rate=rate)]
-
-
-def _spans(fields: Fields, found: OperationClass, inspection: Inspection) -> tuple[Span, ...]:
-    spans: list[Span] = []
-    for table in inspection.tables:
-        if not fields.has(table):
-            continue
-        if found not in NARROWED:
-            fields.faults.add(
-                fields.place(table), f"operations of class {found.value!r} name no {table}", "remove the limit"
-            )
-        elif found is OperationClass.WRITE and table not in inspection.written:
-            fields.faults.add(
-                fields.place(table), f"{table} cannot be written", "remove the limit, or move it to `read`"
-            )
-        ranges = _ranges(fields, table, 0, MAX_ADDRESS)
-        spans += [Span(table=table, first=first, last=last) for first, last in ranges]
-    return tuple(spans)
-
-
-def _values(fields: Fields, found: OperationClass) -> tuple[Interval, ...]:
-    if not fields.has("values"):
-        return ()
-    if found is not OperationClass.WRITE:
-        fields.faults.add(
-            fields.place("values"), f"values limit what is written, not {found.value!r}", "remove the limit"
-        )
-    intervals = [Interval(low=low, high=high) for low, high in _ranges(fields, "values", MIN_VALUE, MAX_VALUE)]
-    if any(item.low < 0 for item in intervals) and any(item.high > MAX_SIGNED for item in intervals):
-        why = f"values below 0 and above {MAX_SIGNED} contradict: a register is signed or unsigned"
-        fields.faults.add(fields.place("values"), why, f"use -32768..{MAX_SIGNED} or 0-{MAX_VALUE}")
-    return tuple(intervals)
-
-
-def _ranges(fields: Fields, key: str, low: int, high: int) -> list[tuple[int, int]]:
-    value = fields.value(key)
-    items: tuple[Value, ...] = value.items if isinstance(value, Listing) else () if value is None else (value,)
-    if not items:
-        fields.faults.add(fields.place(key), f"{key!r} names no range", f"write `{key}: 10-12`")
-    ranges = []
-    for item in items:
-        found = read_range(item.text) if isinstance(item, Scalar) else None
-        if found is None:
-            text = shown(item.text) if isinstance(item, Scalar) else "this"
-            fields.faults.add(
-                item.place, f"{text} is no range", "write it as 10-12, 5 or [1-3, 9], the smaller number first"
-            )
-        elif found[0] < low or found[1] > high:
-            fields.faults.add(item.place, f"{key!r} must be from {low} to {high}, it is {found[0]} to {found[1]}")
-        else:
-            ranges.append(found)
-    return ranges
-
-
-def _rate(fields: Fields) -> Rate | None:
-    text = fields.text("at_most")
-    if text is None:
-        return None
-    found = read_rate(text)
-    if found is None:
-        fields.faults.add(fields.place("at_most"), f"{shown(text)} is no rate", "write it as 6/min, 1/10s or 20/h")
-        return None
-    return Rate(count=found[0], period_s=found[1])
+    permission = read_limits(NAMED[protocol], found, table, faults)
+    return [] if permission is None else [permission]

@@ -9,9 +9,9 @@ from __future__ import annotations
 from penstock.model import ECHO, Service
 from penstock.policy.faults import Faults
 from penstock.policy.fields import Fields, integer_of, name_of
-from penstock.policy.inspection import INSPECTED
 from penstock.policy.numbers import MAX_PORT, is_port, read_ports
 from penstock.policy.source import Entry, Kind, Scalar, Table, Value
+from penstock.wire import DECODERS
 
 KEYS = ("protocol", "port", "transport", "overlay_port")
 TRANSPORTS = ("tcp", "udp")
@@ -51,7 +51,7 @@ def _service(entry: Entry, faults: Faults) -> Service | None:
 
 def is_inspectable(service: Service) -> bool:
     """Whether this version can inspect what the service speaks.  Inspection is of TCP flows."""
-    return service.transport == "tcp" and service.protocol in INSPECTED
+    return service.transport == "tcp" and service.protocol in DECODERS
 
 
 def _from_table(entry: Entry, name: str | None, table: Table, faults: Faults) -> Service | None:

@@ -1,0 +1,98 @@
+"""What a document may say of operations in any protocol: patterns, units, values that are no whole numbers."""
+
+from __future__ import annotations
+
+import fnmatch
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from policy_cases import CLASSES, asking, operation, person, policy_of, read, write
+
+from penstock.model import Interval, Operation, Permission, Reason, Span, Target, Value
+from penstock.policy import decide
+from penstock.policy.permits import Permit, fits_pattern
+
+WAY = "Way: {from: {group: ops}, to: {asset: plc-1}, allow: {modbus: [%s]}}"
+
+
+def reason(allow: str, asked: Operation) -> Reason:
+    return decide(policy_of(WAY % allow), asking(person("ops"), asked)).reason
+
+
+def permit(*spans: Span, values: tuple[Interval, ...] = (), words: tuple[str, ...] = ()) -> Permit:
+    made = Permission(protocol="x", operation_class=CLASSES.WRITE, spans=spans, values=values, words=words)
+    return Permit.of(made, "key")
+
+
+def named(name: str, table: str = "tag", first: int = 0, count: int = 1, *values: Value) -> Target:
+    return Target(CLASSES.WRITE, table, first, count, name, values or None)
+
+
+@given(st.text("ab*", max_size=8), st.text("ab", max_size=12))
+def test_a_pattern_fits_as_shell_patterns_do(pattern: str, name: str) -> None:
+    assert fits_pattern(pattern, name) == fnmatch.fnmatchcase(name, pattern)
+
+
+def test_a_long_name_against_many_stars_takes_no_time_to_speak_of() -> None:
+    """Backtracking would take longer than the universe has."""
+    assert not fits_pattern("a*" * 200 + "b", "a" * 5000)
+
+
+def test_a_target_must_fit_one_span_of_each_axis() -> None:
+    both = permit(
+        Span(table="analog-value", first=1, last=5),
+        Span(table="binary-output"),
+        Span(table="", name="present-value", axis="property"),
+    )
+    assert both.covers(named("present-value", "analog-value", 3), None)
+    assert both.covers(named("present-value", "binary-output", 70_000), None)
+    assert not both.covers(named("out-of-service", "analog-value", 3), None)
+    assert not both.covers(named("present-value", "analog-value", 6), None)
+    assert not both.covers(named("present-value", "device", 3), None)
+
+
+def test_names_and_elements_of_one_span_belong_together() -> None:
+    """``Recipe[0-9]`` and ``Speed`` do not make ``Speed[5]``."""
+    tags = permit(Span(table="tag", name="Recipe", first=0, last=9), Span(table="tag", name="Speed", first=0, last=0))
+    assert tags.covers(named("Recipe", first=8, count=2), None)
+    assert not tags.covers(named("Recipe", first=8, count=3), None)
+    assert not tags.covers(named("Speed", first=5), None)
+
+
+def test_a_word_is_allowed_by_name_and_a_number_by_its_interval() -> None:
+    values = permit(values=(Interval(low=0.5, high=5.5),), words=("latch_on",))
+    assert values.admits(named("x", "tag", 0, 2, "latch_on", 5.5))
+    assert not values.admits(named("x", "tag", 0, 1, "trip"))
+    assert not values.admits(named("x", "tag", 0, 1, 0.4))
+    assert not values.admits(named("x"))
+    assert not permit(words=("on",)).admits(named("x", "tag", 0, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("unit", "expected"),
+    [(1, Reason.ALLOWED), (4, Reason.ALLOWED), (2, Reason.OBJECT_OUT_OF_RANGE), (None, Reason.OBJECT_OUT_OF_RANGE)],
+)
+def test_units_are_the_devices_behind_the_address(unit: int | None, expected: Reason) -> None:
+    asked = operation(*read(5).targets)
+    asked = Operation(asked.protocol, asked.classes, asked.code, asked.name, unit, asked.targets)
+    assert reason("{read: {units: [1, 3-4]}}", asked) is expected
+
+
+def test_read_only_engineering_lets_look_and_change_nothing() -> None:
+    for found in CLASSES:
+        expected = {
+            CLASSES.SESSION: Reason.ALLOWED,
+            CLASSES.DISCOVERY: Reason.ALLOWED,
+            CLASSES.READ: Reason.ALLOWED,
+            CLASSES.DIAGNOSTICS: Reason.ALLOWED,
+            CLASSES.FILE_READ: Reason.ALLOWED,
+            CLASSES.PROGRAM_FROM_DEVICE: Reason.ALLOWED,
+            CLASSES.UNKNOWN: Reason.UNKNOWN_OPERATION,
+        }.get(found, Reason.OPERATION_NOT_ALLOWED)
+        assert reason("read-only engineering", operation(classes=(found,))) is expected
+
+
+def test_a_signed_limit_of_registers_means_their_twos_complement() -> None:
+    assert reason("{write: {values: -5..3}}", write(1, 0xFFFB, 3)) is Reason.ALLOWED
+    assert reason("{write: {values: -5..3}}", write(1, 0xFFFA)) is Reason.VALUE_OUT_OF_RANGE
