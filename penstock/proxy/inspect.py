@@ -198,7 +198,7 @@ class Inspection:
             if len(self._tags) >= MAX_VERDICTS:
                 self._tags.clear()
                 self._free.clear()
-            tag = self._flow.define(self._indexes, operation, decision.conduit, frame.data)
+            tag = self._flow.define(self._indexes, operation, decision.conduit, frame.recorded)
             if tag is None:
                 return None
             self._indexes = self._indexes + 1 & _INDEX_MASK

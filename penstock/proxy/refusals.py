@@ -72,7 +72,7 @@ class OperationRefusals:
         detail: dict[str, Json] = {
             "flow": self._flow.number,
             "source": self._flow.source,
-            "data": frame.data.hex(),
+            "data": frame.recorded.hex(),
             "why": why,
         }
         if operation is not None:

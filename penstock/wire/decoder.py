@@ -69,6 +69,11 @@ class Frame(msgspec.Struct, gc=False):
         """What a request or a notice is about.  Raises `Malformed` when it is well framed but breaks its protocol."""
         raise NotImplementedError
 
+    @property
+    def recorded(self) -> bytes:
+        """The bytes that may go on record: `data`, with every secret in it (a password) overwritten by ``*``."""
+        return self.data
+
 
 class Answer(msgspec.Struct, frozen=True):
     """What a reply says.

@@ -13,6 +13,7 @@ from proxying import GRANT, READ, READ_REPLY, SECOND, STOP, T0, WRITE, Inspected
 
 from penstock.model import Reason
 from penstock.proxy import End
+from penstock.wire import ModbusFrame
 
 
 @pytest.fixture
@@ -58,6 +59,18 @@ def test_a_refused_request_gets_an_exception_and_never_reaches_the_asset(flow: I
     assert record.detail["conduit"] == "polls"
     assert record.detail["misses"][0]["found"] == "modbus.execute"
     assert record.detail["code"] == "8/1"
+
+
+@pytest.mark.parametrize("pdu", [READ, STOP])
+def test_a_record_holds_what_the_frame_lets_be_recorded(
+    flow: Inspected, pdu: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a message that was forwarded, and of one that was refused: a password in it stays out of the evidence."""
+    monkeypatch.setattr(ModbusFrame, "recorded", property(lambda frame: frame.data[:-2] + b"**"))
+    flow.client(message(7, pdu), T0)
+    written = str(flow.reader.read(T0 + 60 * SECOND) + flow.reader.read(T0 + 70 * SECOND))
+    assert (message(7, pdu)[:-2] + b"**").hex() in written
+    assert message(7, pdu).hex() not in written
 
 
 def test_frames_of_one_chunk_are_judged_one_by_one(flow: Inspected) -> None:
