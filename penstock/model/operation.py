@@ -46,7 +46,8 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     `WireProtocol` describes.  `values` are the values that a write would leave there (or an answer shows), one an
     element; ``None`` where the message does not say (a read, a masked write), so that a conduit that limits values
     cannot be met by it.  `memory` are the raw bytes of them where the protocol writes memory without a type of its own
-    (S7 bytes), so that a conduit may read them as the type that it names.
+    (S7 bytes), so that a conduit may read them as the type that it names.  `aliases` are other names of the same
+    object (OPC UA browse paths that the traffic told): a conduit that names any of them means this object.
     """
 
     operation_class: OperationClass
@@ -56,6 +57,7 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     name: str = ""
     values: tuple[Value, ...] | None = None
     memory: bytes | None = None
+    aliases: tuple[str, ...] = ()
 
     @property
     def last(self) -> int:

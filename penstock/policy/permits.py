@@ -31,7 +31,7 @@ class Axis:
             span.table in {"", target.table}
             and span.first <= first
             and last <= span.last
-            and fits_pattern(span.name or "", target.name)
+            and any(fits_pattern(span.name or "", name) for name in (target.name, *target.aliases))
             for span in self.named
         )
 

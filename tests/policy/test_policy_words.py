@@ -60,6 +60,15 @@ def test_names_and_elements_of_one_span_belong_together() -> None:
     assert not tags.covers(named("Speed", first=5), None)
 
 
+def test_each_name_of_an_object_is_a_name_of_it() -> None:
+    """A browse path in a document means the node that the traffic showed under that path."""
+    level = Target(CLASSES.WRITE, "Value", 7, 1, "ns=2;i=7", None, None, ("/0:Objects/2:Boiler/2:Level",))
+    assert permit(Span(table="", name="/0:Objects/2:Boiler/*")).covers(level, None)
+    assert permit(Span(table="", name="ns=2;i=*", first=5, last=9)).covers(level, None)
+    assert not permit(Span(table="", name="/0:Objects/2:Boiler/2:Speed")).covers(level, None)
+    assert not permit(Span(table="", name="/0:Objects/2:Boiler/*", first=0, last=6)).covers(level, None)
+
+
 def test_a_word_is_allowed_by_name_and_a_number_by_its_interval() -> None:
     values = permit(values=(Interval(low=0.5, high=5.5),), words=("latch_on",))
     assert values.admits(named("x", "tag", 0, 2, "latch_on", 5.5))
