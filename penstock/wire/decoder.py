@@ -119,6 +119,14 @@ class Decoder(Protocol):
         unconfirmed request, a notice): then it is dropped.
         """
 
+    def due(self, side: Side) -> bytes:
+        """What the gate itself owes to `side` now: in a link that counts its frames (IEC 104), an acknowledgement.
+
+        A frame that was refused may have carried one to the other side.  Asked for both sides, in a flow in which
+        something was refused, after the frames of one `feed` were all forwarded or refused; it goes out behind what
+        those gave.  Empty in a protocol without such counters.
+        """
+
     def answer(self, request: Frame, reply: Frame) -> Answer:
         """What `reply` says to `request`.  Never raises: what it cannot read has the status ``unreadable``.
 

@@ -159,3 +159,12 @@ def test_any_pdu_means_an_operation_or_is_malformed(pdu: bytes) -> None:
 def test_modbus_is_listed_among_the_protocols_that_can_be_inspected() -> None:
     """The list is what the gate knows."""
     assert isinstance(DECODERS["modbus"](), ModbusDecoder)
+
+
+def test_the_gate_owes_nothing_to_either_side_by_itself() -> None:
+    """A refusal is its own answer: Modbus counts no messages."""
+    decoder = ModbusDecoder()
+    (request,) = decoder.feed(Side.CLIENT, WRITE)
+    assert decoder.refuse(request, Reason.OPERATION_NOT_ALLOWED)
+    assert not decoder.due(Side.CLIENT)
+    assert not decoder.due(Side.ASSET)

@@ -90,6 +90,10 @@ class ModbusDecoder:
         """The frame as it came."""
         return frame.data
 
+    def due(self, side: Side) -> bytes:  # noqa: ARG002 - the contract's
+        """Nothing: Modbus does not count its messages."""
+        return b""
+
     def answer(self, request: Frame, reply: Frame) -> Answer:
         """The exception, or the values that were read."""
         return answer(request, reply)
