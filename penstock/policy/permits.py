@@ -78,9 +78,26 @@ class Permit:
         """Whether every value of the target is allowed; what the message does not say is not."""
         if self.values is None:
             return True
-        if target is None or not target.values:
-            return False
-        return all(self.admits_value(value) for value in target.values)
+        values = None if target is None else self.values_of(target)
+        return bool(values) and all(self.admits_value(value) for value in values or ())
+
+    def values_of(self, target: Target) -> tuple[Value, ...] | None:
+        """What the target would leave, as the permission's spans read it; ``None`` where the message does not say.
+
+        Memory is read as the elements that the spans name, whatever type the message calls it: the asset does so too.
+        """
+        protocol = NAMED.get(self.permission.protocol)
+        read_memory = None if protocol is None else protocol.read_memory
+        typed = [span for span in self.permission.spans if span.element and span.table in {"", target.table}]
+        if read_memory is None or not typed:
+            return target.values
+        found: list[Value] = []
+        for span in typed:
+            values = read_memory(target, span)
+            if values is None:
+                return None
+            found += values
+        return tuple(found)
 
     def admits_value(self, value: Value) -> bool:
         """Whether this one value is allowed: a number in an interval, or one of the words."""

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from penstock.model import OperationClass, Span, Value
+from penstock.model import OperationClass, Span, Target, Value
 from penstock.wire.decoder import Decoder, Frame, Side
 
 #: What an engineer may do who looks, and changes nothing (`allow: {s7comm: [read-only engineering]}`).
@@ -81,6 +81,8 @@ class WireProtocol:
     so.  `max_held_bytes` bounds what a decoder keeps of each direction.  `ports` are the usual ones (``tcp/502``).
     `words` are the words for values in a site document (``on``) beside numbers.  `wraps_at` is the modulus of
     numbers that stand unsigned on the wire and may be meant as signed (Modbus registers: 65,536).
+    `read_memory` reads what a target would leave in the objects of a span as the span's `element`: one value for each
+    object of the span that it touches, none where it touches none, ``None`` where it would leave part of one as it is.
     """
 
     name: str
@@ -93,4 +95,5 @@ class WireProtocol:
     dissect: Callable[[], Dissector] | None = None
     words: Mapping[str, Value] = field(default_factory=lambda: MappingProxyType({}))
     wraps_at: int | None = None
+    read_memory: Callable[[Target, Span], tuple[Value, ...] | None] | None = None
     read_only_engineering: frozenset[OperationClass] = READ_ONLY_ENGINEERING

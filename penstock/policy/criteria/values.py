@@ -56,14 +56,13 @@ def explain(lane: Lane, question: Question) -> Miss:
 
 
 def _found(permits: tuple[Permit, ...], target: Target | None, unit: int | None) -> str:
-    if target is None or not target.values:
-        return "a value that the message does not say"
     covering = [permit for permit in permits if permit.covers(target, unit)]
-    outside = [
-        str(value)
-        for value in dict.fromkeys(target.values)
-        if not any(permit.admits_value(value) for permit in covering)
-    ]
+    values = (
+        () if target is None else dict.fromkeys(each for permit in covering for each in permit.values_of(target) or ())
+    )
+    if not values:
+        return "a value that the message does not say"
+    outside = [str(value) for value in values if not any(permit.admits_value(value) for permit in covering)]
     return ", ".join(outside[:_SHOWN]) + (", …" if len(outside) > _SHOWN else "") or "values of different permissions"
 
 
