@@ -70,6 +70,18 @@ class Stream:
         first, *others = self._ready()
         return [Piece(missing, first.data), *others]
 
+    def give_up_before(self, sequence: int) -> list[Piece]:
+        """Give up what is missing in front of `sequence`: the other end has acknowledged it, so it will not come."""
+        found: list[Piece] = []
+        while self._waiting and self._ahead(min(self._waiting, key=self._ahead)) <= self._ahead(sequence):
+            found += self.skip()
+        return found
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it is known where the stream's bytes begin."""
+        return self._next is not None
+
     @property
     def is_waiting(self) -> bool:
         """Whether something came that cannot be read yet."""

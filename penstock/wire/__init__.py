@@ -8,7 +8,17 @@ from typing import Final
 
 from penstock.wire.decoder import NO_ANSWER, Answer, Decoder, Frame, Role, Side, WrongProtocol
 from penstock.wire.modbus import MODBUS, ModbusDecoder, ModbusFrame
-from penstock.wire.protocol import READ_ONLY_ENGINEERING, Dissector, Limit, Shown, UnreadableError, WireProtocol
+from penstock.wire.protocol import (
+    FITS_BYTES,
+    READ_ONLY_ENGINEERING,
+    Dissector,
+    Known,
+    Limit,
+    Shown,
+    UnreadableError,
+    WireProtocol,
+)
+from penstock.wire.recognition import Recognised, is_reversed, of_carrier, recognise
 from penstock.wire.words import read_range
 
 #: Every protocol whose single operations are judged.  A new one is a line here.
@@ -22,6 +32,7 @@ DECODERS: Mapping[str, Callable[[], Decoder]] = MappingProxyType(
 
 __all__ = [
     "DECODERS",
+    "FITS_BYTES",
     "NAMED",
     "NO_ANSWER",
     "PROTOCOLS",
@@ -30,14 +41,19 @@ __all__ = [
     "Decoder",
     "Dissector",
     "Frame",
+    "Known",
     "Limit",
     "ModbusDecoder",
     "ModbusFrame",
+    "Recognised",
     "Role",
     "Shown",
     "Side",
     "UnreadableError",
     "WireProtocol",
     "WrongProtocol",
+    "is_reversed",
+    "of_carrier",
     "read_range",
+    "recognise",
 ]

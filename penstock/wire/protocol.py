@@ -59,18 +59,62 @@ class Shown(msgspec.Struct, gc=False):
 
     `pdu` has the keys and values of the reference decode (tshark by way of its oracle: ``p``, then the protocol's own,
     with ``NAME_name`` for the names of codes).  `frame` is the frame that it completes, where it does and it can be
-    judged; its operation gives ``class``, ``operation`` and ``object``.
+    judged; its operation gives ``class``, ``operation`` and ``object``.  `column` is what Wireshark's protocol column
+    says of it (``COTP``), empty where the protocol's own says so.  `is_malformed` where the reference calls the bytes
+    malformed, `errors` what else it finds wrong with them.
     """
 
     pdu: dict[str, Any]
     frame: Frame | None = None
+    column: str = ""
+    is_malformed: bool = False
+    errors: tuple[str, ...] = ()
 
 
 class Dissector(Protocol):
     """Reads one flow passively, also one that starts in the middle, and stops at nothing."""
 
     def feed(self, side: Side, data: bytes) -> Sequence[Shown]:
-        """The units that `data` completes.  Bytes that are not this protocol's give nothing and are given up."""
+        """The units that `data` completes.  Bytes that are not this protocol's give nothing and are given up.
+
+        `data` is what one packet made readable; over UDP it is one datagram, and nothing of it is kept for the next.
+        Whatever the bytes are, nothing is raised.
+        """
+
+    def lost(self, side: Side) -> None:
+        """Bytes of this side were never captured: what is held is given up, what comes next may be the middle of it."""
+
+
+class Known(Protocol):
+    """A protocol that can be told from its bytes: one whose operations are judged, or one that is only recognised."""
+
+    @property
+    def name(self) -> str:
+        """As a site document writes it (``s7comm``)."""
+
+    @property
+    def column(self) -> str:
+        """What Wireshark's protocol column says of it (``S7COMM``)."""
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """Where assets usually listen (``tcp/102``).  It tells who asked whom, never which protocol it is."""
+
+    @property
+    def fits(self) -> Callable[[bytes, Side], bool | None]:
+        """Whether what a side sent first (at least one byte, at most `FITS_BYTES`) begins this protocol.
+
+        ``True``: these bytes are it, and no other protocol's that we know.  ``False``: they cannot be.  ``None``: not
+        to be told yet (too few bytes, or a head that several share, as the connect of COTP).
+        """
+
+    @property
+    def dissectors(self) -> Mapping[str, Callable[[], Dissector]]:
+        """What reads a flow passively, by what carries it: ``tcp``, ``udp``, ``ether/8892``, ``llc/82``."""
+
+
+#: How much of each side `Known.fits` is shown at most.
+FITS_BYTES: Final = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +122,8 @@ class WireProtocol:
     """One protocol whose single operations are judged.
 
     `streams` and `datagrams` make the decoder of one flow over TCP or UDP, ``None`` where the protocol is not spoken
-    so.  `max_held_bytes` bounds what a decoder keeps of each direction.  `ports` are the usual ones (``tcp/502``).
+    so.  `dissectors` and `fits`: see `Known`; what a link names by its own number (``llc/82``) needs no `fits`.
+    `max_held_bytes` bounds what a decoder keeps of each direction.  `ports` are the usual ones (``tcp/502``).
     `words` are the words for values in a site document (``on``) beside numbers.  `wraps_at` is the modulus of
     numbers that stand unsigned on the wire and may be meant as signed (Modbus registers: 65,536).
     `read_memory` reads what a target would leave in the objects of a span as the span's `element`: one value for each
@@ -90,9 +135,11 @@ class WireProtocol:
     ports: tuple[str, ...]
     max_held_bytes: int
     limits: tuple[Limit, ...]
+    fits: Callable[[bytes, Side], bool | None]
+    dissectors: Mapping[str, Callable[[], Dissector]]
+    column: str
     streams: Callable[[], Decoder] | None = None
     datagrams: Callable[[], Decoder] | None = None
-    dissect: Callable[[], Dissector] | None = None
     words: Mapping[str, Value] = field(default_factory=lambda: MappingProxyType({}))
     wraps_at: int | None = None
     read_memory: Callable[[Target, Span], tuple[Value, ...] | None] | None = None

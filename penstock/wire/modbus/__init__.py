@@ -6,11 +6,19 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from penstock.model import OperationClass, Span
-from penstock.wire.modbus.decoder import MAX_FRAME_BYTES, MAX_HELD_BYTES, ModbusDecoder, ModbusFrame
+from penstock.wire.modbus.decoder import (
+    MAX_FRAME_BYTES,
+    MAX_HELD_BYTES,
+    ModbusDatagramDecoder,
+    ModbusDecoder,
+    ModbusFrame,
+    fits,
+)
+from penstock.wire.modbus.dissector import ModbusDissector
 from penstock.wire.protocol import Limit, UnreadableError, WireProtocol
 from penstock.wire.words import read_range
 
-__all__ = ["MAX_FRAME_BYTES", "MODBUS", "ModbusDecoder", "ModbusFrame"]
+__all__ = ["MAX_FRAME_BYTES", "MODBUS", "ModbusDatagramDecoder", "ModbusDecoder", "ModbusDissector", "ModbusFrame"]
 
 #: MODBUS Application Protocol V1.1b3, section 4.4: data addresses are 16 bits wide.
 _MAX_ADDRESS: Final = 0xFFFF
@@ -55,6 +63,10 @@ MODBUS: Final = WireProtocol(
         )
         for table, classes in _TABLES.items()
     ),
+    fits=fits,
+    dissectors={"tcp": ModbusDissector, "udp": lambda: ModbusDissector(ModbusDatagramDecoder)},
+    column="Modbus/TCP",
     streams=ModbusDecoder,
+    datagrams=ModbusDatagramDecoder,
     wraps_at=0x1_0000,
 )

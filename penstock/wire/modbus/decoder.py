@@ -126,6 +126,31 @@ class ModbusDecoder:
         return frames
 
 
+class ModbusDatagramDecoder(ModbusDecoder):
+    """Modbus over UDP: a datagram holds one message and nothing else, and nothing is kept."""
+
+    __slots__ = ()
+
+    def feed(self, side: Side, data: bytes) -> Sequence[Frame]:
+        """See `Decoder.feed`."""
+        end = _end_of_frame(data, 0)
+        if end is None or end != len(data):
+            raise Malformed(f"a datagram of {len(data)} bytes is not one message")
+        return (_frame(side, data),)
+
+
+def fits(data: bytes, side: Side) -> bool | None:
+    """See `Known.fits`: the protocol number is 0, the length one that there can be, and the function code as well."""
+    if any(data[2:4]):
+        return False
+    if len(data) < _HEAD_BYTES:
+        return False if len(data) > 4 and data[4] else None  # noqa: PLR2004 - the length's upper byte
+    length, code = data[4] << 8 | data[5], data[7]
+    if not _MIN_LENGTH <= length <= (_MAX_LENGTH_UMAS if code & 0x7F == UMAS else _MAX_LENGTH):
+        return False
+    return code & 0x7F > 0 and (code < _EXCEPTION_BIT or side is not _CLIENT)
+
+
 def _end_of_frame(stream: bytes, start: int) -> int | None:
     """Where the frame at `start` ends, ``None`` while it is incomplete.  Raises `Malformed` as soon as it can."""
     held = len(stream) - start
