@@ -69,6 +69,8 @@ class Outcome(IntEnum):
     ANSWERED = 0
     EXCEPTION = 1
     UNANSWERED = 2
+    SENT = 3
+    """Nobody answers such a message."""
 
 
 class TargetLine(msgspec.Struct, omit_defaults=True):

@@ -41,6 +41,7 @@ _MAX_FLOWS: Final = 65_536
 _JUDGED: Final = int(Kind.JUDGED)
 _ANSWERED: Final = int(Kind.ANSWERED)
 _UNANSWERED: Final = int(Outcome.UNANSWERED)
+_SENT: Final = int(Outcome.SENT)
 _decode_flow = msgspec.json.Decoder(tuple[Announced, StoredRecord]).decode
 _decode_record = msgspec.json.Decoder(StoredRecord).decode
 _decode_operation = msgspec.json.Decoder(OperationLine).decode
@@ -234,8 +235,8 @@ class JournalReader:
             flow = self._flows.get(tag >> 32)
             asked = flow.under_way.pop(ordinal, None) if flow is not None else None
             if flow is not None and asked is not None:
-                outcome = min(tag >> 8 & 0xFF_FFFF, _UNANSWERED)
-                flow.finish(ordinal, asked, -1 if outcome == _UNANSWERED else second, outcome, self._now_us)
+                outcome = min(tag >> 8 & 0xFF_FFFF, _SENT)
+                flow.finish(ordinal, asked, -1 if outcome >= _UNANSWERED else second, outcome, self._now_us)
         elif kind == _JUDGED:
             if not tag & CONSUMED:
                 self._flow(tag, self._now_us).under_way.setdefault(ordinal, (second, position, tag))

@@ -2,8 +2,9 @@
 
 Pure: bytes and time come in, an `Effect` goes out; rows go through the journal it is given.  What was judged is what
 is forwarded, byte for byte.  A request that is refused gets the protocol's own answer, is recorded, and never reaches
-the asset; the flow goes on.  It must never forward a request without a row in the journal, except for safety-critical
-grants, whose declared failure mode is to go on: then it is counted.
+the other side; the flow goes on.  An asset may ask, too, and tell what nobody asked for: that is judged likewise.
+It must never forward a request without a row in the journal, except for safety-critical grants, whose declared failure
+mode is to go on: then it is counted.
 
 A request costs a few dictionary look-ups when the same bytes (but for the transaction number) were judged before in
 this flow, and the verdict depends on nothing else.  A new revision, and a renewed grant, forget all verdicts.
@@ -11,24 +12,20 @@ this flow, and the verdict depends on nothing else.  A new revision, and a renew
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from typing import Final, assert_never
 
 from penstock.bus import FlowJournal, Journal, Outcome
 from penstock.model import Decision, Grant, Malformed, Operation, Reason
+from penstock.proxy.asked import MAX_UNDER_WAY, Asked
 from penstock.proxy.meter import Meter, Meters, Transaction
 from penstock.proxy.rates import Rates
 from penstock.proxy.refusals import OperationRefusals
 from penstock.proxy.relay import Effect, End, Ending, expiry_us
-from penstock.wire import Decoder, Frame, Side, WrongProtocol
+from penstock.wire import NO_ANSWER, Decoder, Frame, Role, Side, WrongProtocol
 
-#: Requests that may wait for an answer at a time; few assets take more than a handful.
-MAX_UNDER_WAY: Final = 64
 #: Verdicts that are remembered for a flow.
 MAX_VERDICTS: Final = 1024
-#: A client that waits longer for an answer has given up long ago (usual time-outs are 1 to 3 s).
-ANSWER_US: Final = 5_000_000
 #: Some 40 requests; refusing one costs up to 50 microseconds, and the heartbeat must not wait for 256 KiB of them.
 PORTION_BYTES: Final = 512
 #: An index has 24 bits in the journal.  A meaning that old is long forgotten at both ends.
@@ -37,6 +34,7 @@ _INDEX_MASK: Final = 0xFF_FFFF
 HALF_MESSAGE_US: Final = 5_000_000
 _CLIENT: Final = Side.CLIENT
 _ASSET: Final = Side.ASSET
+_REPLY: Final = Role.REPLY
 
 
 class Inspection:
@@ -61,12 +59,12 @@ class Inspection:
         self._live_until_us = expiry_us(grant)
         #: Tags of rows, by what is asked: `_free` where nothing but that decides, `_tags` for every announced one.
         self._free: dict[bytes, tuple[int, Meter]] = {}
-        self._tags: dict[tuple[bytes, str | None], int] = {}
+        self._tags: dict[tuple[Side, bytes, str | None], int] = {}
         self._indexes = 0
-        self._under_way: dict[int, Transaction] = {}
-        self._doubled: dict[int, deque[Transaction]] = {}
-        self._late: dict[int, None] = {}
+        self._asked = {_CLIENT: Asked(), _ASSET: Asked()}
+        self._of_client, self._doubled = self._asked[_CLIENT].under_way, self._asked[_CLIENT].doubled
         self._half_since_us = {_CLIENT: 0, _ASSET: 0}
+        self._has_refused, self._is_plain = False, not decoder.rewrites
         flow.under_way = self._rows_under_way
 
     @property
@@ -77,7 +75,7 @@ class Inspection:
     @property
     def is_waiting(self) -> bool:
         """Whether the asset still owes answers."""
-        return bool(self._under_way)
+        return bool(self._of_client)
 
     def from_client(self, data: bytes, now_us: int) -> Effect:
         """Judge what the client sent.  One whole request that was judged before takes the short way."""
@@ -88,7 +86,7 @@ class Inspection:
         if len(frames) == 1:
             frame = frames[0]
             known = self._free.get(frame.what)
-            under_way = self._under_way
+            under_way = self._of_client
             if (
                 known is not None
                 and frame.data is data
@@ -102,34 +100,30 @@ class Inspection:
                 under_way[frame.exchange] = asked
                 self.frames += 1
                 return Effect(data, b"", None, (asked,))
-        return self._judge_frames(frames, now_us)
+        return self._take(_CLIENT, frames, now_us)
 
     def from_asset(self, data: bytes, now_us: int) -> Effect:
-        """Match what the asset sent to what was asked of it."""
+        """Match what the asset sent to what was asked of it.  One whole answer takes the short way."""
         try:
             frames = self._feed(_ASSET, data)
         except Malformed as error:
             return Effect(ending=_broken(error))
-        if len(frames) == 1 and not self._doubled:
+        if len(frames) == 1 and self._is_plain and not self._doubled:
             frame = frames[0]
-            if frame.data is data and now_us < self._live_until_us:
-                asked = self._under_way.pop(frame.exchange, None)
+            if frame.data is data and frame.role is _REPLY and frame.is_last and now_us < self._live_until_us:
+                asked = self._of_client.pop(frame.exchange, None)
                 if asked is not None:
                     latency_us = now_us - asked.at_us
                     self._flow.answered(asked.ordinal, frame.is_refusal, latency_us if latency_us > 0 else 0)  # noqa: FURB136
                     return Effect(b"", data, None, (asked,))
-        return self._match_frames(frames, now_us)
+        return self._take(_ASSET, frames, now_us)
 
     def tick(self, now_us: int) -> Ending | None:
         """Expiry, half messages, requests without an answer, refusals that were only counted."""
         self._refusals.tick(now_us)
-        for exchange, asked in list(self._under_way.items()):
-            if now_us - asked.at_us >= ANSWER_US:
-                self._pop(exchange)
-                self._flow.answered(asked.ordinal, Outcome.UNANSWERED, 0)
-                self._late[exchange] = None
-                if len(self._late) > MAX_UNDER_WAY:
-                    del self._late[next(iter(self._late))]
+        for asked in self._asked.values():
+            for one in asked.give_up(now_us):
+                self._flow.answered(one.ordinal, Outcome.UNANSWERED, 0)
         if now_us >= self._live_until_us:
             return Ending(End.GATE, Reason.GRANT_EXPIRED)
         if any(since and now_us - since >= HALF_MESSAGE_US for since in self._half_since_us.values()):
@@ -147,23 +141,54 @@ class Inspection:
         """Nothing that is under way will be answered."""
         for _, ordinal, _ in self._rows_under_way():
             self._flow.answered(ordinal, Outcome.UNANSWERED, 0)
-        self._under_way.clear()
-        self._doubled.clear()
+        for asked in self._asked.values():
+            asked.clear()
         self._refusals.tick(now_us, is_last=True)
 
-    def _judge_frames(self, frames: Iterable[Frame], now_us: int) -> Effect:
+    def _take(self, side: Side, frames: Iterable[Frame], now_us: int) -> Effect:
+        """Judge or match the frames of one side, in order."""
         if now_us >= self._live_until_us:
             return Effect(ending=Ending(End.GATE, Reason.GRANT_EXPIRED))
-        to_asset, to_client, begun, count = list[bytes](), list[bytes](), list[Transaction](), 0
+        ahead, back, touched, count = list[bytes](), list[bytes](), list[Transaction](), 0
+        ending = None
         for frame in frames:
             count += 1
-            outcome = self._consider(frame, now_us)
-            if isinstance(outcome, Transaction):
-                to_asset.append(frame.data)
-                begun.append(outcome)
-            else:
-                to_client.append(self._decoder.refuse(frame, outcome))
-        return Effect(b"".join(to_asset), b"".join(to_client), self._hold(_CLIENT, count, now_us), tuple(begun))
+            match frame.role:
+                case Role.REPLY:
+                    if not self._match(frame, touched, now_us):
+                        ending = Ending(End.GATE, Reason.MALFORMED, f"the {side.value} answered what it was not asked")
+                        break
+                case Role.REQUEST | Role.NOTICE:
+                    outcome = self._consider(frame, now_us)
+                    if not isinstance(outcome, Transaction):
+                        self._has_refused = True
+                        back.append(self._decoder.refuse(frame, outcome))
+                        continue
+                    touched.append(outcome)
+                case Role.LINK:
+                    pass
+                case _:
+                    assert_never(frame.role)
+            ahead.append(self._decoder.forward(frame))
+        if self._has_refused:
+            ahead.append(self._decoder.due(_ASSET if side is _CLIENT else _CLIENT))
+            back.append(self._decoder.due(side))
+        ending = ending or self._hold(side, count, now_us)
+        to_asset, to_client = (ahead, back) if side is _CLIENT else (back, ahead)
+        return Effect(b"".join(to_asset), b"".join(to_client), ending, tuple(touched))
+
+    def _match(self, frame: Frame, ended: list[Transaction], now_us: int) -> bool:
+        """Note what this answers; false if nobody asked."""
+        asked = self._asked[_ASSET if frame.side is _CLIENT else _CLIENT]
+        if not frame.is_last:
+            return asked.heard(frame.exchange, now_us) or asked.is_late(frame.exchange)
+        one = asked.answered(frame.exchange)
+        if one is None:
+            return asked.is_late(frame.exchange)
+        self._flow.answered(one.ordinal, frame.is_refusal, max(0, now_us - one.at_us))
+        if frame.side is _ASSET:
+            ended.append(one)
+        return True
 
     def _consider(self, frame: Frame, now_us: int) -> Transaction | Reason:
         """Judge one request and write its row; the reason why it is not forwarded where it is not."""
@@ -171,7 +196,8 @@ class Inspection:
             operation = frame.operation
         except Malformed as error:
             return self._refusals.add(frame, Reason.MALFORMED, now_us, why=str(error))
-        if len(self._under_way) + sum(map(len, self._doubled.values())) >= MAX_UNDER_WAY:
+        asked, is_answered = self._asked[frame.side], frame.exchange != NO_ANSWER
+        if is_answered and asked.is_full:
             return self._refusals.add(frame, Reason.TOO_MANY_IN_FLIGHT, now_us, operation)
         decision = self._judge(operation, now_us)
         if not decision.is_allowed:
@@ -185,14 +211,17 @@ class Inspection:
                 return self._refusals.add(frame, Reason.EVIDENCE_UNAVAILABLE, now_us, operation, decision)
             self._flow.passed()
             tag = 0
-        asked = Transaction(tag, self.frames, now_us, self._meters.of(decision.conduit))
-        self._expect(frame.exchange, asked)
+        one = Transaction(tag, self.frames, now_us, self._meters.of(decision.conduit))
+        if is_answered:
+            asked.expect(frame.exchange, one)
+        elif tag:
+            self._flow.answered(one.ordinal, Outcome.SENT, 0)
         self.frames += 1
-        return asked
+        return one
 
     def _tag(self, frame: Frame, operation: Operation, decision: Decision) -> int | None:
         """The tag of this operation's rows; it is announced when it is asked for the first time."""
-        key = (frame.what, decision.conduit)
+        key = (frame.side, frame.what, decision.conduit)
         tag = self._tags.get(key)
         if tag is None:
             if len(self._tags) >= MAX_VERDICTS:
@@ -203,27 +232,10 @@ class Inspection:
                 return None
             self._indexes = self._indexes + 1 & _INDEX_MASK
             self._tags[key] = tag
-        if not decision.charges:
+        is_free = not decision.charges and frame.side is _CLIENT and frame.exchange != NO_ANSWER
+        if is_free and self._is_plain:
             self._free[frame.what] = tag, self._meters.of(decision.conduit)
         return tag
-
-    def _match_frames(self, frames: Iterable[Frame], now_us: int) -> Effect:
-        if now_us >= self._live_until_us:
-            return Effect(ending=Ending(End.GATE, Reason.GRANT_EXPIRED))
-        to_client, ended, count = list[bytes](), list[Transaction](), 0
-        for frame in frames:
-            count += 1
-            asked = self._pop(frame.exchange)
-            if asked is not None:
-                self._flow.answered(asked.ordinal, frame.is_refusal, max(0, now_us - asked.at_us))
-                ended.append(asked)
-            elif frame.exchange in self._late:
-                del self._late[frame.exchange]
-            else:
-                why = "the asset answered what it was not asked"
-                return Effect(b"", b"".join(to_client), Ending(End.GATE, Reason.MALFORMED, why), tuple(ended))
-            to_client.append(frame.data)
-        return Effect(b"", b"".join(to_client), self._hold(_ASSET, count, now_us), tuple(ended))
 
     def _hold(self, side: Side, count: int, now_us: int) -> Ending | None:
         """Note since when half a message is held, and let the decoder say whether it can become a whole one."""
@@ -238,25 +250,10 @@ class Inspection:
             return _broken(error)
         return None
 
-    def _expect(self, exchange: int, asked: Transaction) -> None:
-        """Wait for an answer.  Some clients use a transaction number again before it is answered: first come first."""
-        if exchange in self._under_way:
-            self._doubled.setdefault(exchange, deque()).append(asked)
-        else:
-            self._under_way[exchange] = asked
-
-    def _pop(self, exchange: int) -> Transaction | None:
-        asked = self._under_way.pop(exchange, None)
-        more = self._doubled.get(exchange)
-        if more:
-            self._under_way[exchange] = more.popleft()
-            if not more:
-                del self._doubled[exchange]
-        return asked
-
     def _rows_under_way(self) -> Iterator[tuple[int, int, int]]:
-        for asked in (*self._under_way.values(), *(each for more in self._doubled.values() for each in more)):
-            yield asked.tag, asked.ordinal, asked.at_us
+        for asked in self._asked.values():
+            for one in asked:
+                yield one.tag, one.ordinal, one.at_us
 
 
 def _broken(error: Malformed) -> Ending:

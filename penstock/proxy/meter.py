@@ -54,6 +54,8 @@ class Transaction(msgspec.Struct, gc=False):
     meter: Meter
     received_ns: int = 0
     own_ns: int = 0
+    heard_us: int = 0
+    """When a part of its answer came that was not the last one."""
 
 
 class Meters:

@@ -89,6 +89,9 @@ class Answer(msgspec.Struct, frozen=True):
 class Decoder(Protocol):
     """The frames of one flow."""
 
+    rewrites: bool
+    """Whether `forward` may give anything but the frame's own bytes; such a flow never takes the short way."""
+
     def feed(self, side: Side, data: bytes) -> Sequence[Frame]:
         """The frames that `data` completes, in order; what is left of a frame is kept for the next call.
 

@@ -25,7 +25,7 @@ from penstock.model import (
 from penstock.proxy.inspect import Inspection
 from penstock.proxy.meter import Meters
 from penstock.proxy.rates import Rates
-from penstock.wire import ModbusDecoder
+from penstock.wire import Decoder, ModbusDecoder
 
 T0 = 1_764_000_000_000_000
 SECOND = 1_000_000
@@ -84,7 +84,7 @@ class PlainJudge:
 class Inspected:
     """One inspected flow between bytes; `judged` are the operations that the policy was asked about."""
 
-    def __init__(self, folder: Path, grant: Grant = GRANT) -> None:
+    def __init__(self, folder: Path, grant: Grant = GRANT, decoder: Decoder | None = None) -> None:
         path = folder / "worker-1.ring"
         self.journal = Journal(RingWriter(path, 1 << 15), T0)
         self.reader = JournalReader(path)
@@ -92,7 +92,8 @@ class Inspected:
         self.judged: list[Operation] = []
         self.meters = Meters()
         self.flow = self.journal.open_flow(grant, "192.168.10.12:40001", T0)
-        self.inspection = Inspection(grant, ModbusDecoder(), self._judge, self.journal, self.flow, Rates(), self.meters)
+        self.decoder = decoder or ModbusDecoder()
+        self.inspection = Inspection(grant, self.decoder, self._judge, self.journal, self.flow, Rates(), self.meters)
         self.client, self.asset = self.inspection.from_client, self.inspection.from_asset
 
     def _judge(self, operation: Operation, _now_us: int) -> Decision:

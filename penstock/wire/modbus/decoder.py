@@ -68,6 +68,7 @@ class ModbusDecoder:
     """The Modbus/TCP messages of one flow.  At most 260 bytes are held for each side."""
 
     __slots__ = ("_from_asset", "_from_client")
+    rewrites = False
 
     def __init__(self) -> None:
         self._from_client = self._from_asset = b""
