@@ -1,5 +1,5 @@
 # Every target installs what it needs: system packages through the distribution, Python packages into ./.venv.
-.PHONY: demo story test check bench lock clean
+.PHONY: demo story test check bench decode lock clean
 SHELL := /bin/bash
 PY := .venv/bin/python
 
@@ -26,6 +26,9 @@ bench: .venv/.lab ## the side-by-side benchmark: prints a table, writes bench/ou
 	@$(PY) bench/run.py
 	@$(PY) bench/scale.py
 	@$(PY) bench/scale_kernel.py
+
+decode: .venv/.lab ## what a capture file says, as JSON lines: make -s decode FILE=x.pcap
+	@$(PY) -m penstock decode --json "$(FILE)"
 
 lock: ## compile the hash-pinned requirements anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --extra keys pyproject.toml -o requirements/client.txt

@@ -40,6 +40,7 @@ NOUNS = (
     "crypto",
     "policy",
     "evidence",
+    "decode",
     "serve",
     "demo",
 )

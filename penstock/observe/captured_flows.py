@@ -33,7 +33,7 @@ _udp_head = struct.Struct("!HHH").unpack_from
 _End = tuple[bytes, int]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Flow:
     """One conversation.  `carrier` is ``tcp``, ``udp``, ``ether/8892`` or ``llc/82`` (the latter have no number).
 
@@ -67,6 +67,8 @@ class Arrival:
     destination: str
     port: int | None
     pieces: Sequence[Piece]
+    is_again: bool = False
+    """Whether some of the packet's bytes had been there before."""
 
 
 class _Segment(NamedTuple):
@@ -137,7 +139,10 @@ class Flows:
         pieces = self._read(flow, segment)
         self._waiting_bytes += sum(stream.waiting_bytes for stream in flow.streams.values()) - waited
         found = [_arrival(packet, flow, (ends[1], ends[0]), given_up)] if given_up else []
-        return [*found, _arrival(packet, flow, ends, pieces)] if pieces else found
+        if not pieces:
+            return found
+        is_again = not flow.streams[segment.source].is_waiting and _bytes(pieces) < len(segment.data)
+        return [*found, _arrival(packet, flow, ends, pieces, is_again=is_again)]
 
     def _read(self, flow: Flow, segment: _Segment) -> list[Piece]:
         """What the segment makes readable of its own side."""
@@ -238,7 +243,13 @@ def _number(flow: Flow, segment: _Segment) -> None:
         flow.bases.setdefault(segment.destination, (segment.acknowledged - 1) % _MODULO)
 
 
-def _arrival(packet: Packet, flow: Flow, ends: tuple[_End, _End], pieces: Sequence[Piece]) -> Arrival:
+def _bytes(pieces: Sequence[Piece]) -> int:
+    return sum(len(piece.data) for piece in pieces)
+
+
+def _arrival(
+    packet: Packet, flow: Flow, ends: tuple[_End, _End], pieces: Sequence[Piece], *, is_again: bool = False
+) -> Arrival:
     source, destination = ends
     has_ports = flow.number is not None
     return Arrival(
@@ -251,6 +262,7 @@ def _arrival(packet: Packet, flow: Flow, ends: tuple[_End, _End], pieces: Sequen
         destination=_text(destination[0]),
         port=destination[1] if has_ports else None,
         pieces=pieces,
+        is_again=is_again,
     )
 
 

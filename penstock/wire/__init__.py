@@ -24,6 +24,8 @@ from penstock.wire.words import read_range
 #: Every protocol whose single operations are judged.  A new one is a line here.
 PROTOCOLS: Final[tuple[WireProtocol, ...]] = (MODBUS,)
 
+#: Every protocol that can be told from its bytes, in the order in which they are asked.
+KNOWN: Final[tuple[Known, ...]] = (*PROTOCOLS,)
 #: By name, and the decoder of one TCP flow of each that is spoken over TCP.
 NAMED: Mapping[str, WireProtocol] = MappingProxyType({each.name: each for each in PROTOCOLS})
 DECODERS: Mapping[str, Callable[[], Decoder]] = MappingProxyType(
@@ -33,6 +35,7 @@ DECODERS: Mapping[str, Callable[[], Decoder]] = MappingProxyType(
 __all__ = [
     "DECODERS",
     "FITS_BYTES",
+    "KNOWN",
     "NAMED",
     "NO_ANSWER",
     "PROTOCOLS",

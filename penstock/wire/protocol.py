@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from penstock.model import OperationClass, Span, Target, Value
+from penstock.model import Operation, OperationClass, Span, Target, Value
 from penstock.wire.decoder import Decoder, Frame, Side
 
 #: What an engineer may do who looks, and changes nothing (`allow: {s7comm: [read-only engineering]}`).
@@ -60,7 +60,8 @@ class Shown(msgspec.Struct, gc=False):
     `pdu` has the keys and values of the reference decode (tshark by way of its oracle: ``p``, then the protocol's own,
     with ``NAME_name`` for the names of codes).  `frame` is the frame that it completes, where it does and it can be
     judged; its operation gives ``class``, ``operation`` and ``object``.  `column` is what Wireshark's protocol column
-    says of it (``COTP``), empty where the protocol's own says so.  `is_malformed` where the reference calls the bytes
+    says of it (``COTP``), empty where the protocol's own says so.  `operation` is what it means where no frame tells
+    (a protocol that is only recognised).  `is_malformed` where the reference calls the bytes
     malformed, `errors` what else it finds wrong with them.
     """
 
@@ -69,6 +70,7 @@ class Shown(msgspec.Struct, gc=False):
     column: str = ""
     is_malformed: bool = False
     errors: tuple[str, ...] = ()
+    operation: Operation | None = None
 
 
 class Dissector(Protocol):

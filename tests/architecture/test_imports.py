@@ -36,6 +36,7 @@ EXCEPTIONS: dict[str, set[str]] = {
     "cli/serve.py": set(TABLE),  # wires everything and contains no logic
     "cli/policy.py": {"policy"},  # offline verbs: a document is checked without a gate
     "cli/payload.py": {"evidence", "observe"},  # offline verbs: capture files are exported without a gate
+    "cli/decode.py": {"observe", "wire"},  # an offline verb: captures are read without a gate
     "cli/evidence.py": {"evidence"},  # offline verbs: evidence is verified without a gate
     "cli/demo.py": {"lab"},  # the demo is a plant, and a user of the gate like any other
 }

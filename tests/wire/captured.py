@@ -26,13 +26,13 @@ import pytest
 
 from penstock.observe.capture_files import packets_of
 from penstock.observe.captured_flows import Flow, Flows
-from penstock.wire import PROTOCOLS, Dissector, Shown, Side, is_reversed, of_carrier
+from penstock.wire import KNOWN, Dissector, Shown, Side, is_reversed, of_carrier
 
 ROOT = Path(__file__).parents[2]
 CAPTURES = Path(os.environ.get("PENSTOCK_CAPTURES", ROOT.parent / "shared" / "captures"))
 DIFFERENCES = Path(__file__).parent / "differences"
 SERVICE_PORTS: Final = frozenset(
-    (transport, int(port)) for each in PROTOCOLS for transport, port in (text.split("/") for text in each.ports)
+    (transport, int(port)) for each in KNOWN for transport, port in (text.split("/") for text in each.ports)
 )
 _NOTHING: Final = "(nothing)"
 #: What no protocol begins with, and long enough to fill a head.
@@ -72,7 +72,7 @@ class CapturedFlow:
 
     def orient(self) -> None:
         """Turn the sides round where a protocol knows the bytes only so (as `penstock decode` does)."""
-        candidates = of_carrier(PROTOCOLS, self.carrier)
+        candidates = of_carrier(KNOWN, self.carrier)
         if is_reversed(candidates, self.said(Side.CLIENT), self.said(Side.ASSET)):
             for packet in self.packets:
                 packet.side = Side.ASSET if packet.side is Side.CLIENT else Side.CLIENT
