@@ -66,7 +66,7 @@ class _Parts:
         if any(at < end and fragment.offset < at + len(part) for at, part in self.parts.items()):
             return False
         if fragment.is_last:
-            if self.total not in {None, end}:
+            if self.total not in {None, end} or any(at >= end for at in self.parts):
                 return False
             self.total = end
         self.parts[fragment.offset] = fragment.data
