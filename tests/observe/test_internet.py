@@ -64,7 +64,8 @@ def test_two_ends_that_differ_give_nothing() -> None:
 
 
 def test_a_fragment_behind_the_last_one_gives_nothing() -> None:
-    assert take([fragment(320, 400), fragment(160, 320, body=BODY[:320]), fragment(0, 80)]) == []
+    assert take([fragment(160, 240), fragment(80, 160, body=BODY[:160]), fragment(0, 80)]) == []
+    assert take([fragment(80, 160, body=BODY[:160]), fragment(160, 240), fragment(0, 80)]) == []
 
 
 def test_fragments_of_different_datagrams_do_not_mix() -> None:

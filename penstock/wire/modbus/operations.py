@@ -28,6 +28,12 @@ _RESTART: Final = 1
 _DELIMITER: Final = 3
 _ANY_DATA: Final = 0
 
+#: Function code and two words: the usual request.
+_PDU_OF_TWO_WORDS: Final = 5
+#: A member of an enumeration is slow to look up by its class.
+_READ: Final = OperationClass.READ
+_WRITE: Final = OperationClass.WRITE
+
 _two_words = Struct(">xHH").unpack
 _three_words = Struct(">xHHH").unpack
 _write_head = Struct(">xHHB")
@@ -40,14 +46,26 @@ Targets = tuple[Target, ...]
 def operation(unit: int, pdu: bytes) -> Operation:
     """The operation that the request `pdu` (function code and data) asks of `unit`.  Raises `Malformed`."""
     code = pdu[0]
+    plain = _PLAIN.get(code)
+    if plain is not None:
+        parse, classes, text, name = plain
+        return Operation("modbus", classes, text, name, unit, parse(pdu))
+    if code == UMAS and len(pdu) >= _UMAS_MIN_BYTES:
+        classes, text, name = _UMAS[pdu[2]]
+        return Operation("modbus", classes, text, name, unit)
     if not 1 <= code <= _MAX_CODE:
         raise Malformed(f"{code} is not a function code of a request (4.1)")
-    parse = _PARSERS.get(code)
-    targets = parse(pdu) if parse is not None else ()
+    parse_refined = _PARSERS.get(code)
+    targets = parse_refined(pdu) if parse_refined is not None else ()
     sub = _sub_code(code, pdu)
+    return Operation("modbus", *_meaning(code, sub), unit, targets)
+
+
+def _meaning(code: int, sub: int | None) -> tuple[tuple[OperationClass, ...], str, str]:
+    """Classes, code as text and name."""
     name, classes = MEANINGS.get((code, sub), ("", (OperationClass.UNKNOWN,)))
     text = _code_text(code, sub)
-    return Operation("modbus", classes, text, name or f"unknown function {text}", unit, targets)
+    return classes, text, name or f"unknown function {text}"
 
 
 def _sub_code(code: int, pdu: bytes) -> int | None:
@@ -79,8 +97,12 @@ def _span(
     values: tuple[int, ...] | None = None,
 ) -> Target:
     if first + count > _ADDRESSES:
-        raise Malformed(f"{count} {table} from {first} on go past the last address 65535")
+        raise _past_the_last(table, first, count)
     return Target(operation_class, table, first, count, "", values)
+
+
+def _past_the_last(table: str, first: int, count: int) -> Malformed:
+    return Malformed(f"{count} {table} from {first} on go past the last address 65535")
 
 
 def _expect_count(pdu: bytes, count: int, limit: int) -> None:
@@ -97,10 +119,14 @@ def _read(table: str, limit: int) -> Callable[[bytes], Targets]:
     """Functions 1 to 4 (6.1 to 6.4): first address and quantity."""
 
     def parse(pdu: bytes) -> Targets:
-        _expect_length(pdu, 5)
+        if len(pdu) != _PDU_OF_TWO_WORDS:
+            _expect_length(pdu, _PDU_OF_TWO_WORDS)
         first, count = _two_words(pdu)
-        _expect_count(pdu, count, limit)
-        return (_span(OperationClass.READ, table, first, count),)
+        if not 1 <= count <= limit:
+            _expect_count(pdu, count, limit)
+        if first + count > _ADDRESSES:
+            raise _past_the_last(table, first, count)
+        return (Target(_READ, table, first, count),)
 
     return parse
 
@@ -116,9 +142,10 @@ def _write_coil(pdu: bytes) -> Targets:
 
 def _write_register(pdu: bytes) -> Targets:
     """Function 6 (6.6)."""
-    _expect_length(pdu, 5)
+    if len(pdu) != _PDU_OF_TWO_WORDS:
+        _expect_length(pdu, _PDU_OF_TWO_WORDS)
     first, value = _two_words(pdu)
-    return (_span(OperationClass.WRITE, "holding_registers", first, 1, (value,)),)
+    return (Target(_WRITE, "holding_registers", first, 1, "", (value,)),)
 
 
 def _write_coils(pdu: bytes) -> Targets:
@@ -277,3 +304,12 @@ _PARSERS: Final[dict[int, Callable[[bytes], Targets]]] = {
     INTERFACE: _interface,
     UMAS: _umas,
 }
+
+#: What an operation is made of, for the function codes that no sub-code refines: parser, classes, code and name.
+_PLAIN: Final = {
+    code: (parse, MEANINGS[code, None][1], str(code), MEANINGS[code, None][0])
+    for code, parse in _PARSERS.items()
+    if code not in REFINED
+}
+#: The same for each function of UMAS, all that there can be.
+_UMAS: Final = tuple(_meaning(UMAS, sub) for sub in range(256))
