@@ -24,6 +24,7 @@ check: .venv/.dev ## formatting, lint, types
 bench: .venv/.lab ## the side-by-side benchmark: prints a table, writes bench/out/latest.json
 	@scripts/system-packages bench
 	@$(PY) bench/run.py
+	@$(PY) bench/decoders.py
 	@$(PY) bench/scale.py
 	@$(PY) bench/scale_kernel.py
 

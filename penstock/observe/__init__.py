@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from penstock.observe.capture_files import CaptureFileError, packets_of
+    from penstock.observe.captured_flows import Flows
     from penstock.observe.decoded import HEADINGS, line_of, rows_of
     from penstock.observe.dissection import Dissection
     from penstock.observe.links import LINK_TYPES
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 #: Where each name lives: the command line reads files without loading the process.
 _HOMES = {
     "CaptureFileError": ("capture_files", "CaptureFileError"),
+    "Flows": ("captured_flows", "Flows"),
     "packets_of": ("capture_files", "packets_of"),
     "Dissection": ("dissection", "Dissection"),
     "HEADINGS": ("decoded", "HEADINGS"),
@@ -49,6 +51,7 @@ __all__ = [
     "LINK_TYPES",
     "CaptureFileError",
     "Dissection",
+    "Flows",
     "about_of",
     "blocks",
     "line_of",

@@ -1,0 +1,168 @@
+"""Microseconds to decode one captured message, of each protocol, beside the library that people use for it.
+
+What is timed: the bytes of a packet in; every frame out, and of each request its operation with object and values.  The
+payloads are those of the real captures (PENSTOCK_CAPTURES), each flow with a new decoder, the best of several runs.
+Reference libraries decode the same payloads one by one; GPL ones in a process of their own.
+
+    python bench/decoders.py [PROTOCOL ...]     prints a table, and says what is above its bound
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from decoder_peers import PEERS, Payloads, Peer
+
+from penstock.model import Malformed
+from penstock.observe import Flows, packets_of
+from penstock.wire import KNOWN, PROTOCOLS, Decoder, Role, Side, WireProtocol, recognise
+
+ROOT = Path(__file__).parents[1]
+CAPTURES = Path(os.environ.get("PENSTOCK_CAPTURES", ROOT.parent / "shared" / "captures"))
+RUNS = 9
+#: Messages that one run decodes at least, so that the clock does not matter.
+LEAST_MESSAGES = 2_000
+#: What each decoder has to reach, in microseconds a message.
+BOUNDS: Final = {"modbus": 1.0, "s7comm": 3.0, "enip": 3.0, "dnp3": 6.0, "iec104": 3.0, "opcua": 3.0, "bacnet": 5.0}
+
+Talk = list[tuple[Side, bytes]]
+
+
+class Sample(NamedTuple):
+    """The captured flows of one protocol: how to make a decoder of each, and what its sides said in which order."""
+
+    flows: list[tuple[Callable[[], Decoder], Talk]]
+
+    @property
+    def payloads(self) -> Payloads:
+        """All packets' payloads, and whether the client sent them."""
+        return [(side is Side.CLIENT, data) for _, talk in self.flows for side, data in talk]
+
+    @property
+    def requests(self) -> Sample:
+        """What the clients said, as far as it can be read without the answers."""
+        asked = [(make, [each for each in talk if each[0] is Side.CLIENT]) for make, talk in self.flows]
+        return Sample([(make, readable(make, talk)) for make, talk in asked])
+
+
+def main(names: Sequence[str]) -> int:
+    """Measure and print; the number of decoders that are slower than their bound."""
+    samples = captured()
+    print(f"{'protocol':10} {'messages':>8} {'us/message':>11} {'us/request':>11} {'bound':>6}   reference")
+    slow = 0
+    for protocol in PROTOCOLS:
+        if names and protocol.name not in names:
+            continue
+        sample = samples[protocol.name]
+        every, asked, messages = timed(sample)
+        bound = BOUNDS[protocol.name]
+        slow += every > bound
+        verdict = "" if every <= bound else "  ABOVE ITS BOUND"
+        peers = "; ".join(peer_text(peer, sample.payloads) for peer in PEERS.get(protocol.name, ()))
+        print(
+            f"{protocol.name:10} {messages:8} {every:11.2f} {asked:11.2f} {bound:6.1f}   {peers}{verdict}", flush=True
+        )
+    return slow
+
+
+def captured() -> dict[str, Sample]:
+    """The payloads of all captures by the protocol that they are recognised as."""
+    found: dict[str, Sample] = {protocol.name: Sample([]) for protocol in PROTOCOLS}
+    for path in sorted(CAPTURES.glob("*.pcap*")):
+        if path.suffix in {".pcap", ".pcapng"}:
+            for protocol, carrier, talk in talks(path):
+                make = protocol.datagrams if carrier == "udp" else protocol.streams
+                if make is not None and (kept := readable(make, talk)):
+                    found[protocol.name].flows.append((make, kept))
+    return found
+
+
+def talks(path: Path) -> Iterator[tuple[WireProtocol, str, Talk]]:
+    """The flows of one capture that speak a protocol whose operations are judged."""
+    ports = frozenset((kind, int(port)) for each in KNOWN for kind, port in (text.split("/") for text in each.ports))
+    reader, by_flow = Flows(ports), {}
+    with path.open("rb") as file:
+        for packet in packets_of(file.read):
+            for arrival in reader.take(packet):
+                talk = by_flow.setdefault(arrival.flow, [])
+                talk += [(arrival.side, piece.data) for piece in arrival.pieces]
+    for flow, talk in by_flow.items():
+        said = {side: b"".join(data for each, data in talk if each is side) for side in Side}
+        candidates = [each for each in KNOWN if flow.carrier in each.dissectors]
+        known = recognise(candidates, said[Side.CLIENT], said[Side.ASSET]) if talk else None
+        if known is not None and isinstance(known.protocol, WireProtocol):
+            yield known.protocol, flow.carrier, talk
+
+
+def readable(make: Callable[[], Decoder], talk: Talk) -> Talk:
+    """The part of a flow up to where it breaks its protocol, as some captures mean to."""
+    decoder = make()
+    for at, (side, data) in enumerate(talk):
+        try:
+            decoder.feed(side, data)
+        except Malformed:
+            return talk[: max(0, at - 1)]
+    return talk
+
+
+def timed(sample: Sample) -> tuple[float, float, int]:
+    """Microseconds for a message and for a request, and how many messages there are."""
+    requests, messages = sample.requests, run(sample)
+    return best(lambda: run(sample), messages), best(lambda: run(requests), run(requests)), messages
+
+
+def run(sample: Sample) -> int:
+    """Decode everything once; the number of messages."""
+    request, notice = Role.REQUEST, Role.NOTICE
+    count = broken = 0
+    for make, talk in sample.flows:
+        feed = make().feed
+        for side, data in talk:
+            for frame in feed(side, data):
+                count += 1
+                if frame.role is request or frame.role is notice:
+                    try:
+                        _ = frame.operation
+                    except Malformed:
+                        broken += 1
+    assert broken < count or not count
+    return count
+
+
+def best(once: Callable[[], int], messages: int) -> float:
+    """Microseconds for one of `messages`, in the best of several runs."""
+    if not messages:
+        return 0.0
+    rounds = -(-LEAST_MESSAGES // messages)
+    gc.disable()
+    try:
+        found = min(_seconds(once, rounds) for _ in range(RUNS))
+    finally:
+        gc.enable()
+    return found / rounds / messages * 1e6
+
+
+def _seconds(once: Callable[[], object], rounds: int) -> float:
+    start = time.perf_counter()
+    for _ in range(rounds):
+        once()
+    return time.perf_counter() - start
+
+
+def peer_text(peer: Peer, payloads: Payloads) -> str:
+    """``pymodbus 3.4 us``, or that it is not installed."""
+    if importlib.util.find_spec(peer.package) is None:
+        return f"{peer.package} not installed"
+    found = peer.measure(payloads)
+    return f"{peer.package} {found:.1f} us"
+
+
+if __name__ == "__main__":
+    sys.exit(min(main(sys.argv[1:]), 1))
