@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from penstock.wire.decoder import NO_ANSWER, Answer, Decoder, Frame, Role, Side, WrongProtocol
+from penstock.wire.iec104 import IEC104, Iec104Decoder, Iec104Frame
 from penstock.wire.modbus import MODBUS, ModbusDecoder, ModbusFrame
 from penstock.wire.protocol import (
     FITS_BYTES,
@@ -22,7 +23,7 @@ from penstock.wire.recognition import Recognised, is_reversed, of_carrier, recog
 from penstock.wire.words import read_range
 
 #: Every protocol whose single operations are judged.  A new one is a line here.
-PROTOCOLS: Final[tuple[WireProtocol, ...]] = (MODBUS,)
+PROTOCOLS: Final[tuple[WireProtocol, ...]] = (MODBUS, IEC104)
 
 #: Every protocol that can be told from its bytes, in the order in which they are asked.
 KNOWN: Final[tuple[Known, ...]] = (*PROTOCOLS,)
@@ -35,6 +36,7 @@ DECODERS: Mapping[str, Callable[[], Decoder]] = MappingProxyType(
 __all__ = [
     "DECODERS",
     "FITS_BYTES",
+    "IEC104",
     "KNOWN",
     "NAMED",
     "NO_ANSWER",
@@ -44,6 +46,8 @@ __all__ = [
     "Decoder",
     "Dissector",
     "Frame",
+    "Iec104Decoder",
+    "Iec104Frame",
     "Known",
     "Limit",
     "ModbusDecoder",
