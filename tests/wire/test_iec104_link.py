@@ -7,6 +7,7 @@ acknowledgement of what it never sent or had acknowledged before, and it stops a
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -151,31 +152,30 @@ class Link:
         self.told: list[int] = []
 
     def step(self, action: str, number: int) -> None:
-        match action:
-            case "command" if self.client.has_room:
-                self.asked.append(number)
-                self.from_client += self.client.send(command(number))
-            case "tell" if self.asset.has_room:
-                self.told.append(number)
-                self.from_asset += self.asset.send(spontaneous(number))
-            case "client acknowledges":
-                self.from_client += self.client.acknowledge()
-            case "asset acknowledges":
-                self.from_asset += self.asset.acknowledge()
-            case "test":
-                self.from_client += TESTFR_ACT
-            case "client to gate":
-                self._to_gate(Side.CLIENT, self.from_client, number)
-            case "asset to gate":
-                self._to_gate(Side.ASSET, self.from_asset, number)
-            case "gate to client":
-                self._deliver(self.gate.to_client, self.client, self.from_client)
-            case "gate to asset":
-                self._deliver(self.gate.to_asset, self.asset, self.from_asset)
-            case "release":
-                self.gate.release()
-            case _:
-                pass
+        """One thing happens; what cannot happen now does not."""
+        happens: dict[str, Callable[[], None]] = {
+            "command": lambda: self._ask(number),
+            "tell": lambda: self._tell(number),
+            "client acknowledges": lambda: self.from_client.extend(self.client.acknowledge()),
+            "asset acknowledges": lambda: self.from_asset.extend(self.asset.acknowledge()),
+            "test": lambda: self.from_client.extend(TESTFR_ACT),
+            "client to gate": lambda: self._to_gate(Side.CLIENT, self.from_client, number),
+            "asset to gate": lambda: self._to_gate(Side.ASSET, self.from_asset, number),
+            "gate to client": lambda: self._deliver(self.gate.to_client, self.client, self.from_client),
+            "gate to asset": lambda: self._deliver(self.gate.to_asset, self.asset, self.from_asset),
+            "release": self.gate.release,
+        }
+        happens[action]()
+
+    def _ask(self, number: int) -> None:
+        if self.client.has_room:
+            self.asked.append(number)
+            self.from_client += self.client.send(command(number))
+
+    def _tell(self, number: int) -> None:
+        if self.asset.has_room:
+            self.told.append(number)
+            self.from_asset += self.asset.send(spontaneous(number))
 
     def settle(self) -> None:
         """Everything arrives, is decided, and both ends acknowledge what they have (as t2 makes them)."""
@@ -189,7 +189,7 @@ class Link:
                 self._deliver(self.gate.to_asset, self.asset, self.from_asset)
             for end, pipe in ((self.client, self.from_client), (self.asset, self.from_asset)):
                 if end.waiting:
-                    pipe += end.acknowledge()
+                    pipe.extend(end.acknowledge())
 
     def _to_gate(self, side: Side, pipe: bytearray, count: int) -> None:
         data = bytes(pipe[: max(count, 1)])

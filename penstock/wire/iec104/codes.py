@@ -140,8 +140,8 @@ CALL_FILE, ACKNOWLEDGE_FILE, SEGMENT = 122, 124, 125
 COMMANDS: Final = frozenset({*range(45, 52), *range(58, 65)})
 FILES: Final = frozenset(range(120, 128))
 SECURITY: Final = frozenset({*range(81, 88), *range(90, 96)})
-#: Types that tell what is: 1 to 44 and 70 to 80 are kept for that (-101, 7.2.1, table 8).
-MONITOR: Final = frozenset({*range(1, 42), END_OF_INITIALISATION})
+#: Types that tell what is (-101, 7.2.1, table 8).
+MONITOR: Final = frozenset({*range(1, 22), *range(30, 42), END_OF_INITIALISATION})
 #: -101, 7.2.4: these four may go to every station of a link at once.
 BROADCAST: Final = 0xFFFF
 BROADCAST_TYPES: Final = frozenset({INTERROGATION, COUNTER_INTERROGATION, CLOCK, RESET})

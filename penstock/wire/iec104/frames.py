@@ -142,7 +142,7 @@ def _told(data: bytes) -> Iec104Frame:
     if len(data) < _OBJECT_END:
         return Iec104Frame(data, Side.ASSET, _OF_ASSET_WHOLE + data[ASDU_AT:], NO_ANSWER, False, _NOTICE)
     if kind in _SIZES:
-        if kind == codes.END_OF_INITIALISATION:
+        if kind == codes.END_OF_INITIALISATION and data[7] == 1 and len(data) == _OBJECT_END + 1:
             return Iec104Frame(data, Side.ASSET, data[ASDU_AT:], NO_ANSWER, False, _LINK)
         return Iec104Frame(data, Side.ASSET, _objects_of(kind, data), NO_ANSWER, False, _NOTICE)
     cause = data[8]

@@ -48,11 +48,15 @@ class Way:
 
     def came(self, number: int) -> None:
         """The sender's frame `number` came in.  Raises `Malformed` when it is not the next one."""
-        if number != self.expected and self.expected != UNKNOWN:
-            raise Malformed(f"frame {number} came where {self.expected} was due (-104, 5.1)")
+        if number != self.expected:
+            self._check_first(number)
         if self.marks and len(self.marks) > MAX_MARKS:
             raise Malformed(f"more than {MAX_MARKS} frames wait for an acknowledgement (-104, 9.6)")
         self.expected = number + 1 & LAST_NUMBER
+
+    def _check_first(self, number: int) -> None:
+        if self.expected != UNKNOWN:
+            raise Malformed(f"frame {number} came where {self.expected} was due (-104, 5.1)")
 
     def hear(self, number: int) -> None:
         """The receiver's acknowledgement came in.  Raises `Malformed` when it is of frames that were never sent."""
