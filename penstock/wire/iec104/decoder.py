@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from struct import Struct
 from typing import Final
 
-from penstock.model import Malformed, Operation, Reason
+from penstock.model import Malformed, Reason
 from penstock.wire.decoder import Answer, Frame, Side
 from penstock.wire.iec104 import codes
 from penstock.wire.iec104.answers import answer
@@ -40,12 +40,12 @@ _pack = _control.pack
 _CLIENT: Final = Side.CLIENT
 _U_FORMAT: Final = 3
 _S_FORMAT: Final = 1
-__all__ = ["MAX_HELD_BYTES", "Iec104Decoder", "Iec104Frame", "Operation"]
 
 
 class Iec104Decoder:
     """The frames of one link.  At most 255 bytes are held for each side."""
 
+    rewrites = True
     __slots__ = ("_down", "_from_asset", "_from_client", "_pairs", "_up")
 
     def __init__(self) -> None:
