@@ -57,12 +57,11 @@ def _asyncua() -> Decode:
     from asyncua.common.utils import Buffer
     from asyncua.ua import ua_binary
 
+    suffix = "_Encoding_DefaultBinary"
     kinds = {
-        getattr(ua.ObjectIds, name): getattr(
-            ua, name.removesuffix("Request_Encoding_DefaultBinary") + "Parameters", None
-        )
+        getattr(ua.ObjectIds, name): getattr(ua, name.removesuffix(suffix), None)
         for name in dir(ua.ObjectIds)
-        if name.endswith("Request_Encoding_DefaultBinary")
+        if name.endswith(("Request" + suffix, "Response" + suffix))
     }
 
     def decode(_: bool, data: bytes) -> object:  # noqa: FBT001 - as every decoder here is called
@@ -71,10 +70,8 @@ def _asyncua() -> Decode:
         if header.MessageType != ua.MessageType.SecureMessage:
             return header
         buffer.skip(12)  # token, sequence number, request number
-        kind = ua_binary.nodeid_from_binary(buffer)
-        request = ua_binary.struct_from_binary(ua.RequestHeader, buffer)
-        parameters = kinds.get(kind.Identifier)
-        return request if parameters is None else ua_binary.struct_from_binary(parameters, buffer)
+        kind = kinds[ua_binary.nodeid_from_binary(buffer.copy()).Identifier]
+        return ua_binary.struct_from_binary(kind, buffer)
 
     return decode
 
