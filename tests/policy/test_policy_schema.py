@@ -125,15 +125,17 @@ Core.add_implicit_resolver("tag:yaml.org,2002:int", re.compile("^[-+]?[0-9]+$"),
 
 
 def protocols_seed() -> str:
-    """A conduit for each class of each protocol, with the example of every key that narrows it."""
+    """An asset that speaks every protocol, and a conduit for each class of each, with the example of every key that narrows it."""
+    services = ", ".join(f"{protocol.name}: {1000 + number}" for number, protocol in enumerate(PROTOCOLS))
+    speaks_all = f"  speaks-all: {{zone: cell, role: plc, address: 10.20.10.77, services: {{{services}}}}}\n"
     conduits = [
-        f"  {protocol.name} {found}: {{from: {{group: a}}, to: {{asset: plc-1}}, allow: {{{protocol.name}: "
+        f"  {protocol.name} {found}: {{from: {{group: a}}, to: {{asset: speaks-all}}, allow: {{{protocol.name}: "
         f"[{{{found}: {{{', '.join(examples)}, units: [1, 3-4]}}}}]}}}}\n"
         for protocol in PROTOCOLS
         for found in sorted({each for limit in protocol.limits for each in limit.classes})
         if (examples := [limit.example for limit in protocol.limits if found in limit.classes])
     ]
-    return "conduits:\n" + "".join(conduits)
+    return INVENTORY + speaks_all + "conduits:\n" + "".join(conduits)
 
 
 #: Documents that the parser accepts, and that have every key of the language between them.
@@ -147,7 +149,7 @@ SEEDS: dict[str, Any] = {
         "identity": INVENTORY + IDENTITY.replace("AUTHORITY", json.dumps(AUTHORITY)),
         "reference": EXAMPLE[1],
         "lab": LAB.read_text(encoding="utf-8"),
-        "protocols": INVENTORY + protocols_seed(),
+        "protocols": protocols_seed(),
     }.items()
 }
 

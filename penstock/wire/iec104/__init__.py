@@ -29,7 +29,9 @@ _WITH_ADDRESS: Final = frozenset(
         OperationClass.FILE_WRITE,
     }
 )
-_WITH_TYPE: Final = frozenset(OperationClass) - {OperationClass.SESSION}
+_WITH_TYPE: Final = frozenset(
+    {OperationClass.UNKNOWN, *(each for found in codes.CLASS_OF.values() for each in found)}
+) - {OperationClass.SESSION}
 
 
 def _addresses(text: str) -> Sequence[Span]:
