@@ -125,7 +125,7 @@ Core.add_implicit_resolver("tag:yaml.org,2002:int", re.compile("^[-+]?[0-9]+$"),
 
 
 def protocols_seed() -> str:
-    """An asset that speaks every protocol, and a conduit for each class of each, with the example of every key that narrows it."""
+    """An asset that speaks every protocol, and conduits to it with the example of every key that narrows a class."""
     services = ", ".join(f"{protocol.name}: {1000 + number}" for number, protocol in enumerate(PROTOCOLS))
     speaks_all = f"  speaks-all: {{zone: cell, role: plc, address: 10.20.10.77, services: {{{services}}}}}\n"
     conduits = [
