@@ -15,6 +15,8 @@ from penstock.wire import Role
 #: What the reference decode says besides that bytes are malformed.
 _MALFORMED: Final = "Malformed Packet (Exception occurred)"
 _NS: Final = 10**9
+#: So many names tell a person enough.
+_LABELS: Final = 3
 HEADINGS: Final = ("FRAME", "TIME", "SOURCE", "DESTINATION", "PROTOCOL", "CLASS", "OPERATION", "OBJECT")
 
 
@@ -92,13 +94,12 @@ def _outcome(unit: Unit) -> str:
 
 
 def _label(pdu: dict[str, Any]) -> str:
-    """What a unit without an operation is: its first code that has a name."""
+    """What a unit without an operation is: its codes that have names."""
     if pdu["p"] == "data":
         return f"{pdu['len']} bytes: {pdu['head']}"
-    for key, value in pdu.items():
-        if key.endswith("_name"):
-            return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return str(pdu["p"])
+    named = [value for key, value in pdu.items() if key.endswith("_name")]
+    texts = [str(each) for value in named for each in (value if isinstance(value, list) else [value])]
+    return ", ".join(dict.fromkeys(texts[:_LABELS])) or str(pdu["p"])
 
 
 def _end(address: str, port: int | None) -> str:

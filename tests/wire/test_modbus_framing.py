@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from penstock.model import Malformed, Reason
 from penstock.wire import DECODERS, Frame, ModbusDecoder, Side, WrongProtocol
+from penstock.wire.modbus import MODBUS
 
 READ = bytes.fromhex("0001 0000 0006 01 03 0000 0002")
 WRITE = bytes.fromhex("0002 0000 0006 01 06 0001 0055")
@@ -168,3 +169,29 @@ def test_the_gate_owes_nothing_to_either_side_by_itself() -> None:
     assert decoder.refuse(request, Reason.OPERATION_NOT_ALLOWED)
     assert not decoder.due(Side.CLIENT)
     assert not decoder.due(Side.ASSET)
+
+
+@pytest.mark.parametrize(
+    ("said", "side", "answer"),
+    [
+        ("0001", Side.CLIENT, None),
+        ("0001 00", Side.CLIENT, None),
+        ("0001 01", Side.CLIENT, False),
+        ("0001 0000 01", Side.CLIENT, False),
+        ("0001 0000 0006 01", Side.CLIENT, None),
+        ("0001 0000 0006 01 03", Side.CLIENT, True),
+        ("0001 0000 0006 01 03 0000 0002", Side.ASSET, True),
+        ("0001 0000 0001 01 03", Side.CLIENT, False),
+        ("0001 0000 00ff 01 03", Side.CLIENT, False),
+        ("0001 0000 00ff 01 5a", Side.CLIENT, True),
+        ("0001 0000 0003 01 83 02", Side.CLIENT, False),
+        ("0001 0000 0003 01 83 02", Side.ASSET, True),
+        ("0001 0000 0003 01 00 02", Side.CLIENT, False),
+        ("0001 0000 0002 01 07 0002 0000", Side.CLIENT, True),
+        ("0001 0000 0002 01 07 0002 0100", Side.CLIENT, False),
+        ("0300 0016 11e0 0000", Side.CLIENT, False),
+        ("1603 0100 c801 0000", Side.CLIENT, False),
+    ],
+)
+def test_the_first_bytes_tell_whether_they_are_modbus(said: str, side: Side, answer: object) -> None:
+    assert MODBUS.fits(bytes.fromhex(said), side) is answer

@@ -141,7 +141,18 @@ class ModbusDatagramDecoder(ModbusDecoder):
 
 
 def fits(data: bytes, side: Side) -> bool | None:
-    """See `Known.fits`: the protocol number is 0, the length one that there can be, and the function code as well."""
+    """See `Known.fits`: every head has protocol number 0, a length that there can be, and a function code likewise."""
+    answer = head = _head_fits(data, side)
+    at = 0
+    while head:
+        at += _LENGTH_END + (data[at + 4] << 8 | data[at + 5])
+        if at >= len(data):
+            return answer
+        head = _head_fits(data[at : at + _HEAD_BYTES], side)
+    return False if head is False else answer
+
+
+def _head_fits(data: bytes, side: Side) -> bool | None:
     if any(data[2:4]):
         return False
     if len(data) < _HEAD_BYTES:
