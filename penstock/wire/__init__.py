@@ -20,10 +20,11 @@ from penstock.wire.protocol import (
     WireProtocol,
 )
 from penstock.wire.recognition import Recognised, is_reversed, of_carrier, recognise
+from penstock.wire.s7comm import S7COMM, S7Decoder
 from penstock.wire.words import read_range
 
 #: Every protocol whose single operations are judged.  A new one is a line here.
-PROTOCOLS: Final[tuple[WireProtocol, ...]] = (MODBUS, IEC104)
+PROTOCOLS: Final[tuple[WireProtocol, ...]] = (MODBUS, S7COMM, IEC104)
 
 #: Every protocol that can be told from its bytes, in the order in which they are asked.
 KNOWN: Final[tuple[Known, ...]] = (*PROTOCOLS,)
@@ -54,6 +55,7 @@ __all__ = [
     "ModbusFrame",
     "Recognised",
     "Role",
+    "S7Decoder",
     "Shown",
     "Side",
     "UnreadableError",

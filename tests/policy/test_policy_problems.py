@@ -207,7 +207,6 @@ CONDUITS = [
     (PEOPLE + "allow: {modbus: [»any]}", "'any' is no operation class", "by name only"),
     (PEOPLE + "allow: {modbus: [»raed]}", "unknown operation class 'raed'", "did you mean 'read'?"),
     (PEOPLE + "allow: {»modbuss: [read]}", "unknown protocol 'modbuss'", "did you mean 'modbus'?"),
-    (PEOPLE + "allow: {»s7comm: [read]}", "this version cannot inspect s7comm", "`tcp/102: any`"),
     (PEOPLE + "allow: {»https: [read]}", "this version cannot inspect https", "`tcp/443: any`"),
     (PEOPLE + "allow: {»bacnet: [read]}", "this version cannot inspect bacnet", "`udp/47808: any`"),
     (PEOPLE + "allow: {tcp/443: »[read]}", "tcp/443 is not inspected", "`tcp/443: any`"),

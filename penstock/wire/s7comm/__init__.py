@@ -1,0 +1,43 @@
+"""S7comm over TCP: what a site document may say of it, and what reads it.  Pure."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Final
+
+from penstock.model import OperationClass
+from penstock.wire.protocol import Limit, WireProtocol
+from penstock.wire.s7comm.addresses import read_address, read_blocks, read_memory
+from penstock.wire.s7comm.decoder import MAX_MESSAGE_BYTES, S7Decoder, S7Frame, fits
+from penstock.wire.s7comm.dissector import S7Dissector
+
+__all__ = ["MAX_MESSAGE_BYTES", "S7COMM", "S7Decoder", "S7Dissector", "S7Frame"]
+
+S7COMM: Final = WireProtocol(
+    name="s7comm",
+    title="S7comm",
+    ports=("tcp/102",),
+    max_held_bytes=MAX_MESSAGE_BYTES,
+    limits=(
+        Limit(
+            key="address",
+            about="memory, timers and counters; the letter or a type says how values are read",
+            example="address: DB10.DBD4:REAL",
+            classes=frozenset({OperationClass.READ, OperationClass.WRITE}),
+            read=read_address,
+        ),
+        Limit(
+            key="blocks",
+            about="blocks of the program by kind and number",
+            example="blocks: FC1-FC9",
+            classes=frozenset({OperationClass.PROGRAM_TO_DEVICE, OperationClass.PROGRAM_FROM_DEVICE}),
+            read=read_blocks,
+        ),
+    ),
+    fits=fits,
+    dissectors=MappingProxyType({"tcp": S7Dissector}),
+    column="S7COMM",
+    streams=S7Decoder,
+    words=MappingProxyType({"on": 1, "off": 0}),
+    read_memory=read_memory,
+)
