@@ -32,8 +32,8 @@ _GZIP: Final = b"\x1f\x8b"
 _BUFFER_BYTES: Final = 1 << 20
 #: As wide as most cells are: a table that is printed while it is read cannot know the widest.
 _WIDTHS: Final = (7, 13, 21, 21, 16, 13, 36, 0)
-
-Show = Callable[[str], None]
+#: One line of JSON, as the reference writes it; made once, for making it takes as long as a line.
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
 def register(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -78,7 +78,7 @@ def _decode(file: BinaryIO, name: str, *, is_json: bool) -> int:
             for seen in dissection.take(packet):
                 progress.make_room()
                 if is_json:
-                    write(json.dumps(line_of(seen, first_ns), separators=(",", ":")) + "\n")
+                    write(_encode(line_of(seen, first_ns)) + "\n")
                 else:
                     write("".join(map(_row, rows_of(seen, first_ns))))
     except CaptureFileError as error:

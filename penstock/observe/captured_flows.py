@@ -134,14 +134,15 @@ class Flows:
         if _is_keep_alive(flow, segment):
             return []
         _number(flow, segment)
-        waited = sum(stream.waiting_bytes for stream in flow.streams.values())
+        own, other = flow.streams[segment.source], flow.streams[segment.destination]
+        waited = own.waiting_bytes + other.waiting_bytes
         given_up = self._given_up(flow, segment)
         pieces = self._read(flow, segment)
-        self._waiting_bytes += sum(stream.waiting_bytes for stream in flow.streams.values()) - waited
+        self._waiting_bytes += own.waiting_bytes + other.waiting_bytes - waited
         found = [_arrival(packet, flow, (ends[1], ends[0]), given_up)] if given_up else []
         if not pieces:
             return found
-        is_again = not flow.streams[segment.source].is_waiting and _bytes(pieces) < len(segment.data)
+        is_again = not own.is_waiting and _bytes(pieces) < len(segment.data)
         return [*found, _arrival(packet, flow, ends, pieces, is_again=is_again)]
 
     def _read(self, flow: Flow, segment: _Segment) -> list[Piece]:
@@ -213,6 +214,8 @@ def _segment_of(datagram: Datagram) -> _Segment | None:
     if not _LEAST_TCP <= head <= len(data):
         return None
     source, destination = (datagram.source, source_port), (datagram.destination, port)
+    if source == destination:
+        return None  # an end that talks to itself: its two sides cannot be told apart
     return _Segment(source, destination, sequence, acknowledged, flags, data[head:])
 
 

@@ -212,6 +212,12 @@ def test_both_ends_on_one_port_are_told_apart_by_their_address() -> None:
     assert [arrival.side for arrival in arrivals(wire)] == [Side.CLIENT, Side.ASSET]
 
 
+def test_an_end_that_talks_to_itself_over_tcp_is_left_out() -> None:
+    wire = Wire()
+    wire.carry(tcp(ASSET, ASSET, 1, b"data"))
+    assert arrivals(wire) == []
+
+
 def test_a_link_protocol_is_a_flow_without_a_number() -> None:
     (one,) = Flows().take(Packet(1, 0, 1, ethernet(b"\xfe\xfeDCP", 0x8892), 60))
     assert (one.flow.carrier, one.flow.number, one.source_port, one.port) == ("ether/8892", None, None, None)
