@@ -31,7 +31,7 @@ _HUNDRED: Final = 100
 _GZIP: Final = b"\x1f\x8b"
 _BUFFER_BYTES: Final = 1 << 20
 #: As wide as most cells are: a table that is printed while it is read cannot know the widest.
-_WIDTHS: Final = (7, 13, 21, 21, 16, 13, 36, 0)
+_WIDTHS: Final = (7, 13, 21, 21, 16, 19, 36, 0)
 #: One line of JSON, as the reference writes it; made once, for making it takes as long as a line.
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
