@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from penstock.wire.decoder import NO_ANSWER, Answer, Decoder, Frame, Role, Side, WrongProtocol
+from penstock.wire.decoder import NO_ANSWER, Answer, Decoder, Frame, KeepsWaiting, Role, Side, WrongProtocol
 from penstock.wire.iec104 import IEC104, Iec104Decoder, Iec104Frame
 from penstock.wire.modbus import MODBUS, ModbusDecoder, ModbusFrame
 from penstock.wire.protocol import (
@@ -49,6 +49,7 @@ __all__ = [
     "Frame",
     "Iec104Decoder",
     "Iec104Frame",
+    "KeepsWaiting",
     "Known",
     "Limit",
     "ModbusDecoder",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 
@@ -134,4 +134,15 @@ class Decoder(Protocol):
         """What `reply` says to `request`.  Never raises: what it cannot read has the status ``unreadable``.
 
         Not called on the hot path: for what is on record one by one, and for reads whose values somebody asks for.
+        """
+
+
+@runtime_checkable
+class KeepsWaiting(Protocol):
+    """A decoder whose protocol can tell the sender of a held request that it arrived, so that it does not give up."""
+
+    def keep_waiting(self, frame: Frame) -> bytes:
+        """What goes to the side that sent `frame` when it is held, and for each request that waits behind it.
+
+        It says that the request arrived (IEC 104: an acknowledgement), never what becomes of it.
         """

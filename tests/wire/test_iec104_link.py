@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.model import Malformed, Reason
-from penstock.wire import Frame, Iec104Decoder, Role, Side
+from penstock.wire import Frame, Iec104Decoder, KeepsWaiting, Role, Side
 from penstock.wire.iec104.link import LAST_NUMBER, MAX_MARKS, MAX_OWN, Way
 
 K, W = 12, 8
@@ -104,6 +104,7 @@ class Gate:
                 self.out(side, self.decoder.forward(frame))
             elif side is Side.CLIENT and (self.held or self.policy(frame) in {HELD_AND_PASSED, HELD_AND_REFUSED}):
                 self.held.append(frame)
+                self.to_client += self.decoder.keep_waiting(frame)
             else:
                 self.judge(frame)
         self.owe()
@@ -259,6 +260,20 @@ def test_where_nothing_was_refused_every_byte_passes_as_it_came(
     assert link.gate.decoder.due(Side.CLIENT) == b"" or not link.gate.has_refused
 
 
+def test_a_held_command_is_acknowledged_at_once_and_never_again() -> None:
+    """The client would close the link after t1 = 15 s, and an approver takes longer."""
+    decoder = Iec104Decoder()
+    assert isinstance(decoder, KeepsWaiting)
+    first, held = decoder.feed(Side.CLIENT, i_frame(0, 0, command(5)) + i_frame(1, 0, command(2)))
+    assert decoder.forward(first) == first.data
+    assert decoder.keep_waiting(held) == s_frame(2)
+    (acknowledged,) = decoder.feed(Side.ASSET, s_frame(1))
+    assert decoder.forward(acknowledged) == s_frame(2), "the asset has it not, and the client must not hear less"
+    assert decoder.forward(held) == held.data
+    (confirmed,) = decoder.feed(Side.ASSET, i_frame(0, 2, command(2, 7)))
+    assert decoder.forward(confirmed) == confirmed.data
+
+
 def test_an_acknowledgement_in_a_refused_command_reaches_the_asset() -> None:
     """Otherwise the asset would close the link after t1: the client believes that it has acknowledged."""
     decoder = Iec104Decoder()
@@ -321,15 +336,19 @@ def test_a_number_twice_or_too_early_ends_the_flow(number: int) -> None:
     assert decoder.pending(Side.CLIENT) > 0
 
 
-@pytest.mark.parametrize("expected", [2, 500, LAST_NUMBER])
+@pytest.mark.parametrize("expected", [2, 500, 0x3FFF])
 def test_an_acknowledgement_of_what_was_never_sent_ends_the_flow(expected: int) -> None:
+    """It says no more to its receiver than the one before, and behind it nothing is taken any more."""
     decoder = Iec104Decoder()
-    (asked,) = decoder.feed(Side.CLIENT, i_frame(0, 0, command(1)))
+    (asked,) = decoder.feed(Side.CLIENT, i_frame(0, 0, command(5)))
     decoder.forward(asked)
     (acknowledgement,) = decoder.feed(Side.ASSET, s_frame(1))
     decoder.forward(acknowledgement)
-    with pytest.raises(Malformed):
-        decoder.feed(Side.ASSET, s_frame(expected))
+    (false,) = decoder.feed(Side.ASSET, s_frame(expected))
+    assert decoder.forward(false) == s_frame(1)
+    for side in Side:
+        with pytest.raises(Malformed):
+            decoder.feed(side, TESTFR_ACT)
 
 
 def test_an_acknowledgement_that_goes_back_ends_the_flow() -> None:

@@ -46,16 +46,22 @@ class Iec104Decoder:
     """The frames of one link.  At most 255 bytes are held for each side."""
 
     rewrites = True
-    __slots__ = ("_down", "_from_asset", "_from_client", "_pairs", "_up")
+    __slots__ = ("_down", "_fault", "_from_asset", "_from_client", "_pairs", "_up")
 
     def __init__(self) -> None:
         self._from_client = self._from_asset = b""
         #: The client's frames on their way to the asset, and the asset's to the client.
         self._up, self._down = Way(), Way()
         self._pairs = Pairs()
+        self._fault = ""
 
     def feed(self, side: Side, data: bytes) -> Sequence[Frame]:
-        """See `Decoder.feed`.  One whole message at a time, the usual case, takes the short way."""
+        """See `Decoder.feed`.  One whole message at a time, the usual case, takes the short way.
+
+        What acknowledges a frame that was never sent is found when it is passed on; then the next call raises.
+        """
+        if self._fault:
+            raise Malformed(self._fault)
         if (
             len(data) >= _MIN_FRAME_BYTES
             and data[0] == START
@@ -82,7 +88,8 @@ class Iec104Decoder:
         if first & _U_FORMAT == _U_FORMAT:
             return data
         way, back = (self._up, self._down) if frame.side is _CLIENT else (self._down, self._up)
-        back.acknowledge(second >> 1)
+        if not back.acknowledge(second >> 1):
+            self._fault = f"{second >> 1} acknowledges what was never sent (-104, 5.1)"
         told = back.tell() << 1
         if first & _S_FORMAT:
             number = first
@@ -105,7 +112,8 @@ class Iec104Decoder:
         if first & 1:
             return b""
         way, back = (self._up, self._down) if frame.side is _CLIENT else (self._down, self._up)
-        back.acknowledge(second >> 1)
+        if not back.acknowledge(second >> 1):
+            self._fault = f"{second >> 1} acknowledges what was never sent (-104, 5.1)"
         way.drop(first >> 1)
         if frame.side is _CLIENT and back.own < MAX_OWN:
             asdu = refused(data[ASDU_AT:], reason)
@@ -119,6 +127,12 @@ class Iec104Decoder:
         if not way.is_owing:
             return b""
         return bytes((START, 4)) + _pack(_S_FORMAT, way.tell() << 1)
+
+    def keep_waiting(self, frame: Frame) -> bytes:
+        """An acknowledgement (S format) of a request that is held: without one its sender closes the link after t1."""
+        first = _unpack(frame.data, HEAD_BYTES)[0]
+        way = self._up if frame.side is _CLIENT else self._down
+        return bytes((START, 4)) + _pack(_S_FORMAT, way.tell_of(first >> 1) << 1)
 
     def answer(self, request: Frame, reply: Frame) -> Answer:
         """Confirmed or how refused, or the values of the objects."""

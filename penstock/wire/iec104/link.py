@@ -59,40 +59,44 @@ class Way:
             raise Malformed(f"frame {number} came where {self.expected} was due (-104, 5.1)")
 
     def hear(self, number: int) -> None:
-        """The receiver's acknowledgement came in.  Raises `Malformed` when it is of frames that were never sent."""
-        if self.next != UNKNOWN:
-            if self.heard != UNKNOWN:
-                is_sound = (number - self.heard & LAST_NUMBER) <= (self.next - self.heard & LAST_NUMBER)
-            else:
-                is_sound = (self.next - number & LAST_NUMBER) < _HALF
-            if not is_sound:
-                raise Malformed(f"{number} acknowledges what was never sent, {self.next} is next (-104, 5.1)")
+        """The receiver's acknowledgement came in.  Raises `Malformed` when it is of less than the one before."""
+        if self.heard != UNKNOWN and (number - self.heard & LAST_NUMBER) >= _HALF:
+            raise Malformed(f"an acknowledgement goes back from {self.heard} to {number} (-104, 5.1)")
         self.heard = number
 
-    def acknowledge(self, number: int) -> None:
-        """Take note of an acknowledgement of the receiver; an older one than the last says nothing new."""
+    def acknowledge(self, number: int) -> bool:
+        """Take note of an acknowledgement of the receiver; false where it is of what was never sent.
+
+        An older one than the last (its frame was overtaken while it was held) says nothing new.
+        """
         before = self.acked
         if number == before:
-            return
+            return True
         if before == UNKNOWN or self.is_guessed:
             if before == UNKNOWN or (before - number & LAST_NUMBER) < _HALF:
                 self.told = UNKNOWN if number else 0
                 self.acked, self.is_guessed = number, False
-                return
+                return True
             self.is_guessed = False
         ahead = number - before & LAST_NUMBER
         if ahead > (self.next - before & LAST_NUMBER if self.next != UNKNOWN else _HALF):
-            return
+            return (before - number & LAST_NUMBER) < _HALF
         self.acked = number
         marks = self.marks
         while marks and (marks[0][0] - before & LAST_NUMBER) <= ahead:
             _, self.base, is_own = marks.popleft()
             self.own -= is_own
+        return True
 
     @property
     def owed(self) -> int:
-        """The sender's number up to which its frames are acknowledged, or else were kept back."""
-        return self.acked - self.base & LAST_NUMBER if self.acked != UNKNOWN else 0
+        """What the sender may be told: up to where its frames are acknowledged or were kept back.
+
+        It is never less than what it was told before.
+        """
+        number = self.acked - self.base & LAST_NUMBER if self.acked != UNKNOWN else 0
+        told = self.told
+        return number if told in {number, UNKNOWN} or (told - number & LAST_NUMBER) >= _HALF else told
 
     @property
     def is_owing(self) -> bool:
@@ -101,8 +105,18 @@ class Way:
 
     def tell(self) -> int:
         """What the sender is told now."""
-        self.told = number = self.acked - self.base & LAST_NUMBER if self.acked != UNKNOWN else 0
+        number = self.acked - self.base & LAST_NUMBER if self.acked != UNKNOWN else 0
+        if number != self.told:
+            self.told = number = self.owed
         return number
+
+    def tell_of(self, number: int) -> int:
+        """The sender is told that its frame `number`, and so all before it, arrived at the gate; what it is told."""
+        if self.acked == UNKNOWN:
+            self._guess(number)
+        if (number + 1 - self.told & LAST_NUMBER) < _HALF:
+            self.told = number + 1 & LAST_NUMBER
+        return self.told
 
     def carry(self, number: int) -> int:
         """The sender's frame `number` goes on; its number at the receiver."""
