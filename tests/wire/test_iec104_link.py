@@ -378,6 +378,20 @@ def test_a_side_that_acknowledges_nothing_fills_no_memory() -> None:
     assert len(decoder._down.marks) <= MAX_MARKS + 1
 
 
+def test_what_is_kept_back_in_a_row_is_remembered_as_one() -> None:
+    """However much an asset tells that nobody may have, behind one message that waits for its acknowledgement."""
+    decoder = Iec104Decoder()
+    for number in range(3000):
+        (frame,) = decoder.feed(Side.ASSET, i_frame(number, 0, spontaneous(5 if not number else 6)))
+        if number:
+            assert decoder.refuse(frame, Reason.OBJECT_OUT_OF_RANGE) == b""
+        else:
+            decoder.forward(frame)
+    assert len(decoder._down.marks) == 1
+    (acknowledgement,) = decoder.feed(Side.CLIENT, s_frame(1))
+    assert decoder.forward(acknowledgement) == s_frame(3000)
+
+
 def test_a_way_counts_round_the_end_of_its_numbers() -> None:
     """The number behind 32,767 is 0, for frames, shifts and acknowledgements alike."""
     way = Way()
