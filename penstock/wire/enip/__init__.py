@@ -1,0 +1,29 @@
+"""EtherNet/IP and CIP over TCP and UDP: what a site document may say of it, and what reads it.  Pure."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Final
+
+from penstock.wire.enip.connections import Connections
+from penstock.wire.enip.datagrams import EnipDatagrams
+from penstock.wire.enip.decoder import MAX_HELD_BYTES, EnipDecoder, EnipFrame, fits
+from penstock.wire.enip.dissector import EnipDissector
+from penstock.wire.enip.words import LIMITS
+from penstock.wire.protocol import WireProtocol
+
+__all__ = ["ENIP", "Connections", "EnipDatagrams", "EnipDecoder", "EnipDissector", "EnipFrame"]
+
+ENIP: Final = WireProtocol(
+    name="enip",
+    title="EtherNet/IP (CIP)",
+    ports=("tcp/44818", "udp/44818", "udp/2222"),
+    max_held_bytes=MAX_HELD_BYTES,
+    limits=LIMITS,
+    fits=fits,
+    dissectors={"tcp": EnipDissector, "udp": lambda: EnipDissector(is_datagrams=True)},
+    column="ENIP",
+    streams=EnipDecoder,
+    datagrams=EnipDatagrams,
+    words=MappingProxyType({"on": 1, "off": 0, "true": 1, "false": 0}),
+)

@@ -1,0 +1,285 @@
+"""EtherNet/IP over TCP: encapsulation, pairs of request and reply, connections, and what a message means to the policy.
+
+Pure.  Facts: ODVA CIP Volume 2 (2-3 encapsulation header, 2-6 common packet format) and Volume 1 (3-5.5 connections).
+What a request means is in `penstock.wire.enip.operations`, what a refusal looks like in `penstock.wire.enip.refusals`.
+This file must stay small, for every byte of every inspected flow goes through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from struct import Struct
+from typing import Final
+
+from penstock.model import Malformed, Operation, Reason
+from penstock.wire.decoder import NO_ANSWER, Answer, Frame, Role, Side
+from penstock.wire.enip.answers import answer, says_no
+from penstock.wire.enip.codes import COMMAND_MEANINGS, CONNECTION_MANAGER
+from penstock.wire.enip.connections import Connections
+from penstock.wire.enip.opening import Opening, Triad, read_closing, read_opening
+from penstock.wire.enip.operations import BROKEN, COMMAND, OPAQUE, OPENING, OPENING_BYTES, UNROUTED, operation
+from penstock.wire.enip.packets import (
+    HEADER_BYTES,
+    IMPLICIT_HEAD,
+    MAX_FRAME_BYTES,
+    RR_DATA,
+    UNIT_DATA,
+    connected,
+    end_of_frame,
+    unconnected,
+)
+from penstock.wire.enip.path import path_of
+from penstock.wire.enip.refusals import refusal
+
+MAX_HELD_BYTES: Final = MAX_FRAME_BYTES - 1
+_REPLY_BIT: Final = 0x80
+#: Where the CIP service stands in Send RR Data and in Send Unit Data with the usual two items.
+_UNCONNECTED_SERVICE, _CONNECTED_SERVICE = 40, 46
+_LISTS: Final = (0x04, 0x63, 0x64)
+#: So many bytes tell a command, a length, and the options (2-3.2).
+_TELLING: Final = (2, 4, HEADER_BYTES)
+_SESSIONLESS: Final = (0x0000, 0x0066)
+#: Command, length, session, status, sender context, options.
+_header = Struct("<HHIIQI").unpack_from
+#: A member of an enumeration is slow to look up by its class.
+_CLIENT: Final = Side.CLIENT
+_ASSET: Final = Side.ASSET
+_REQUEST: Final = Role.REQUEST
+_REPLY: Final = Role.REPLY
+_LINK: Final = Role.LINK
+_OPENING: Final = (0x54, 0x5B)
+_CLOSING: Final = 0x4E
+_OPENINGS_MASK: Final = 0xFFFF_FFFF
+_accepted = Struct("<IIHHI").unpack_from
+_ACCEPTED_BYTES: Final = 26
+
+
+class EnipFrame(Frame, gc=False):
+    """One encapsulated message; `what` says what it means with the connections of its time (`operations`)."""
+
+    @property
+    def operation(self) -> Operation:
+        """What the request asks for.  Raises `Malformed`."""
+        return operation(self.what)
+
+
+class EnipDecoder:
+    """The EtherNet/IP messages of one TCP flow.
+
+    `connections` is what was opened between the two ends, shared with the decoder of their UDP flows.  At most 65,534
+    bytes are held for each side, and 256 connections.
+    """
+
+    __slots__ = (
+        "_assumed",
+        "_from_asset",
+        "_from_client",
+        "_lost",
+        "_needed_asset",
+        "_needed_client",
+        "_openings",
+        "connections",
+    )
+    rewrites = False
+
+    def __init__(self, connections: Connections | None = None, *, assumes_router: bool = False) -> None:
+        #: Passive use from the middle of a flow on: whose opening was not seen is taken for a session of requests.
+        self._assumed = UNROUTED if assumes_router else b""
+        self.connections = Connections() if connections is None else connections
+        self._from_client, self._from_asset = bytearray(), bytearray()
+        self._needed_client = self._needed_asset = self._openings = 0
+        self._lost: dict[str, Malformed] = {}
+
+    def feed(self, side: Side, data: bytes) -> Sequence[Frame]:
+        """See `Decoder.feed`.  One whole message at a time, the usual case, takes the short way."""
+        if not (self._from_client if side is _CLIENT else self._from_asset) and _is_whole(data):
+            try:
+                return (self.frame(side, data),)
+            except Malformed:
+                pass
+        return self._feed_parts(side, data)
+
+    def pending(self, side: Side) -> int:
+        """How many bytes of an incomplete (or broken) frame are held for this side."""
+        return len(self._from_client if side is _CLIENT else self._from_asset)
+
+    def forward(self, frame: Frame) -> bytes:
+        """The frame as it came.  An opening that passes is remembered until the asset answers."""
+        data = frame.data
+        if frame.what[0] == OPENING:
+            wanted = _wanted(frame.what[OPENING_BYTES:])
+            if wanted is not None:
+                self.connections.ask(frame.exchange, wanted)
+        return data
+
+    def due(self, side: Side) -> bytes:  # noqa: ARG002 - the contract's
+        """Nothing: EtherNet/IP does not count its messages."""
+        return b""
+
+    def refuse(self, frame: Frame, reason: Reason) -> bytes:
+        """The answer of CIP, or of the encapsulation, in the name of the asset."""
+        return refusal(frame, reason, self.connections)
+
+    def answer(self, request: Frame, reply: Frame) -> Answer:
+        """The general status, or the values that were read."""
+        return answer(request, reply)
+
+    def _feed_parts(self, side: Side, data: bytes) -> Sequence[Frame]:
+        """Bytes are put together once: a message that comes byte by byte costs no more than a whole one."""
+        if side.value in self._lost:
+            raise self._lost[side.value]
+        held = self._from_client if side is _CLIENT else self._from_asset
+        held += data
+        if len(held) < (self._needed_client if side is _CLIENT else self._needed_asset):
+            return ()
+        stream, frames, start, size = bytes(held), list[Frame](), 0, 0
+        try:
+            while (size := end_of_frame(stream, start)) and start + size <= len(stream):
+                frames.append(self.frame(side, stream[start : start + size]))
+                start += size
+        except Malformed as error:
+            self._lost[side.value] = error
+            held[:] = stream[start : start + MAX_HELD_BYTES]
+            if not frames:
+                raise
+            return frames
+        held[:] = stream[start:]
+        needed = next((each for each in (*_TELLING, size) if each > len(held)), 0)
+        if side is _CLIENT:
+            self._needed_client = needed
+        else:
+            self._needed_asset = needed
+        return frames
+
+    def frame(self, side: Side, data: bytes) -> EnipFrame:
+        """The frame of one whole message.  Raises `Malformed` where an asset's answer is none."""
+        command = data[0]
+        if command == UNIT_DATA:
+            return self._unit_data(side, data)
+        _, _, _, status, context, _ = _header(data)
+        exchange = command << 64 | context
+        if side is _ASSET:
+            return self._asset_frame(data, command, exchange)
+        if status:
+            return EnipFrame(data, side, _broken("a request with a status (2-3.3)"), exchange, False)
+        if command != RR_DATA:
+            what = bytes((COMMAND,)) + data[:2] + data[HEADER_BYTES:]
+            return EnipFrame(data, side, what, NO_ANSWER if command in _SESSIONLESS else exchange, False)
+        try:
+            message = unconnected(data)
+            what = self._numbered(message) if _wanted(message) is not None else UNROUTED + message
+        except Malformed as error:
+            what = _broken(str(error))
+        return EnipFrame(data, side, what, exchange, False)
+
+    def _asset_frame(self, data: bytes, command: int, exchange: int) -> EnipFrame:
+        if not command:
+            return EnipFrame(data, _ASSET, data, NO_ANSWER, False, _LINK)
+        is_error = any(data[8:12])
+        if command == RR_DATA and not is_error:
+            message = _reply(unconnected(data))
+            if self.connections.is_pending(exchange):
+                self._opened(exchange, message)
+            return EnipFrame(data, _ASSET, UNROUTED + message, exchange, says_no(message), _REPLY)
+        if command == RR_DATA:
+            self.connections.answered(exchange, None, is_success=False)
+        return EnipFrame(data, _ASSET, bytes((COMMAND,)) + data[:2] + data[8:12], exchange, is_error, _REPLY)
+
+    def _unit_data(self, side: Side, data: bytes) -> EnipFrame:
+        """A message of a connection: what it means was said when the connection was opened."""
+        if side is _ASSET:
+            number, count, message = connected(data)
+            known = self.connections.from_target.get(number)
+            exchange = _exchange(known.to_target if known is not None else number, count)
+            if known is None and self._assumed:
+                exchange = count
+            if (known is None and not self._assumed) or (known is not None and not known.opening.is_router):
+                return EnipFrame(data, side, bytes((OPAQUE,)) + data[36:40] + message, exchange, False, _REPLY)
+            return EnipFrame(data, side, UNROUTED + _reply(message), exchange, says_no(message), _REPLY)
+        try:
+            number, count, message = connected(data)
+        except Malformed as error:
+            return EnipFrame(data, side, _broken(str(error)), NO_ANSWER, False)
+        exchange = _exchange(number, count)
+        known = self.connections.to_target.get(number)
+        if known is None and self._assumed:
+            return EnipFrame(data, side, self._assumed + message, count, False)
+        if known is None or not known.opening.is_router:
+            return EnipFrame(data, side, bytes((OPAQUE,)) + data[36:40] + message, exchange, False)
+        what = known.heading + message
+        if any(data[8:12]):
+            what = _broken("a request with a status (2-3.3)")
+        elif count == known.last_count and what != known.last:
+            what = _broken("a sequence count that stands for another message (3-4.4.2)")
+        else:
+            known.last_count, known.last = count, what
+        return EnipFrame(data, side, what, exchange, False)
+
+    def _numbered(self, message: bytes) -> bytes:
+        self._openings = self._openings + 1 & _OPENINGS_MASK
+        return bytes((OPENING,)) + self._openings.to_bytes(4, "big") + message
+
+    def _opened(self, exchange: int, message: bytes) -> None:
+        accepted, is_success = None, not message[2]
+        if message[0] & ~_REPLY_BIT in _OPENING and len(message) >= 4 + 2 * message[3] + _ACCEPTED_BYTES:
+            to_target, to_originator, *triad = _accepted(message, 4 + 2 * message[3])
+            accepted = (to_target, to_originator, (triad[0], triad[1], triad[2]))
+        self.connections.answered(exchange, accepted, is_success=is_success)
+
+
+def fits(data: bytes, side: Side) -> bool | None:
+    """See `Known.fits`: a command of EtherNet/IP, a length that there can be and no options; or implicit data.
+
+    Which side asks shows in the CIP service, so a flow that begins in the middle can be turned round.
+    """
+    if data[:4] == IMPLICIT_HEAD[: len(data)]:
+        return len(data) >= len(IMPLICIT_HEAD) or None
+    if data[0] not in COMMAND_MEANINGS or any(data[1:2]) or any(data[20:24]):
+        return False
+    if len(data) < HEADER_BYTES:
+        return None
+    size = data[2] | data[3] << 8
+    service_at = {RR_DATA: _UNCONNECTED_SERVICE, UNIT_DATA: _CONNECTED_SERVICE}.get(data[0])
+    if service_at is not None and size and len(data) > service_at:
+        return bool(data[service_at] & _REPLY_BIT) is (side is _ASSET)
+    if data[0] in _LISTS and len(data) == HEADER_BYTES + size:
+        return bool(size) is (side is _ASSET)
+    return size <= MAX_FRAME_BYTES - HEADER_BYTES
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether `data` is one message and nothing else."""
+    return (
+        len(data) >= HEADER_BYTES
+        and not data[1]
+        and HEADER_BYTES + (data[2] | data[3] << 8) == len(data) <= MAX_FRAME_BYTES
+        and data[20:24] == b"\0\0\0\0"
+    )
+
+
+def _exchange(number: int, count: int) -> int:
+    return UNIT_DATA << 64 | number << 16 | count
+
+
+def _broken(why: str) -> bytes:
+    return bytes((BROKEN,)) + why.encode()
+
+
+def _reply(message: bytes) -> bytes:
+    """A CIP reply: service, a reserved byte, status, extended status (Volume 1, 2-4.2).  Raises `Malformed`."""
+    if len(message) < 4 or not message[0] & _REPLY_BIT or len(message) < 4 + 2 * message[3]:  # noqa: PLR2004
+        raise Malformed("no CIP reply where one should be (2-4.2)")
+    return message
+
+
+def _wanted(message: bytes) -> Opening | Triad | None:
+    """The connection that an unconnected request wants to open or to close.  Nested ones never count."""
+    if message[0] not in _OPENING and message[0] != _CLOSING:
+        return None
+    end = 2 + 2 * message[1] if len(message) > 1 else 0
+    try:
+        if path_of(message[2:end]).number != CONNECTION_MANAGER:
+            return None
+        return read_closing(message[end:])[0] if message[0] == _CLOSING else read_opening(message[0], message[end:])
+    except Malformed:
+        return None
