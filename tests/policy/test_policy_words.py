@@ -88,6 +88,25 @@ def test_units_are_the_devices_behind_the_address(unit: int | None, expected: Re
     assert reason("{read: {units: [1, 3-4]}}", asked) is expected
 
 
+def test_memory_is_judged_as_the_type_that_the_document_names() -> None:
+    """A set point may be written as a number or as the bytes of it; what it means to the program decides."""
+    way = "Way: {from: {group: ops}, to: {asset: plc-2}, allow: {s7comm: [%s]}}"
+    policy = policy_of(way % "{write: {address: [DB10.DBD4:REAL, DB10.DBW8:INT], values: -5..80.5}}")
+
+    def answered(first: int, count: int, memory: bytes | None, *values: Value) -> Reason:
+        target = Target(CLASSES.WRITE, "DB10", first, count, "", values or None, memory)
+        asked = operation(target, protocol="s7comm")
+        return decide(policy, asking(person("ops"), asked, "plc-2", "s7comm", has_tls=True)).reason
+
+    assert answered(32, 32, bytes.fromhex("42a10000"), 0x42, 0xA1, 0, 0) is Reason.ALLOWED
+    assert answered(32, 32, bytes.fromhex("42a20000"), 0x42, 0xA2, 0, 0) is Reason.VALUE_OUT_OF_RANGE
+    assert answered(32, 48, bytes.fromhex("42a10000fffb"), 80.5) is Reason.ALLOWED
+    assert answered(32, 48, bytes.fromhex("42a10000fffa"), 80.5) is Reason.VALUE_OUT_OF_RANGE
+    assert answered(32, 16, bytes.fromhex("42a1"), 1) is Reason.VALUE_OUT_OF_RANGE
+    assert answered(39, 1, None, 1) is Reason.VALUE_OUT_OF_RANGE
+    assert answered(80, 16, bytes.fromhex("0001"), 1) is Reason.OBJECT_OUT_OF_RANGE
+
+
 def test_read_only_engineering_lets_look_and_change_nothing() -> None:
     for found in CLASSES:
         expected = {

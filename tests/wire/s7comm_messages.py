@@ -26,7 +26,7 @@ def data(payload: bytes, *, is_last: bool = True) -> bytes:
 def in_parts(payload: bytes, *cuts: int) -> bytes:
     places = [0, *cuts, len(payload)]
     parts = [payload[start:end] for start, end in pairwise(places)]
-    return b"".join(data(part, is_last=part is parts[-1]) for part in parts)
+    return b"".join(data(part, is_last=at == len(cuts)) for at, part in enumerate(parts))
 
 
 def job_pdu(parameters: bytes, written: bytes = b"", ref: int = 7) -> bytes:

@@ -130,8 +130,8 @@ def _place(text: str, block: str) -> tuple[str, int, str] | None:
 
 
 def _ends(text: str) -> tuple[str, str]:
-    first, _, last = text.partition("-")
-    return first, last
+    first, dash, last = text.partition("-")
+    return first, last or dash
 
 
 def _number(text: str, shown: str) -> int:

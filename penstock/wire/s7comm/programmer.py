@@ -102,6 +102,7 @@ def job_operation(sub: int, data: bytes, earlier: bytes, read: Callable[[bytes],
         classes.add(kind)
         targets += programmer_targets(function, found[_JOB_BYTES:], kind)
     name = f"{SUBFUNCTIONS[GROUP].get(function, f'function {function}')}, job {found[1]}"
+    classes |= {target.operation_class for target in targets}
     return Operation("s7comm", tuple(sorted(classes)), "", name, None, targets)
 
 
