@@ -10,7 +10,7 @@ from struct import Struct
 from typing import Final
 
 from penstock.model import Malformed, OperationClass, Target, Value
-from penstock.wire.dnp3.objects import ALL_POINTS, CONTROL_WORDS, TABLES
+from penstock.wire.dnp3.objects import ALL_POINTS, CONTROL_WORDS, LAYOUTS, TABLES
 from penstock.wire.dnp3.walk import Kind, Piece, runs, values, walk
 
 _WRITE: Final = OperationClass.WRITE
@@ -21,16 +21,46 @@ _AUTHENTICATION: Final = 120
 _BLOCK: Final = 1
 _PATTERN: Final = 2
 _MASK: Final = 3
+#: The highest bit of a status is reserved.
+_STATUS: Final = 0x7F
 #: Qualifiers that say which points are meant.
 _POINTED: Final = (Kind.INDEXED, Kind.RANGE)
 #: Control code, count, milliseconds on and off, status.
 _relay = Struct("<BBIIB").unpack_from
 
 Targets = list[Target]
+#: Heads of one control with an index of one or two octets, as nearly every master sends it, and how long all is.
+_INDEX_8: Final = 0x17
+_ONE_8: Final = {
+    bytes((group, variation, _INDEX_8, 1)): 5 + LAYOUTS[group << 8 | variation].size
+    for group, variation in ((RELAYS, _BLOCK), *((ANALOGS, each) for each in range(1, 5)))
+}
+_ONE_16: Final = {head[:2] + b"\x28\x01\x00": size + 2 for head, size in _ONE_8.items()}
+
+
+def _is_one(body: bytes, at: int) -> bool:
+    """Whether exactly one control with its index is all that there is."""
+    size = len(body) - at
+    return _ONE_16.get(body[at : at + 5]) == size or _ONE_8.get(body[at : at + 4]) == size
+
+
+def _one(body: bytes, at: int) -> Target:
+    """The only control that there is."""
+    index, start = body[at + 4], at + 5
+    if body[at + 2] != _INDEX_8:
+        index, start = body[at + 5] | body[at + 6] << 8, at + 7
+    if body[at] == RELAYS:
+        return _moved(body, index, start)
+    value = LAYOUTS[ANALOGS << 8 | body[at + 1]].read(body, start)
+    return Target(_WRITE, "analog_outputs", index, 1, "", (value,))
 
 
 def controls(body: bytes, at: int) -> Targets:
     """The points that functions 3 to 6 move.  Raises `Malformed`."""
+    return [_one(body, at)] if _is_one(body, at) else _several(body, at)
+
+
+def _several(body: bytes, at: int) -> Targets:
     targets: Targets = []
     pattern: tuple[Value, str, OperationClass] | None = None
     for piece in walk(body, at, None):
@@ -111,10 +141,12 @@ def status_of(body: bytes, at: int) -> int:
 
     Raises `Malformed`.
     """
+    if _is_one(body, at):
+        return body[-1] & _STATUS
     for piece in walk(body, at, None):
         if piece.is_known and piece.group in {RELAYS, ANALOGS} and not (piece.layout and piece.layout.bits):
             for start, size in piece.spots:
-                status = body[start + size - 1] & 0x7F
+                status = body[start + size - 1] & _STATUS
                 if status:
                     return status
     return 0

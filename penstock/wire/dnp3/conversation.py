@@ -67,7 +67,9 @@ _ANSWERED_WITH_STATUS: Final = frozenset({RELAYS, ANALOGS, _FILES})
 _MAX_REMEMBERED: Final = 64
 #: A longer name is not remembered, so that what goes by its handle has no name.
 _MAX_NAME: Final = 255
-_DIGEST_BYTES: Final = 16
+#: Objects up to this are remembered as they are: one or two controls.
+_SHORT: Final = 40
+_DIGEST_BYTES: Final = 64
 
 
 class Conversation:
@@ -96,7 +98,7 @@ class Conversation:
         if control & _FLAGS == _WHOLE and code not in _REMEMBERED and user[OBJECTS_AT : OBJECTS_AT + 1] != _FILE:
             return RequestFrame(data, _CLIENT, header.prefix + user[CODE_AT:], exchange, False, _REQUEST)
         if code == CONFIRM and len(user) == OBJECTS_AT and control & _WHOLE == _WHOLE:
-            return ConfirmFrame(data, _CLIENT, header.prefix[:2], NO_ANSWER, False, _LINK)
+            return ConfirmFrame(data, _CLIENT, header.address, NO_ANSWER, False, _LINK)
         what = self._what(header, user, exchange)
         return RequestFrame(data, _CLIENT, what, exchange, False, _REQUEST)
 
@@ -105,7 +107,7 @@ class Conversation:
         if len(user) < OBJECTS_AT:
             raise Malformed("a fragment without a function code (4.2.2)")
         control, code = user[CONTROL_AT], user[CODE_AT]
-        what = header.prefix[:2] + user[CONTROL_AT:]
+        what = header.address + user[CONTROL_AT:]
         if code in _RESPONSES:
             if len(user) < REPORT_AT or control & _UNSOLICITED_BIT:
                 raise Malformed("a response without indications, or with the unsolicited bit (4.2.2.4, 4.2.2.5)")
@@ -123,7 +125,7 @@ class Conversation:
             return ConfirmFrame(data, _ASSET, what, NO_ANSWER, False, _LINK)
         if code == UNSOLICITED and (len(user) < REPORT_AT or not control & _UNSOLICITED_BIT):
             raise Malformed("an unsolicited response without indications or its bit (4.2.2.4, 4.2.2.5)")
-        unnumbered = header.prefix[:2] + bytes((control & _FLAGS,)) + user[CODE_AT:]
+        unnumbered = header.address + bytes((control & _FLAGS,)) + user[CODE_AT:]
         return AnswerFrame(data, _ASSET, unnumbered, NO_ANSWER, False, _NOTICE)
 
     def forget_select(self, header: Header) -> None:
@@ -147,7 +149,7 @@ class Conversation:
             if known is not None:
                 state, raw = NAMED, known.encode()
                 name = len(raw).to_bytes(2, "little") + raw
-        return header.prefix[:2] + bytes((state, control & _FLAGS)) + name + user[CODE_AT:]
+        return header.address + bytes((state, control & _FLAGS)) + name + user[CODE_AT:]
 
     def _is_armed(self, header: Header, user: bytes) -> bool:
         """Whether the operate in `user` has the number and the objects that the last select asks for."""
@@ -197,7 +199,7 @@ class Conversation:
 
 def _digest(user: bytes) -> bytes:
     objects = user[OBJECTS_AT:]
-    return objects if len(objects) <= _DIGEST_BYTES else blake2b(objects, digest_size=_DIGEST_BYTES).digest()
+    return objects if len(objects) <= _SHORT else blake2b(objects, digest_size=_DIGEST_BYTES).digest()
 
 
 def _remember(table: dict[Key, Value], key: Key, value: Value) -> None:

@@ -35,8 +35,8 @@ from penstock.wire.dnp3.link import (
     PRIMARY,
     SEQUENCE,
     Header,
-    check_header,
     expect_start,
+    known_header,
     link_frame,
     read_header,
     segments,
@@ -220,8 +220,7 @@ def _header(half: Half, stream: bytes, at: int) -> Header | None:
     expect_start(stream, at)
     if len(raw) < HEADER_BYTES:
         return None
-    header = read_header(raw)
-    check_header(header, half.side)
+    header = known_header(raw, half.side)
     if len(half.headers) >= _MAX_HEADERS:
         half.headers.clear()
     half.headers[raw] = header
@@ -232,7 +231,7 @@ def _link_only(half: Half, header: Header, data: bytes) -> Frame:
     """A frame without user data.  What the taxonomy does not list is judged, as a request of unknown class."""
     is_listed = header.function in (LINK_SESSION if header.control & PRIMARY else LINK_ANSWERS)
     unlisted = Role.REQUEST if half.side is _CLIENT else Role.NOTICE
-    what = bytes((header.control,)) + header.prefix[:2]
+    what = bytes((header.control,)) + header.address
     return LinkFrame(data, half.side, what, NO_ANSWER, False, _LINK if is_listed else unlisted)
 
 
@@ -249,7 +248,7 @@ def fits(data: bytes, side: Side) -> bool | None:
         expect_start(data, 0)
         if len(data) < HEADER_BYTES:
             return None
-        check_header(read_header(data[:HEADER_BYTES]), side)
+        known_header(data[:HEADER_BYTES], side)
     except Malformed:
         return False
     return True

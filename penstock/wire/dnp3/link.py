@@ -8,6 +8,7 @@ through a header that two stations could read differently.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from struct import Struct
 from typing import Final
 
@@ -59,6 +60,7 @@ class Header(msgspec.Struct, frozen=True, gc=False):
     `end` is the length of its frame in octets, `count` that of the user data.  `pair` is the exchange of its messages
     without their sequence number, `NO_ANSWER` where everybody is asked.  `prefix` starts the `what` of a request: the
     outstation, no state, first and last fragment.  `is_plain`: unconfirmed user data, as nearly every frame.
+    `address` is the outstation's, two octets.
     """
 
     end: int
@@ -69,6 +71,7 @@ class Header(msgspec.Struct, frozen=True, gc=False):
     pair: int
     prefix: bytes
     is_plain: bool
+    address: bytes
 
     @property
     def function(self) -> int:
@@ -102,11 +105,13 @@ def read_header(raw: bytes) -> Header:
     pair = NO_ANSWER if outstation in BROADCAST else (outstation << 16 | asker) << 4
     prefix = outstation.to_bytes(2, "little") + b"\0\xc0"
     is_plain = control & (PRIMARY | FUNCTION) == PRIMARY | UNCONFIRMED_DATA
-    return Header(end, count, control, destination, source, pair, prefix, is_plain)
+    return Header(end, count, control, destination, source, pair, prefix, is_plain, prefix[:2])
 
 
-def check_header(header: Header, side: Side) -> None:
-    """Raises `Malformed` where the header contradicts the standard for a station on this side."""
+@lru_cache(maxsize=1024)
+def known_header(raw: bytes, side: Side) -> Header:
+    """The header in ten octets from this side.  Raises `Malformed` where a station there must not send it."""
+    header = read_header(raw)
     control = header.control
     if bool(control & FROM_MASTER) is not (side is Side.CLIENT):
         raise Malformed("the direction bit is not that of this side (9.2.4.1.3.1)")
@@ -121,6 +126,7 @@ def check_header(header: Header, side: Side) -> None:
         is_counted = bool(control & IS_COUNTED)
         if is_counted is not (function in _COUNTED_FUNCTIONS):
             raise Malformed(f"link function {function} with the wrong frame count valid bit (9.2.4.1.3.2)")
+    return header
 
 
 def _check_addresses(header: Header, side: Side) -> None:

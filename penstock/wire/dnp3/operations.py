@@ -9,7 +9,7 @@ object of unknown length cannot be read, so it makes the whole message `unknown`
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NoReturn
 
 from penstock.model import Malformed, Operation, OperationClass, Target
 from penstock.wire.dnp3.codes import (
@@ -55,6 +55,7 @@ CODE_AT: Final = 4
 #: Application control (4.2.2.4): first, final, confirm, unsolicited; in the high four bits.
 _WHOLE: Final = 0xC0
 _UNSOLICITED: Final = 0x10
+_ASKED: Final = _WHOLE | _UNSOLICITED
 _UNKNOWN: Final = OperationClass.UNKNOWN
 _READ: Final = OperationClass.READ
 _WRITE: Final = OperationClass.WRITE
@@ -89,9 +90,9 @@ def operation(what: bytes) -> Operation:
         at = code_at(what)
         name = what[CODE_AT + 2 : at].decode()
     unit = what[0] | what[1] << 8
-    _check(what, unit)
+    if what[CONTROL_AT] & _ASKED != _WHOLE or what[STATE_AT] == UNSELECTED or unit == SELF_ADDRESS:
+        _tell(what, unit)
     code = what[at]
-    found = CLASSES.get(code, _UNKNOWN)
     parse = _PARSERS.get(code)
     if parse is None:
         return Operation("dnp3", (_UNKNOWN,), str(code), f"unknown function {code}", unit)
@@ -102,8 +103,8 @@ def operation(what: bytes) -> Operation:
     elif targets:
         classes = tuple(dict.fromkeys([target.operation_class for target in targets]))
     else:
-        classes = _ONLY[found]
-    text = _code_text(code, what, at) if code in _REFINED else str(code)
+        classes = _ONLY[CLASSES[code]]
+    text = _code_text(code, what, at) if code in _REFINED else _TEXTS[code]
     return Operation("dnp3", classes, text, NAMES[code], unit, tuple(targets))
 
 
@@ -135,8 +136,8 @@ def reported(body: bytes, at: int) -> Targets:
     return targets
 
 
-def _check(what: bytes, unit: int) -> None:
-    """What holds for each request: it is one fragment, and asks a known outstation (4.2.2.4, 8.2.1.3)."""
+def _tell(what: bytes, unit: int) -> NoReturn:
+    """Why this is no request: each is one fragment, and asks a known outstation (4.2.2.4, 8.2.1.3)."""
     control = what[CONTROL_AT]
     if control & _WHOLE != _WHOLE:
         raise Malformed("a request of several fragments (4.2.2.4.1)")
@@ -144,8 +145,7 @@ def _check(what: bytes, unit: int) -> None:
         raise Malformed("a request with the unsolicited bit (4.2.2.4.5)")
     if unit == SELF_ADDRESS:
         raise Malformed("the self-address hides which outstation is asked (8.2.1.3)")
-    if what[STATE_AT] == UNSELECTED:
-        raise Malformed("an operate that does not follow a select of the same objects (4.4.3)")
+    raise Malformed("an operate that does not follow a select of the same objects (4.4.3)")
 
 
 def _code_text(code: int, what: bytes, at: int) -> str:
@@ -381,6 +381,7 @@ def _confirm(what: bytes, at: int, code: int, name: str) -> Targets:
 
 
 _CLOCKS: Final = {RECORD_TIME: "clock", DELAY_MEASUREMENT: "clock"}
+_TEXTS: Final = {code: str(code) for code in NAMES}
 _REFINED: Final = frozenset({WRITE, OPEN_FILE})
 _PARSERS: Final[dict[int, Callable[[bytes, int, int, str], Targets]]] = {
     CONFIRM: _confirm,
