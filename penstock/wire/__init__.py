@@ -21,6 +21,7 @@ from penstock.wire.protocol import (
     UnreadableError,
     WireProtocol,
 )
+from penstock.wire.recognised import RECOGNISED
 from penstock.wire.recognition import Recognised, is_reversed, of_carrier, recognise
 from penstock.wire.s7comm import S7COMM, S7Decoder
 from penstock.wire.words import read_range
@@ -29,7 +30,7 @@ from penstock.wire.words import read_range
 PROTOCOLS: Final[tuple[WireProtocol, ...]] = (MODBUS, S7COMM, DNP3, IEC104, ENIP)
 
 #: Every protocol that can be told from its bytes, in the order in which they are asked.
-KNOWN: Final[tuple[Known, ...]] = (*PROTOCOLS,)
+KNOWN: Final[tuple[Known, ...]] = (*PROTOCOLS, *RECOGNISED)
 #: By name, and the decoder of one TCP flow of each that is spoken over TCP.
 NAMED: Mapping[str, WireProtocol] = MappingProxyType({each.name: each for each in PROTOCOLS})
 DECODERS: Mapping[str, Callable[[], Decoder]] = MappingProxyType(
@@ -45,6 +46,7 @@ __all__ = [
     "NO_ANSWER",
     "PROTOCOLS",
     "READ_ONLY_ENGINEERING",
+    "RECOGNISED",
     "Answer",
     "Decoder",
     "Dissector",

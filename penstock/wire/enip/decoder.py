@@ -236,7 +236,7 @@ def fits(data: bytes, side: Side) -> bool | None:
         return len(data) >= len(IMPLICIT_HEAD) or None
     if data[0] not in COMMAND_MEANINGS or any(data[1:2]) or any(data[20:24]):
         return False
-    if len(data) < HEADER_BYTES:
+    if len(data) < HEADER_BYTES or not data[0]:  # NOP: zeros are the head of other protocols as well
         return None
     size = data[2] | data[3] << 8
     service_at = {RR_DATA: _UNCONNECTED_SERVICE, UNIT_DATA: _CONNECTED_SERVICE}.get(data[0])
