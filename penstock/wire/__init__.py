@@ -11,6 +11,7 @@ from penstock.wire.dnp3 import DNP3, Dnp3Decoder
 from penstock.wire.enip import ENIP
 from penstock.wire.iec104 import IEC104, Iec104Decoder, Iec104Frame
 from penstock.wire.modbus import MODBUS, ModbusDecoder, ModbusFrame
+from penstock.wire.opcua import OPCUA, OpcUaDecoder, OpcUaFrame
 from penstock.wire.protocol import (
     FITS_BYTES,
     READ_ONLY_ENGINEERING,
@@ -27,7 +28,7 @@ from penstock.wire.s7comm import S7COMM, S7Decoder
 from penstock.wire.words import read_range
 
 #: Every protocol whose single operations are judged.  A new one is a line here.
-PROTOCOLS: Final[tuple[WireProtocol, ...]] = (MODBUS, S7COMM, DNP3, IEC104, ENIP)
+PROTOCOLS: Final[tuple[WireProtocol, ...]] = (MODBUS, S7COMM, DNP3, IEC104, ENIP, OPCUA)
 
 #: Every protocol that can be told from its bytes, in the order in which they are asked.
 KNOWN: Final[tuple[Known, ...]] = (*PROTOCOLS, *RECOGNISED)
@@ -44,6 +45,7 @@ __all__ = [
     "KNOWN",
     "NAMED",
     "NO_ANSWER",
+    "OPCUA",
     "PROTOCOLS",
     "READ_ONLY_ENGINEERING",
     "RECOGNISED",
@@ -59,6 +61,8 @@ __all__ = [
     "Limit",
     "ModbusDecoder",
     "ModbusFrame",
+    "OpcUaDecoder",
+    "OpcUaFrame",
     "Recognised",
     "Role",
     "S7Decoder",

@@ -1,0 +1,28 @@
+"""OPC UA over TCP in UA Binary: what a site document may say of it, and what reads it.  Pure."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Final
+
+from penstock.wire.opcua.decoder import OpcUaDecoder
+from penstock.wire.opcua.dissector import OpcUaDissector, fits
+from penstock.wire.opcua.frames import OpcUaFrame
+from penstock.wire.opcua.limits import LIMITS
+from penstock.wire.opcua.transport import MAX_MESSAGE_BYTES
+from penstock.wire.protocol import WireProtocol
+
+__all__ = ["OPCUA", "OpcUaDecoder", "OpcUaDissector", "OpcUaFrame"]
+
+OPCUA: Final = WireProtocol(
+    name="opcua",
+    title="OPC UA",
+    ports=("tcp/4840",),
+    column="OpcUa",
+    fits=fits,
+    dissectors=MappingProxyType({"tcp": OpcUaDissector}),
+    max_held_bytes=MAX_MESSAGE_BYTES,
+    limits=LIMITS,
+    streams=OpcUaDecoder,
+    words=MappingProxyType({"true": 1, "false": 0}),
+)

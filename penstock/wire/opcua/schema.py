@@ -1,0 +1,138 @@
+"""Readers of whole structures, made of the table in `penstock.wire.opcua.structures`.
+
+Pure.  A structure is read into a dictionary, field by field in the order of the wire.  Every byte is accounted for:
+what is left behind the last field makes a message `Malformed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from penstock.model import Malformed
+from penstock.wire.opcua.binary import (
+    Opaque,
+    Reader,
+    fixed,
+    read_boolean,
+    read_bytes,
+    read_data_value,
+    read_date,
+    read_diagnostic,
+    read_expanded_node,
+    read_extension,
+    read_guid,
+    read_length,
+    read_localized,
+    read_node,
+    read_qualified,
+    read_string,
+    read_variant,
+)
+from penstock.wire.opcua.structures import EXTENSIONS, MESSAGES, STRUCTURES
+
+Fields = dict[str, Any]
+#: A field of a structure: its name, its type as the table has it, its reader.
+Field = tuple[str, str, Reader]
+
+#: Table 1 of OPC 10000-6, by the names that structures use.
+BUILT_IN: Final[dict[str, Reader]] = {
+    "Boolean": read_boolean,
+    "SByte": fixed("b"),
+    "Byte": fixed("B"),
+    "Int16": fixed("h"),
+    "UInt16": fixed("H"),
+    "Int32": fixed("i"),
+    "UInt32": fixed("I"),
+    "Int64": fixed("q"),
+    "UInt64": fixed("Q"),
+    "Float": fixed("f"),
+    "Double": fixed("d"),
+    "String": read_string,
+    "DateTime": read_date,
+    "Guid": read_guid,
+    "ByteString": read_bytes,
+    "NodeId": read_node,
+    "ExpandedNodeId": read_expanded_node,
+    "StatusCode": fixed("I"),
+    "QualifiedName": read_qualified,
+    "LocalizedText": read_localized,
+    "ExtensionObject": read_extension,
+    "DataValue": read_data_value,
+    "Variant": read_variant,
+    "DiagnosticInfo": read_diagnostic,
+}
+
+
+def _array(read: Reader) -> Reader:
+    """5.2.5: a length, then the elements; a null array is an empty one."""
+
+    def read_all(data: bytes, at: int) -> tuple[list[Any], int]:
+        count, at = read_length(data, at)
+        found = []
+        for _ in range(count):
+            value, at = read(data, at)
+            found.append(value)
+        return found, at
+
+    return read_all
+
+
+def _structure(fields: tuple[tuple[str, Reader], ...]) -> Reader:
+    def read_fields(data: bytes, at: int) -> tuple[Fields, int]:
+        found: Fields = {}
+        for name, read in fields:
+            found[name], at = read(data, at)
+        return found, at
+
+    return read_fields
+
+
+def _lines(table: str) -> Iterator[list[str]]:
+    """The structures of a table; a line that begins with blanks goes on with the one above."""
+    for line in table.replace("\n    ", " ").split("\n"):
+        if line:
+            yield line.split(" ")
+
+
+def _compile() -> tuple[dict[str, Reader], dict[str, tuple[Field, ...]]]:
+    readers, structures = dict(BUILT_IN), {}
+    for name, *fields in (*_lines(STRUCTURES), *_lines(MESSAGES)):
+        typed = []
+        for field in fields:
+            label, _, kind = field.partition(":")
+            read = readers[kind.removesuffix("[]")]
+            typed.append((label, kind, _array(read) if kind.endswith("[]") else read))
+        structures[name] = tuple(typed)
+        readers[name] = _structure(tuple((label, read) for label, _, read in typed))
+    return readers, structures
+
+
+#: A reader of every structure by its name, and the fields that it has.
+READERS, FIELDS = _compile()
+
+
+def read_message(name: str, body: bytes) -> Fields:
+    """The fields of a request or response behind its header.  Raises `Malformed`."""
+    found, end = READERS[name](body, 0)
+    if end != len(body):
+        raise Malformed(f"{len(body) - end} bytes are left behind {name} (OPC 10000-6, 5.2)")
+    return found  # type: ignore[no-any-return]  # readers of structures give fields
+
+
+def open_extension(held: Opaque) -> tuple[str, Fields] | None:
+    """What an ExtensionObject holds, with its name, where the type is known here.  Raises `Malformed`."""
+    node = held.type_id
+    name = EXTENSIONS.get(node.number) if node.kind == "i" and not node.namespace else None
+    if name is None or held.encoding != 1:
+        return None
+    return name, read_message(name, held.body)
+
+
+def end_of(name: str, field: str, data: bytes, at: int) -> int:
+    """The place behind one field of a structure that begins at `at`.  Raises `Malformed`."""
+    for label, _, read in FIELDS[name]:
+        _, at = read(data, at)
+        if label == field:
+            break
+    return at
