@@ -131,6 +131,29 @@ def test_an_answer_on_a_connection_belongs_to_its_request() -> None:
     assert decoder.answer(asking, answer).targets == (Target(IS.READ, "tags", 0, 1, "speed", (5,)),)
 
 
+def test_an_answer_that_names_the_connection_by_its_other_number_belongs_to_its_request_as_well() -> None:
+    """As cpppo answers."""
+    decoder = EnipDecoder()
+    connect(decoder)
+    asking = one(decoder, Side.CLIENT, unit_data(read_tag("Speed"), count=7))
+    answer = one(decoder, Side.ASSET, unit_data(reply(0x4C, b"\xc4\0\5\0\0\0"), count=7, number=TO_TARGET))
+    assert decoder.answer(asking, answer).targets == (Target(IS.READ, "tags", 0, 1, "speed", (5,)),)
+    assert asking.exchange == answer.exchange
+
+
+def test_an_error_of_the_encapsulation_on_a_connection_answers_what_was_asked_last() -> None:
+    """It names no connection and no sequence count, only the sender's context."""
+    decoder = EnipDecoder()
+    connect(decoder)
+    for count in (7, 8):
+        asking = one(decoder, Side.CLIENT, unit_data(read_tag("Speed"), count=count))
+    error = one(decoder, Side.ASSET, encapsulated(0x70, context=0, status=0x64))
+    assert (error.exchange, error.is_refusal) == (asking.exchange, True)
+    assert decoder.answer(asking, error).status == "100 invalid session handle"
+    again = one(decoder, Side.ASSET, encapsulated(0x70, context=0, status=0x64))
+    assert again.exchange == NO_ANSWER, "nobody asked twice"
+
+
 def test_a_sequence_count_does_not_stand_for_two_messages() -> None:
     """An asset answers a count that it had once more, and does not execute it: the record would be wrong."""
     decoder = EnipDecoder()

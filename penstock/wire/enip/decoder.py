@@ -50,6 +50,9 @@ _LINK: Final = Role.LINK
 _OPENING: Final = (0x54, 0x5B)
 _CLOSING: Final = 0x4E
 _OPENINGS_MASK: Final = 0xFFFF_FFFF
+_NO_STATUS: Final = bytes(4)
+#: Sender contexts of connected messages; clients use one, or count.
+_MAX_CONTEXTS: Final = 64
 _accepted = Struct("<IIHHI").unpack_from
 _ACCEPTED_BYTES: Final = 26
 
@@ -74,6 +77,7 @@ class EnipDecoder:
         "_assumed",
         "_from_asset",
         "_from_client",
+        "_last_units",
         "_lost",
         "_needed_asset",
         "_needed_client",
@@ -89,6 +93,7 @@ class EnipDecoder:
         self._from_client, self._from_asset = bytearray(), bytearray()
         self._needed_client = self._needed_asset = self._openings = 0
         self._lost: dict[str, Malformed] = {}
+        self._last_units: dict[bytes, int] = {}
 
     def feed(self, side: Side, data: bytes) -> Sequence[Frame]:
         """See `Decoder.feed`.  One whole message at a time, the usual case, takes the short way."""
@@ -155,7 +160,7 @@ class EnipDecoder:
         """The frame of one whole message.  Raises `Malformed` where an asset's answer is none."""
         command = data[0]
         if command == UNIT_DATA:
-            return self._unit_data(side, data)
+            return self._unit_request(data) if side is _CLIENT else self._unit_reply(data)
         _, _, _, status, context, _ = _header(data)
         exchange = command << 64 | context
         if side is _ASSET:
@@ -183,37 +188,49 @@ class EnipDecoder:
             return EnipFrame(data, _ASSET, UNROUTED + message, exchange, says_no(message), _REPLY)
         if command == RR_DATA:
             self.connections.answered(exchange, None, is_success=False)
-        return EnipFrame(data, _ASSET, bytes((COMMAND,)) + data[:2] + data[8:12], exchange, is_error, _REPLY)
+        return EnipFrame(data, _ASSET, _command_status(data), exchange, is_error, _REPLY)
 
-    def _unit_data(self, side: Side, data: bytes) -> EnipFrame:
+    def _unit_request(self, data: bytes) -> EnipFrame:
         """A message of a connection: what it means was said when the connection was opened."""
-        if side is _ASSET:
-            number, count, message = connected(data)
-            known = self.connections.from_target.get(number)
-            exchange = _exchange(known.to_target if known is not None else number, count)
-            if known is None and self._assumed:
-                exchange = count
-            if (known is None and not self._assumed) or (known is not None and not known.opening.is_router):
-                return EnipFrame(data, side, bytes((OPAQUE,)) + data[36:40] + message, exchange, False, _REPLY)
-            return EnipFrame(data, side, UNROUTED + _reply(message), exchange, says_no(message), _REPLY)
         try:
             number, count, message = connected(data)
         except Malformed as error:
-            return EnipFrame(data, side, _broken(str(error)), NO_ANSWER, False)
-        exchange = _exchange(number, count)
+            return EnipFrame(data, _CLIENT, _broken(str(error)), NO_ANSWER, False)
         known = self.connections.to_target.get(number)
+        exchange = number << 16 | count
+        self._note(data[12:20], exchange)
         if known is None and self._assumed:
-            return EnipFrame(data, side, self._assumed + message, count, False)
+            return EnipFrame(data, _CLIENT, self._assumed + message, count, False)
         if known is None or not known.opening.is_router:
-            return EnipFrame(data, side, bytes((OPAQUE,)) + data[36:40] + message, exchange, False)
+            return EnipFrame(data, _CLIENT, bytes((OPAQUE,)) + data[36:40] + message, exchange, False)
         what = known.heading + message
-        if any(data[8:12]):
+        if data[8:12] != _NO_STATUS:
             what = _broken("a request with a status (2-3.3)")
         elif count == known.last_count and what != known.last:
             what = _broken("a sequence count that stands for another message (3-4.4.2)")
         else:
             known.last_count, known.last = count, what
-        return EnipFrame(data, side, what, exchange, False)
+        return EnipFrame(data, _CLIENT, what, exchange, False)
+
+    def _unit_reply(self, data: bytes) -> EnipFrame:
+        """An answer on a connection.  Some assets name it by the number that they get, not by the one they send."""
+        if data[8:12] != _NO_STATUS and len(data) == HEADER_BYTES:
+            exchange = self._last_units.pop(data[12:20], NO_ANSWER)
+            return EnipFrame(data, _ASSET, _command_status(data), exchange, True, _REPLY)
+        number, count, message = connected(data)
+        known = self.connections.from_target.get(number) or self.connections.to_target.get(number)
+        if known is None and self._assumed:
+            return EnipFrame(data, _ASSET, UNROUTED + _reply(message), count, says_no(message), _REPLY)
+        exchange = (number if known is None else known.to_target) << 16 | count
+        if known is None or not known.opening.is_router:
+            return EnipFrame(data, _ASSET, bytes((OPAQUE,)) + data[36:40] + message, exchange, False, _REPLY)
+        return EnipFrame(data, _ASSET, UNROUTED + _reply(message), exchange, says_no(message), _REPLY)
+
+    def _note(self, context: bytes, exchange: int) -> None:
+        """Remember what was asked last with this context: an error of the encapsulation names nothing else."""
+        if context not in self._last_units and len(self._last_units) >= _MAX_CONTEXTS:
+            self._last_units.clear()
+        self._last_units[context] = exchange
 
     def _numbered(self, message: bytes) -> bytes:
         self._openings = self._openings + 1 & _OPENINGS_MASK
@@ -257,8 +274,8 @@ def _is_whole(data: bytes) -> bool:
     )
 
 
-def _exchange(number: int, count: int) -> int:
-    return UNIT_DATA << 64 | number << 16 | count
+def _command_status(data: bytes) -> bytes:
+    return bytes((COMMAND,)) + data[:2] + data[8:12]
 
 
 def _broken(why: str) -> bytes:
