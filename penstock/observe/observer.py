@@ -34,7 +34,7 @@ from penstock.model import (
     PayloadStored,
     Unavailable,
 )
-from penstock.observe.packets import segment_of
+from penstock.observe.packets import datagram_of, segment_of
 from penstock.observe.reading import Reading
 from penstock.observe.spool import STORE_BYTES, WHOLE, Growing, Spool, finish, keep, oldest_beyond, recover
 
@@ -194,6 +194,8 @@ class Observer:
         segment = segment_of(copy.data)
         if segment is not None:
             self._reading.take(grant, segment, copy.at_us)
+        elif (datagram := datagram_of(copy.data)) is not None:
+            self._reading.take_datagram(grant, datagram, copy.at_us)
 
     # --- control
 

@@ -1,24 +1,24 @@
 """Pure: what copied packets say, read passively: operations into the journal, times into histograms.
 
-Stands behind `reassembly`, on the decoders of `penstock.wire`.  It observes what the kernel let through and enforces
-nothing: a broken message is counted and reading goes on with the next segment.  It must never take bytes behind a gap
-for the rest of a message in front of it.
+Stands behind `reassembly`, on the dissectors of `penstock.wire`, which start anywhere and stop at nothing.  It
+observes what the kernel let through and enforces nothing: a broken message is counted and reading goes on.  It must
+never take bytes behind a gap for the rest of a message in front of it, nor put a secret on record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, assert_never
 
 import msgspec
 
 from penstock.bus import FlowJournal, Journal, Outcome
 from penstock.bus.histogram import Histogram
 from penstock.model import Grant, LatencyMeasured, Malformed, Operation, OperationClass, Record, RecordKind
-from penstock.observe.packets import FIN, RST, SYN, Segment
+from penstock.observe.packets import FIN, RST, SYN, Segment, UserDatagram
 from penstock.observe.reassembly import Piece, Stream
-from penstock.wire import DECODERS, Decoder, Frame, Side
+from penstock.wire import NAMED, NO_ANSWER, Dissector, Frame, Role, Shown, Side
 
 #: How a conduit's messages go when only copies of them are seen.
 KERNEL: Final = "kernel"
@@ -32,6 +32,7 @@ SILENT_US: Final = 3_600_000_000
 _INDEX_MASK: Final = 0xFF_FFFF
 #: A request that breaks its protocol inside.
 MALFORMED: Final = Operation(protocol="", classes=(OperationClass.UNKNOWN,), code="malformed", name="Malformed request")
+_OTHER: Final = {Side.CLIENT: Side.ASSET, Side.ASSET: Side.CLIENT}
 
 _Ends = tuple[int, bytes, int, bytes, int]
 
@@ -49,23 +50,27 @@ class Missed:
 class _Asked:
     ordinal: int
     at_us: int
+    heard_us: int = 0
+    """When a part of the answer came of which more follows."""
 
 
 @dataclass(slots=True)
 class Conversation:
-    """One TCP connection of a copied grant."""
+    """One TCP connection, or one exchange of datagrams, of a copied grant."""
 
     grant: Grant
     flow: FlowJournal
-    decoder: Decoder
-    make: Callable[[], Decoder]
+    dissector: Dissector
+    max_held_bytes: int
     latency: Histogram
     seen_us: int
     missed: Missed = field(default_factory=Missed)
     requests: int = 0
     _streams: dict[Side, Stream] = field(default_factory=lambda: {Side.CLIENT: Stream(), Side.ASSET: Stream()})
-    _under_way: dict[int, list[_Asked]] = field(default_factory=dict)
-    _tags: dict[bytes, int] = field(default_factory=dict)
+    _unexplained: dict[Side, int] = field(default_factory=lambda: dict.fromkeys(Side, 0))
+    """Bytes of each side of which nothing came yet: the beginning of a message, or of none."""
+    _under_way: dict[tuple[Side, int], list[_Asked]] = field(default_factory=dict)
+    _tags: dict[tuple[Side, bytes], int] = field(default_factory=dict)
     _indexes: int = 0
     _ended: set[Side] = field(default_factory=set)
 
@@ -81,19 +86,27 @@ class Conversation:
             self._ended.add(side)
         return bool(segment.flags & RST) or len(self._ended) == len(Side)
 
+    def take_datagram(self, side: Side, data: bytes, at_us: int) -> None:
+        """Read one datagram; nothing of it is kept for the next."""
+        self.seen_us = at_us
+        self._read(side, Piece(0, data), at_us)
+        self._give_up(side)
+
     def tick(self, now_us: int) -> None:
         """Requests that nobody answered, and segments that never came."""
-        for exchange, asked in list(self._under_way.items()):
-            while asked and now_us - asked[0].at_us >= ANSWER_US:
+        for key, asked in list(self._under_way.items()):
+            while asked and now_us - max(asked[0].at_us, asked[0].heard_us) >= ANSWER_US:
                 self.flow.answered(asked.pop(0).ordinal, Outcome.UNANSWERED, 0)
             if not asked:
-                del self._under_way[exchange]
+                del self._under_way[key]
         if now_us - self.seen_us >= ANSWER_US:
             self._give_up_waiting(now_us)
 
     def close(self, why: str, now_us: int) -> None:
         """Write the end: what came of it, and what could not be read."""
         self._give_up_waiting(now_us)
+        for side in Side:
+            self._give_up(side)
         for asked in self._under_way.values():
             for one in asked:
                 self.flow.answered(one.ordinal, Outcome.UNANSWERED, 0)
@@ -130,66 +143,78 @@ class Conversation:
     def _read(self, side: Side, piece: Piece, at_us: int) -> None:
         if piece.missing:
             self.missed.gap_bytes += piece.missing
-            self._resynchronise()
-        try:
-            frames = self.decoder.feed(side, piece.data)
-        except Malformed:
-            frames = self._read_anew(side, piece.data)
-        for frame in frames:
-            if side is Side.CLIENT:
+            self._give_up(side)
+            self.dissector.lost(side)
+        shown = self.dissector.feed(side, piece.data)
+        self._explain(side, len(piece.data), shown)
+        for each in shown:
+            if each.frame is not None:
+                self._take_frame(each.frame, at_us)
+
+    def _explain(self, side: Side, count: int, shown: Sequence[Shown]) -> None:
+        """Count what was not understood: no message is longer than what a decoder may hold of it."""
+        left = self._unexplained[side] + count
+        for each in shown:  # a unit without a frame does not say how long it was: it explains all
+            left -= left if each.frame is None else len(each.frame.data)
+        self._unexplained[side] = max(0, min(left, self.max_held_bytes))
+        self.missed.broken_bytes += max(0, left - self.max_held_bytes)
+
+    def _give_up(self, side: Side) -> None:
+        self.missed.broken_bytes += self._unexplained[side]
+        self._unexplained[side] = 0
+
+    def _take_frame(self, frame: Frame, at_us: int) -> None:
+        match frame.role:
+            case Role.REQUEST | Role.NOTICE:
                 self._asked(frame, at_us)
-            else:
+            case Role.REPLY:
                 self._answered(frame, at_us)
-
-    def _read_anew(self, side: Side, data: bytes) -> tuple[Frame, ...]:
-        """A message may begin with this segment; what was in front of it is given up."""
-        self.missed.broken_bytes += self.decoder.pending(side)
-        self._resynchronise()
-        try:
-            return tuple(self.decoder.feed(side, data))
-        except Malformed:
-            self.missed.broken_bytes += len(data)
-            self._resynchronise()
-            return ()
-
-    def _resynchronise(self) -> None:
-        self.decoder = self.make()
+            case Role.LINK:
+                pass
+            case _:
+                assert_never(frame.role)
 
     def _asked(self, frame: Frame, at_us: int) -> None:
         ordinal, self.requests = self.requests, self.requests + 1
-        tag = self._tags.get(frame.what) or self._define(frame)
+        tag = self._tags.get((frame.side, frame.what)) or self._define(frame)
         if tag is None or not self.flow.judged(tag, ordinal, at_us):
             self.missed.requests += 1
-            return
-        if sum(map(len, self._under_way.values())) < MAX_UNDER_WAY:
-            self._under_way.setdefault(frame.exchange, []).append(_Asked(ordinal, at_us))
+        elif frame.exchange == NO_ANSWER:
+            self.flow.answered(ordinal, Outcome.SENT, 0)
+        elif sum(map(len, self._under_way.values())) < MAX_UNDER_WAY:
+            self._under_way.setdefault((frame.side, frame.exchange), []).append(_Asked(ordinal, at_us))
         else:
             self.flow.answered(ordinal, Outcome.UNANSWERED, 0)
 
     def _define(self, frame: Frame) -> int | None:
         try:
             operation = frame.operation
-        except Malformed:  # well framed, and it went to the asset all the same
+        except Malformed:  # well framed, and it went to the other side all the same
             operation = msgspec.structs.replace(MALFORMED, protocol=self.grant.protocol)
         conduit = self.grant.conduits[0] if self.grant.conduits else None
         index, self._indexes = self._indexes & _INDEX_MASK, self._indexes + 1
-        tag = self.flow.define(index, operation, conduit, frame.data)
+        tag = self.flow.define(index, operation, conduit, frame.recorded)
         if tag is not None:
-            self._tags[frame.what] = tag
+            self._tags[frame.side, frame.what] = tag
             if len(self._tags) > MAX_MEANINGS:
                 del self._tags[next(iter(self._tags))]
         return tag
 
     def _answered(self, frame: Frame, at_us: int) -> None:
-        waiting = self._under_way.get(frame.exchange)
+        key = _OTHER[frame.side], frame.exchange
+        waiting = self._under_way.get(key)
         if not waiting:
+            return
+        if not frame.is_last:
+            waiting[0].heard_us = at_us
             return
         asked = waiting.pop(0)
         if not waiting:
-            del self._under_way[frame.exchange]
+            del self._under_way[key]
         took_us = max(0, at_us - asked.at_us)
         self.flow.answered(asked.ordinal, Outcome.EXCEPTION if frame.is_refusal else Outcome.ANSWERED, took_us)
-        self.latency.add(took_us)
+        if frame.side is Side.ASSET:
+            self.latency.add(took_us)
 
 
 class Reading:
@@ -206,17 +231,14 @@ class Reading:
     @staticmethod
     def can_read(grant: Grant) -> bool:
         """Whether this grant's packets can be decoded."""
-        return grant.transport == "tcp" and grant.protocol in DECODERS
+        protocol = NAMED.get(grant.protocol)
+        return protocol is not None and grant.transport in protocol.dissectors
 
     def take(self, grant: Grant, segment: Segment, at_us: int) -> None:
         """Read one segment of a connection under a grant."""
-        is_from_client = segment.destination == _packed(grant.underlay) and _is_of(grant, segment.port)
-        if is_from_client:
-            ends = grant.number, segment.source, segment.source_port, segment.destination, segment.port
-        else:
-            ends = grant.number, segment.destination, segment.port, segment.source, segment.source_port
+        side, ends = _ends(grant, segment)
         found = self._conversations.get(ends)
-        is_fresh = is_from_client and segment.flags & SYN
+        is_fresh = side is Side.CLIENT and segment.flags & SYN
         if found is not None and is_fresh and found.requests:  # the same ports once more
             self._end(ends, found, "its ports were used again", at_us)
             found = None
@@ -224,8 +246,14 @@ class Reading:
             if not segment.data and not is_fresh:
                 return  # the rest of one that is over
             found = self._open(ends, grant, at_us)
-        if found.take(Side.CLIENT if is_from_client else Side.ASSET, segment, at_us):
+        if found.take(side, segment, at_us):
             self._end(ends, found, "closed", at_us)
+
+    def take_datagram(self, grant: Grant, datagram: UserDatagram, at_us: int) -> None:
+        """Read one datagram under a grant."""
+        side, ends = _ends(grant, datagram)
+        found = self._conversations.get(ends) or self._open(ends, grant, at_us)
+        found.take_datagram(side, datagram.data, at_us)
 
     def tick(self, now_us: int) -> None:
         """To be called some times a second."""
@@ -255,18 +283,27 @@ class Reading:
         if len(self._conversations) >= MAX_CONVERSATIONS:
             oldest = min(self._conversations, key=lambda known: self._conversations[known].seen_us)
             self._end(oldest, self._conversations[oldest], "too many at a time", at_us)
-        make = DECODERS[grant.protocol]
+        protocol = NAMED[grant.protocol]
         source = f"{'.'.join(map(str, ends[1]))}:{ends[2]}"
         flow = self._journal.open_flow(grant, source, at_us, path=KERNEL, observed="copies, not enforced")
         conduit = grant.conduits[0] if grant.conduits else ""
         latency = self._latency.setdefault(conduit, Histogram())
-        opened = Conversation(grant, flow, make(), make, latency, at_us)
+        dissector = protocol.dissectors[grant.transport]()
+        opened = Conversation(grant, flow, dissector, protocol.max_held_bytes, latency, at_us)
         self._conversations[ends] = opened
         return opened
 
     def _end(self, ends: _Ends, conversation: Conversation, why: str, now_us: int) -> None:
         del self._conversations[ends]
         conversation.close(why, now_us)
+
+
+def _ends(grant: Grant, packet: Segment | UserDatagram) -> tuple[Side, _Ends]:
+    """Which side sent a packet, and between whom it goes: the client first."""
+    client, asset = (packet.source, packet.source_port), (packet.destination, packet.port)
+    if packet.destination == _packed(grant.underlay) and _is_of(grant, packet.port):
+        return Side.CLIENT, (grant.number, *client, *asset)
+    return Side.ASSET, (grant.number, *asset, *client)
 
 
 def _packed(address: str) -> bytes:

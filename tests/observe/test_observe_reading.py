@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import struct
+from dataclasses import replace
 from pathlib import Path
+from socket import inet_aton
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from watched import ASSET, CLIENT, T0, Watched, answer, grant, packet, refusal, request, returned, sent
+from watched import ASSET, CLIENT, T0, Watched, answer, grant, packet, refusal, request, returned, rows_of, sent
 
 from penstock.bus.histogram import bucket_of
-from penstock.model import RecordKind
+from penstock.model import Operation, OperationClass, RecordKind
 from penstock.observe import reading as module
-from penstock.observe.packets import length_of, segment_of
+from penstock.observe.packets import UserDatagram, datagram_of, length_of, segment_of
 from penstock.observe.reading import Reading
 from penstock.observe.reassembly import WINDOW_BYTES, Stream
+from penstock.wire import NAMED, NO_ANSWER, Frame, Role, Shown, Side
 
 SYN, FIN, RST = 2, 1, 4
 
@@ -122,7 +126,8 @@ def test_only_so_many_connections_are_read_at_a_time(watched: Watched, monkeypat
 def test_what_has_no_decoder_is_not_read() -> None:
     assert Reading.can_read(grant())
     assert not Reading.can_read(grant(protocol="tcp/5432"))
-    assert not Reading.can_read(grant(transport="udp"))
+    assert Reading.can_read(grant(transport="udp"))
+    assert not Reading.can_read(grant(protocol="iec104", transport="udp"))
 
 
 @settings(max_examples=200, deadline=None)
@@ -182,3 +187,107 @@ def test_the_fields_of_a_segment_are_those_of_the_packet() -> None:
     assert segment_of(whole + b"padding") == sent(7, b"read")
     assert segment_of(whole[:-1]) is None
     assert segment_of(whole[:6] + b"\x20\x00" + whole[8:]) is None
+
+
+def datagram(data: bytes, *, is_reply: bool = False) -> UserDatagram:
+    client, asset = (inet_aton(CLIENT), 40001), (inet_aton(ASSET), 502)
+    return UserDatagram(*asset, *client, data) if is_reply else UserDatagram(*client, *asset, data)
+
+
+def test_datagrams_are_read_one_by_one_and_halves_are_not_joined(watched: Watched) -> None:
+    of = grant(transport="udp")
+    for at_us, data in enumerate((request(1), request(2)[:5], request(2)[5:], request(3))):
+        watched.reading.take_datagram(of, datagram(data), T0 + 10 * at_us)
+    watched.reading.take_datagram(of, datagram(answer(3), is_reply=True), T0 + 1030)
+    watched.reading.end_all("test", T0 + 2000)
+    records = watched.records()
+    assert [row for record in records if record.kind == "operations" for row in rows_of(record)] == [
+        ("3", 0, -1, 2),
+        ("3", 30, 1000, 0),
+    ]
+    assert (records[-1].detail["requests"], records[-1].detail["broken_bytes"]) == (2, 12)
+
+
+class Told(Frame):
+    """A frame made for a test; its first byte is a password."""
+
+    @property
+    def operation(self) -> Operation:
+        return Operation("told", (OperationClass.AUTH,), "1", "Tell")
+
+    @property
+    def recorded(self) -> bytes:
+        return b"*" + self.data[1:]
+
+
+class Telling:
+    """A dissector to which each piece is one unit, of the role that the test says: ``role, exchange, is_last``."""
+
+    def feed(self, side: Side, data: bytes) -> list[Shown]:
+        role = {b"Q": Role.REQUEST, b"R": Role.REPLY, b"P": Role.REPLY, b"N": Role.NOTICE, b"L": Role.LINK}[data[1:2]]
+        exchange = NO_ANSWER if role is Role.NOTICE else data[2]
+        return [Shown({"p": "told"}, Told(data, side, data[2:], exchange, False, role, data[1:2] != b"P"))]
+
+    def lost(self, side: Side) -> None:
+        raise AssertionError(side)
+
+
+@pytest.fixture
+def telling(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    protocol = replace(NAMED["modbus"], name="told", dissectors={"tcp": Telling})
+    monkeypatch.setattr(module, "NAMED", {"told": protocol})
+    watched.grant = grant(protocol="told")
+    return watched
+
+
+def test_what_keeps_a_connection_going_is_no_operation_and_a_notice_waits_for_no_answer(telling: Watched) -> None:
+    telling.take(sent(1000, b"xL0"), T0)
+    telling.take(returned(5000, b"xN0"), T0 + 10)
+    telling.reading.end_all("test", T0 + 20)
+    records = telling.records()
+    assert [row for record in records if record.kind == "operations" for row in rows_of(record)] == [("1", 10, -1, 3)]
+    assert records[-1].detail["requests"] == 1
+
+
+def test_an_asset_that_asks_is_answered_by_the_client_under_the_same_number(telling: Watched) -> None:
+    telling.take(sent(1000, b"xQ7"), T0)
+    telling.take(returned(5000, b"xQ7"), T0 + 100)
+    telling.take(sent(1003, b"xR7"), T0 + 300)
+    telling.take(returned(5003, b"xR7"), T0 + 1000)
+    assert telling.rows() == [("1", 0, 1000, 0), ("1", 100, 200, 0)]
+    (measured,) = telling.reading.measured(T0)
+    assert measured.total == {bucket_of(1000): 1}, "how long an asset takes, not how long a client does"
+
+
+def test_an_answer_in_parts_is_there_with_its_last_part(telling: Watched) -> None:
+    telling.take(sent(1000, b"xQ7"), T0)
+    telling.take(returned(5000, b"xP7"), T0 + 4_000_000)
+    telling.reading.tick(T0 + 8_000_000)
+    telling.take(returned(5003, b"xR7"), T0 + 8_500_000)
+    assert telling.rows() == [("1", 0, 8_500_000, 0)]
+
+
+def test_no_secret_is_put_on_record(telling: Watched) -> None:
+    telling.take(sent(1000, b"sQ7"), T0)
+    telling.reading.end_all("test", T0)
+    texts = [str(record.detail) for record in telling.records()]
+    assert any(b"*Q7".hex() in text for text in texts)
+    assert not any(b"sQ7".hex() in text for text in texts)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.binary(max_size=80))
+def test_what_is_no_datagram_is_left_out(data: bytes) -> None:
+    found = datagram_of(data)
+    assert found is None or found.data in data
+
+
+def test_the_fields_of_a_datagram_are_those_of_the_packet() -> None:
+    body = struct.pack("!HHHH", 40001, 502, 12, 0) + b"read"
+    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 32, 7, 0x4000, 64, 17, 0, inet_aton(CLIENT), inet_aton(ASSET))
+    assert datagram_of(head + body) == datagram(b"read")
+    assert datagram_of(head + body + b"padding") == datagram(b"read")
+    assert datagram_of(head + body[:-1]) is None
+    assert datagram_of(head + body[:4] + b"\0\x0d" + body[6:]) is None
+    assert datagram_of(head[:6] + b"\x20\x00" + head[8:] + body) is None
+    assert segment_of(head + body) is None
