@@ -33,7 +33,7 @@ def line_of(seen: Seen, first_ns: int) -> dict[str, Any]:
     }
     found: dict[str, Any] = {"frame": arrival.number, "time": _seconds(arrival.at_ns, first_ns)}
     found |= {key: value for key, value in ends.items() if value not in {None, ""}}
-    found["pdus"] = [{**unit.shown.pdu, **meaning_of(unit)} for unit in seen.units]
+    found["pdus"] = [_with_meaning(unit) for unit in seen.units]
     errors = {error for unit in seen.units for error in unit.shown.errors}
     if any(unit.shown.is_malformed for unit in seen.units):
         found["malformed"] = True
@@ -43,6 +43,12 @@ def line_of(seen: Seen, first_ns: int) -> dict[str, Any]:
     if arrival.is_again:
         found["retx"] = True
     return found
+
+
+def _with_meaning(unit: Unit) -> dict[str, Any]:
+    """The unit's own keys, never overwritten, and what it means behind them."""
+    pdu = unit.shown.pdu
+    return pdu | {key: value for key, value in meaning_of(unit).items() if key not in pdu}
 
 
 def meaning_of(unit: Unit) -> dict[str, Json]:
@@ -72,13 +78,17 @@ def target_text(target: Target) -> str:
 
 
 def rows_of(seen: Seen, first_ns: int) -> list[tuple[str, ...]]:
-    """A row for each unit, under `HEADINGS`."""
+    """A row for each unit, under `HEADINGS`; none for what is only a part of the message in front of it."""
     arrival = seen.arrival
     ends = _end(arrival.source, arrival.source_port), _end(arrival.destination, arrival.port)
     time = f"{_seconds(arrival.at_ns, first_ns):.6f}"
     rows: list[tuple[str, ...]] = []
+    is_meant = False
     for unit in seen.units:
         meaning = meaning_of(unit)
+        if is_meant and not meaning and unit.shown.frame is None:
+            continue
+        is_meant = bool(meaning)
         said = str(meaning["operation"]) if meaning else _label(unit.shown.pdu)
         column = unit.shown.column or seen.column
         cells = str(meaning.get("class", "")), said + _outcome(unit), str(meaning.get("object", ""))

@@ -126,7 +126,7 @@ class EnipDissector:
         except Malformed:
             pass
         shown = [Shown(each, column=column) for each in (fields, *inside)]
-        shown[1 if inside else 0].frame = frame
+        shown[0].frame = frame  # not with the CIP units, which have a key `class` of their own
         return shown
 
     def _cip(self, data: bytes, frame: EnipFrame | None) -> tuple[list[Fields], str]:
@@ -153,6 +153,8 @@ class EnipDissector:
 def _column(inside: Iterable[Fields]) -> str:
     """What the protocol column says: the most special of the objects that are spoken to."""
     numbers = {number for each in inside for number in _several(each.get("class"))}
+    if not any(each["svc"] == _PCCC for each in inside):
+        numbers.discard(PCCC_OBJECT)  # other services of that object carry no PCCC
     return next((column for number, column in _COLUMNS.items() if number in numbers), _CIP)
 
 
