@@ -152,9 +152,8 @@ class EnipDissector:
 
 def _column(inside: Iterable[Fields]) -> str:
     """What the protocol column says: the most special of the objects that are spoken to."""
-    numbers = {number for each in inside for number in _several(each.get("class"))}
-    if not any(each["svc"] == _PCCC for each in inside):
-        numbers.discard(PCCC_OBJECT)  # other services of that object carry no PCCC
+    spoken = [each for each in inside if each.get("class") != PCCC_OBJECT or each["svc"] == _PCCC]
+    numbers = {number for each in spoken for number in _several(each.get("class"))}
     return next((column for number, column in _COLUMNS.items() if number in numbers), _CIP)
 
 
