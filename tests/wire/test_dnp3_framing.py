@@ -314,14 +314,19 @@ def test_a_datagram_holds_whole_frames() -> None:
         Dnp3Datagrams().feed(Side.CLIENT, POLL[:-1])
 
 
-def test_a_confirmed_frame_with_a_whole_fragment_passes_and_one_with_a_part_does_not() -> None:
-    """Who waits for a link confirmation of the first part never sends the second one."""
-    whole = link(0xF3, OUTSTATION, MASTER, b"\xc0" + bytes.fromhex(CLASS_POLL))
-    for _ in range(2):
-        (frame,) = fed(Side.CLIENT, whole)
-        assert (frame.role, frame.data) == (Role.REQUEST, whole)
-    with pytest.raises(Malformed):
-        fed(Side.CLIENT, link(0xF3, OUTSTATION, MASTER, b"\x40\xc3\x01\x3c"))
+def test_frames_that_the_link_confirms_are_put_together_as_well() -> None:
+    """Some masters ask for it, and do not wait for it."""
+    app = bytes.fromhex(CLASS_POLL)
+    for cut in (len(app), 5):
+        heads = [0xC0] if cut == len(app) else [0x40, 0x01, 0x82]
+        frames = [
+            link(0xD3 | (i % 2) << 5, OUTSTATION, MASTER, bytes((head,)) + app[i * cut : (i + 1) * cut])
+            for i, head in enumerate(heads)
+        ]
+        for _ in range(2):
+            (frame,) = fed(Side.CLIENT, *frames)
+            assert (frame.role, frame.data) == (Role.REQUEST, b"".join(frames))
+            assert frame.what == fed(Side.CLIENT, POLL)[0].what
 
 
 STREAM = [POLL, LINK_STATUS, *in_segments(f"C3 05 {CROB}", 9), request("C5 00"), OTHER]

@@ -164,6 +164,23 @@ def test_the_outstation_counts_on_over_a_confirmed_frame_that_it_never_saw() -> 
     assert passed(confirmed("C6 01 3C01 06", 1))[1] == confirmed("C6 01 3C01 06", 1)
 
 
+def test_each_part_that_the_link_confirms_is_confirmed_and_counted() -> None:
+    decoder = Dnp3Decoder()
+    app = bytes.fromhex("C5 0D")
+    parts = [link(0xF3, OUTSTATION, MASTER, b"\x40" + app[:1]), link(0xD3, OUTSTATION, MASTER, b"\x81" + app[1:])]
+    (frame,) = [each for part in parts for each in decoder.feed(Side.CLIENT, part)]
+    answer = decoder.refuse(frame, Reason.OPERATION_NOT_ALLOWED)
+    assert [opened(answer[at : at + 10])[0] for at in (0, 10)] == [0x00, 0x00]
+    assert said(answer[20:]) == bytes.fromhex("C581 0001")
+    (after,) = decoder.feed(Side.CLIENT, confirmed("C6 01 3C01 06", 1))
+    assert decoder.forward(after) == confirmed("C6 01 3C01 06", 1)
+    (once,) = decoder.feed(Side.CLIENT, confirmed("C7 0D", 0))
+    decoder.refuse(once, Reason.OPERATION_NOT_ALLOWED)
+    both = [each for part in parts for each in decoder.feed(Side.CLIENT, part)]
+    turned = [link(0xD3, OUTSTATION, MASTER, b"\x40" + app[:1]), link(0xF3, OUTSTATION, MASTER, b"\x81" + app[1:])]
+    assert [decoder.forward(each) for each in both] == [b"".join(turned)]
+
+
 def test_a_frame_that_may_be_changed_never_takes_the_short_way() -> None:
     """It looks for the very object that came."""
     decoder = Dnp3Decoder()

@@ -38,6 +38,7 @@ from penstock.wire.dnp3.link import (
     expect_start,
     known_header,
     link_frame,
+    link_frames,
     read_header,
     segments,
     with_count_turned,
@@ -113,7 +114,9 @@ class Dnp3Decoder:
             return frame.data
         if header.function == RESET_LINK:
             self._turned.discard(ends)
-        return with_count_turned(frame.data) if header.control & IS_COUNTED else frame.data
+        if not header.control & IS_COUNTED:
+            return frame.data
+        return b"".join(map(with_count_turned, link_frames(frame.data)))
 
     def due(self, side: Side) -> bytes:
         """Nothing: the gate acknowledges a link frame where it refuses it."""
@@ -133,8 +136,9 @@ class Dnp3Decoder:
             return _link_answer(header, NOT_SUPPORTED)
         said = b""
         if header.function == CONFIRMED_DATA:
-            self._turned ^= {(header.destination, header.source)}
-            said = _link_answer(header, ACK)
+            count = sum(1 for _ in link_frames(frame.data))
+            said = _link_answer(header, ACK) * count
+            self._turned ^= {(header.destination, header.source)} if count % 2 else set()
         if frame.exchange == NO_ANSWER:
             return said
         return said + self._response(frame, header, reason)
@@ -194,8 +198,6 @@ class Dnp3Decoder:
             return self._user_frame(half, header, data)
         if not header.has_data:
             return _link_only(half, header, data)
-        if header.count and data[HEADER_BYTES] & _WHOLE != _WHOLE:
-            raise Malformed("link confirmation of a part of a fragment, which a gate cannot give (13.2.3.5)")
         #: Not the object that was fed: `forward` may have to turn a bit of it.
         return self._user_frame(half, header, bytes(bytearray(data)))
 

@@ -155,6 +155,16 @@ def segments(control: int, destination: int, source: int, fragment: bytes, numbe
         yield link_frame(control, destination, source, bytes((head,)) + part)
 
 
+def link_frames(data: bytes) -> Iterator[bytes]:
+    """The link frames that carried one fragment, one by one."""
+    at = 0
+    while at < len(data):
+        count = data[at + LENGTH_AT] - _COUNTED
+        end = at + HEADER_BYTES + count + CHECK_BYTES * -(-count // BLOCK_BYTES)
+        yield data[at:end]
+        at = end
+
+
 def with_count_turned(data: bytes) -> bytes:
     """The same frame with the other frame count bit."""
     head = data[:_CONTROL_AT] + bytes((data[_CONTROL_AT] ^ FRAME_COUNT,)) + data[_CONTROL_AT + 1 : HEADER_BYTES - 2]
