@@ -29,6 +29,7 @@ bench: .venv/.lab ## the side-by-side benchmark: prints a table, writes bench/ou
 	@$(PY) bench/scale_kernel.py
 
 decode: .venv/.lab ## what a capture file says, as JSON lines: make -s decode FILE=x.pcap
+	@test -n "$(FILE)" || { echo "usage: make -s decode FILE=x.pcap" >&2; exit 2; }
 	@$(PY) -m penstock decode --json "$(FILE)"
 
 lock: ## compile the hash-pinned requirements anew (needs uv)
