@@ -70,11 +70,11 @@ def object_of(operation: Operation) -> str:
 
 def target_text(target: Target) -> str:
     """``holding_registers 10-11 = 5, 6``, ``tag Line1.Speed``."""
-    parts = [target.table, target.name]
-    if not target.name or (target.first, target.count) != (0, 1):
-        parts.append(str(target.first) if target.count == 1 else f"{target.first}-{target.last}")
+    numbers = str(target.first) if target.count == 1 else f"{target.first}-{target.last}"
+    is_in_name = target.count == 1 and (not target.first or target.name.endswith(numbers))
+    parts = (target.table, target.name, "" if target.name and is_in_name else numbers)
     text = " ".join(part for part in parts if part)
-    return text if target.values is None else f"{text} = {', '.join(map(str, target.values))}"
+    return f"{text} = {', '.join(map(str, target.values))}" if target.values else text
 
 
 def rows_of(seen: Seen, first_ns: int) -> list[tuple[str, ...]]:
@@ -109,7 +109,8 @@ def _label(pdu: dict[str, Any]) -> str:
         return f"{pdu['len']} bytes: {pdu['head']}"
     named = [value for key, value in pdu.items() if key.endswith("_name")]
     texts = [str(each) for value in named for each in (value if isinstance(value, list) else [value])]
-    return ", ".join(dict.fromkeys(texts[:_LABELS])) or str(pdu["p"])
+    kind = pdu.get("type")
+    return ", ".join(dict.fromkeys(texts[:_LABELS])) or (kind if isinstance(kind, str) else str(pdu["p"]))
 
 
 def _end(address: str, port: int | None) -> str:
