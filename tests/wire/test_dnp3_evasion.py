@@ -110,6 +110,16 @@ def test_lengths_that_lie_are_refused(app: str) -> None:
     assert passed(request(app), POLL) == (POLL, True)
 
 
+def test_a_count_of_eight_bits_where_sixteen_are_announced_is_refused() -> None:
+    """A library that people use sends that (nfm-dnp3 1.0.1): some stations would find other points than others."""
+    crob = bytes.fromhex("056419C40A000100DA8FC0C1050C0128010300030100000000009A9000000000FFFF")
+    analog = bytes.fromhex("056413C40A000100B133C1C20529012801030005000000006FB5")
+    for data in (crob, analog):
+        (frame,) = Dnp3Decoder().feed(Side.CLIENT, data)
+        with pytest.raises(Malformed):
+            _ = frame.operation
+
+
 @pytest.mark.parametrize("control", [0x05, 0x45, 0x85, 0xD5, 0xF5])
 def test_requests_in_fragments_or_as_reports_are_refused(control: int) -> None:
     for app in (CLASS_POLL, TRIP):

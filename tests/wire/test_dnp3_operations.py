@@ -67,7 +67,7 @@ def latch(index: int, word: str = "latch_on") -> Target:
             "C0 02 00F6 00 00 00 01 02 4142",
             "config",
             "2/0",
-            [target(IS.CONFIG, "device_attributes", 0, 1, "0x01024142", name="attribute 246")],
+            [target(IS.CONFIG, "device_attributes", 0, 1, "AB", name="attribute 246")],
         ),
         ("C0 02 5701 5B 01 0200 0102", "write", "2/87", [target(IS.WRITE, "data_sets", 0, 1, "0x0102")]),
         ("C0 02 7806 5B 01 0200 0102", "auth", "2/120", [target(IS.AUTH, "authentication")]),
@@ -323,12 +323,19 @@ def test_two_objects_of_every_variation_are_as_long_as_the_walk_takes_them(key: 
         ("1F05 00 0101 FEFFFFFF", "frozen_analog_inputs", -2),
         ("2A07 17 01 01 01 0000003F 000000000000", "analog_outputs", 0.5),
         ("2B02 17 01 01 00 0A00", "analog_outputs", 10),
-        ("7902 00 0101 00", "security_statistics", None),
+        ("00FC 00 0000 01 04 41434D45", "device_attributes", "ACME"),
+        ("00FC 00 0000 01 00", "device_attributes", ""),
+        ("00F1 00 0000 02 02 0008", "device_attributes", 2048),
+        ("00CB 00 0000 03 02 FEFF", "device_attributes", -2),
+        ("00CC 00 0000 04 04 0000C03F", "device_attributes", 1.5),
+        ("00CC 00 0000 04 03 0000C0", "device_attributes", "0x04030000c0"),
+        ("00C4 00 0000 05 01 FF", "device_attributes", "0x0501ff"),
+        ("00FF 00 0000 FE 02 FC01", "device_attributes", "0xfe02fc01"),
     ],
 )
 def test_a_value_is_read_as_its_variation_says(objects: str, table: str, value: Any) -> None:
     (found,) = reported(bytes.fromhex(objects), 0)
-    assert (found.table, found.values) == (table, None if value is None else (value,))
+    assert (found.table, found.values) == (table, (value,))
 
 
 def test_a_value_that_is_no_number_meets_no_limit() -> None:

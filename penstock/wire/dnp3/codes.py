@@ -186,6 +186,12 @@ STATUSES: Final = {
     10: "automation inhibit",
     11: "processing limited",
     12: "out of range",
+    13: "downstream local",
+    14: "already complete",
+    15: "blocked",
+    16: "cancelled",
+    17: "blocked by another master",
+    18: "downstream fail",
     126: "non-participating",
     127: "undefined error",
 }

@@ -184,6 +184,27 @@ _FIXED: Final[dict[int, tuple[tuple[int, Read], ...]]] = {
 }  # fmt: skip
 
 
+#: Data types of device attributes (A.1.4): text, unsigned, signed, floating point by its length.
+_TEXT: Final = 1
+_UNSIGNED: Final = 2
+_SIGNED: Final = 3
+_FLOATING: Final = 4
+_FLOATS: Final = {4: Struct("<f"), 8: Struct("<d")}
+
+
+def attribute(spot: bytes) -> Value:
+    """The value of a device attribute: data type, length, data; other types in hexadecimal, with both."""
+    kind, data = spot[0], spot[2:]
+    if kind == _TEXT:
+        return data.decode("utf-8", "backslashreplace")
+    if kind in {_UNSIGNED, _SIGNED} and data:
+        return int.from_bytes(data, "little", signed=kind == _SIGNED)
+    if kind == _FLOATING and len(data) in _FLOATS:
+        value: float = _FLOATS[len(data)].unpack(data)[0]
+        return value
+    return "0x" + spot.hex()
+
+
 def _layouts() -> Iterator[tuple[int, Layout]]:
     for group, variations in _FIXED.items():
         for variation, (size, read) in enumerate(variations, 1):

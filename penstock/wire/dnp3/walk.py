@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from penstock.model import Malformed, Value
-from penstock.wire.dnp3.objects import ALL_POINTS, DOUBLE_BITS, LAYOUTS, STATES, Layout
+from penstock.wire.dnp3.objects import ALL_POINTS, DOUBLE_BITS, LAYOUTS, STATES, Layout, attribute
 
 
 class Kind(Enum):
@@ -202,6 +202,8 @@ def _attributes(body: bytes, piece: Piece, at: int) -> Piece:
 def values(body: bytes, piece: Piece) -> tuple[Value, ...]:
     """The values of a piece, one a point."""
     layout = piece.layout
+    if piece.group == _ATTRIBUTES:
+        return tuple(attribute(body[at : at + size]) for at, size in piece.spots)
     if layout is None:
         return tuple("0x" + body[at : at + size].hex() for at, size in piece.spots)
     if layout.bits:
