@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from struct import Struct
-from struct import error as StructError  # noqa: N812 - as errors are written here
 from typing import Any, Final
 
-from penstock.model import Malformed, Target, Value
+from penstock.model import Target, Value
 from penstock.wire.decoder import Answer
+from penstock.wire.opcua.binary import BROKEN
 from penstock.wire.opcua.codes import BAD, CALL, MESSAGE_NAMES, READ, RESPONSES, WRITE, status_text
 from penstock.wire.opcua.headers import PLAIN_END, read_response
 from penstock.wire.opcua.schema import Fields, read_message
@@ -40,7 +40,7 @@ def says_no(data: bytes) -> bool:
         if count == 1 or status >= BAD:
             return status >= BAD  # type: ignore[no-any-return]  # a number
         return _has_bad_result(data)
-    except (StructError, Malformed):
+    except BROKEN:
         return False
 
 
@@ -62,7 +62,7 @@ def answer(targets: tuple[Target, ...], service: int, body: bytes) -> Answer:
         if MESSAGE_NAMES[message.service].startswith("TestStackEx"):
             return Answer()
         fields = read_message(MESSAGE_NAMES[message.service], body[message.body :])
-    except (Malformed, KeyError):
+    except (*BROKEN, KeyError):
         return UNREADABLE
     return _answered(targets, service, fields)
 

@@ -2,7 +2,8 @@
 
 Pure.  Every reader takes the bytes and a place and gives the value and the place behind it.  What contradicts the
 encoding is `Malformed`, because a server might read such bytes otherwise than the gate does.  A reader never looks
-behind the end of the bytes, and never keeps more elements than bytes are there.
+behind the end of the bytes, and never keeps more elements than bytes are there.  Where the bytes end within a field of
+one size it raises one of `ENDS_EARLY` instead; who reads a whole message makes `Malformed` of it (`ends_early`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from struct import Struct
+from struct import error as StructError  # noqa: N812 - as errors are written here
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +26,10 @@ MAX_DEPTH: Final = 100
 #: 5.2.2.9: the bits of a NodeId's first byte that only an ExpandedNodeId may have.
 HAS_URI: Final = 0x80
 HAS_SERVER: Final = 0x40
+#: What is raised where the bytes end within a field of one size: asking first would cost more than reading.
+ENDS_EARLY: Final = (IndexError, StructError)
+#: What is raised for bytes that are not what they should be.
+BROKEN: Final = (Malformed, *ENDS_EARLY)
 _EPOCH: Final = datetime(1601, 1, 1, tzinfo=UTC)
 _TICKS_PER_US: Final = 10
 _MAX_DATE_US: Final = int((datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) / timedelta(microseconds=1))
@@ -94,6 +100,11 @@ class Variant(msgspec.Struct, frozen=True, gc=False):
     is_array: bool = False
 
 
+def ends_early(what: str) -> Malformed:
+    """The error for bytes that end within a field."""
+    return Malformed(f"{what} ends within a field (OPC 10000-6, 5.2)")
+
+
 def need(data: bytes, at: int, count: int) -> int:
     """The place behind `count` bytes from `at` on.  Raises `Malformed` where these are not all there."""
     end = at + count
@@ -108,8 +119,7 @@ def fixed(form: str) -> Reader:
     size, unpack = layout.size, layout.unpack_from
 
     def read(data: bytes, at: int) -> tuple[Any, int]:
-        end = need(data, at, size)
-        return unpack(data, at)[0], end
+        return unpack(data, at)[0], at + size
 
     return read
 
@@ -119,17 +129,16 @@ read_uint16, read_uint32, read_int32 = fixed("H"), fixed("I"), fixed("i")
 
 def read_boolean(data: bytes, at: int) -> tuple[bool, int]:
     """5.2.2.1: 0 is false, every other number is true."""
-    end = need(data, at, 1)
-    return data[at] != 0, end
+    return data[at] != 0, at + 1
 
 
 def read_length(data: bytes, at: int) -> tuple[int, int]:
     """5.2.2.4, 5.2.5: a length in front of what it counts; -1 is null, and nothing below it."""
-    end = need(data, at, 4)
-    length = _int32(data, at)[0]
-    if length < -1 or length > len(data) - end:
-        raise Malformed(f"a length of {length} with {len(data) - end} bytes behind it (OPC 10000-6, 5.2.5)")
-    return length, end
+    length: int = _int32(data, at)[0]
+    at += 4
+    if length > len(data) - at or length < -1:
+        raise Malformed(f"a length of {length} with {len(data) - at} bytes behind it (OPC 10000-6, 5.2.5)")
+    return length, at
 
 
 def read_bytes(data: bytes, at: int) -> tuple[bytes | None, int]:
@@ -140,11 +149,15 @@ def read_bytes(data: bytes, at: int) -> tuple[bytes | None, int]:
 
 def read_string(data: bytes, at: int) -> tuple[str | None, int]:
     """5.2.2.4: UTF-8; ``None`` is null."""
-    length, at = read_length(data, at)
-    if length < 0:
+    length: int = _int32(data, at)[0]
+    at += 4
+    if length == -1:
         return None, at
+    end = at + length
+    if end > len(data) or length < 0:
+        raise Malformed(f"a length of {length} with {len(data) - at} bytes behind it (OPC 10000-6, 5.2.5)")
     try:
-        return data[at : at + length].decode(), at + length
+        return data[at:end].decode(), end
     except UnicodeDecodeError as error:
         raise Malformed("a string is no UTF-8 (OPC 10000-6, 5.2.2.4)") from error
 
@@ -168,17 +181,23 @@ def read_guid(data: bytes, at: int) -> tuple[str, int]:
 
 def read_node(data: bytes, at: int) -> tuple[NodeId, int]:
     """5.2.2.9: a NodeId in any of its six encodings."""
-    need(data, at, 1)
-    return _read_identifier(data, at, data[at])
+    return _read_node_as(data[at], data, at)
+
+
+def _read_node_as(encoding: int, data: bytes, at: int) -> tuple[NodeId, int]:
+    if encoding == 1:
+        return NodeId(data[at + 1], "i", data[at + 2] | data[at + 3] << 8), at + 4
+    if encoding == 0:
+        return NodeId(0, "i", data[at + 1]), at + 2
+    return _read_longer_node(data, at, encoding)
 
 
 def read_expanded_node(data: bytes, at: int) -> tuple[NodeId, int]:
     """5.2.2.10: a NodeId that may name its namespace by a URI, and a server."""
-    need(data, at, 1)
     flags = data[at]
-    node, at = _read_identifier(data, at, flags & ~(HAS_URI | HAS_SERVER))
     if not flags & (HAS_URI | HAS_SERVER):
-        return node, at
+        return read_node(data, at)
+    node, at = _read_node_as(flags & ~(HAS_URI | HAS_SERVER), data, at)
     uri, server = None, 0
     if flags & HAS_URI:
         uri, at = read_string(data, at)
@@ -187,20 +206,13 @@ def read_expanded_node(data: bytes, at: int) -> tuple[NodeId, int]:
     return NodeId(node.namespace, node.kind, node.identifier, uri or "", server), at
 
 
-def _read_identifier(data: bytes, at: int, encoding: int) -> tuple[NodeId, int]:
-    if encoding == 0:
-        end = need(data, at, 2)
-        return NodeId(0, "i", data[at + 1]), end
-    if encoding == 1:
-        end = need(data, at, 4)
-        return NodeId(data[at + 1], "i", data[at + 2] | data[at + 3] << 8), end
+def _read_longer_node(data: bytes, at: int, encoding: int) -> tuple[NodeId, int]:
     if encoding == 2:  # noqa: PLR2004 - table 16: numeric
-        end = need(data, at, 7)
         namespace, number = _two_uint32(data, at + 1)
-        return NodeId(namespace, "i", number), end
-    namespace, end = read_uint16(data, at + 1)
+        return NodeId(namespace, "i", number), at + 7
     if encoding not in _LONG:
         raise Malformed(f"0x{encoding:02x} is no encoding of a NodeId (OPC 10000-6, 5.2.2.9)")
+    namespace, end = read_uint16(data, at + 1)
     kind, read = _LONG[encoding]
     identifier, end = read(data, end)
     if isinstance(identifier, bytes):
@@ -220,7 +232,6 @@ def read_qualified(data: bytes, at: int) -> tuple[str, int]:
 
 def read_localized(data: bytes, at: int) -> tuple[str, int]:
     """5.2.2.14: LocalizedText; the locale is read and left out."""
-    need(data, at, 1)
     mask, text = data[at], None
     at += 1
     if mask & ~0x03:
@@ -235,7 +246,6 @@ def read_localized(data: bytes, at: int) -> tuple[str, int]:
 def read_extension(data: bytes, at: int) -> tuple[Opaque, int]:
     """5.2.2.15: an ExtensionObject; without a body, with one in binary (1) or in XML (2)."""
     type_id, at = read_node(data, at)
-    need(data, at, 1)
     encoding, body = data[at], None
     at += 1
     if encoding > 2:  # noqa: PLR2004 - the three encodings
@@ -247,7 +257,6 @@ def read_extension(data: bytes, at: int) -> tuple[Opaque, int]:
 
 def read_data_value(data: bytes, at: int, depth: int = 0) -> tuple[DataValue, int]:
     """5.2.2.17: a mask, then what it says is there."""
-    need(data, at, 1)
     mask, value, status = data[at], None, 0
     at += 1
     if mask & ~0x3F:
@@ -264,7 +273,6 @@ def read_data_value(data: bytes, at: int, depth: int = 0) -> tuple[DataValue, in
 def read_diagnostic(data: bytes, at: int) -> tuple[None, int]:
     """5.2.2.12: a DiagnosticInfo is read for its length only; inner ones follow in a row."""
     for _ in range(MAX_DEPTH):
-        need(data, at, 1)
         mask = data[at]
         if mask & 0x80:
             raise Malformed(f"0x{mask:02x} is no mask of a DiagnosticInfo (OPC 10000-6, 5.2.2.12)")
@@ -280,7 +288,6 @@ def read_diagnostic(data: bytes, at: int) -> tuple[None, int]:
 
 def read_variant(data: bytes, at: int, depth: int = 0) -> tuple[Variant, int]:
     """5.2.2.16: any built-in type, one or an array of it, or a matrix (an array with its dimensions)."""
-    need(data, at, 1)
     mask = data[at]
     kind, at = mask & 0x3F, at + 1
     if depth > MAX_DEPTH:

@@ -18,6 +18,7 @@ from penstock.model import Malformed, Reason
 from penstock.wire.decoder import Answer, Frame, Role, Side
 from penstock.wire.opcua import transport as t
 from penstock.wire.opcua.answers import UNREADABLE, answer, says_no
+from penstock.wire.opcua.binary import BROKEN, ends_early
 from penstock.wire.opcua.channel import Channel, Mode
 from penstock.wire.opcua.codes import (
     ACCESS_DENIED,
@@ -75,9 +76,15 @@ _REQUEST_BYTES: Final = 28 + 2 + _REST_BYTES
 _REPLY_BYTES: Final = 52
 
 
+_PLAIN_MARKS: Final = tuple(
+    (code << 16 | _FOUR_BYTES, code.to_bytes(2, "little")) for code in SERVICES if code not in TELLING | CHANNEL
+)
+
+
 def marks_of(version: int) -> dict[int, bytes]:
     """What stands in front of a request's body in `what`, by its type id, but where the long way is needed."""
-    return {code << 16 | _FOUR_BYTES: MARK.pack(code, version) for code in SERVICES if code not in TELLING | CHANNEL}
+    end = version.to_bytes(MARK.size - 2, "little")
+    return {type_id: start + end for type_id, start in _PLAIN_MARKS}
 
 
 _FIRST_MARKS: Final = marks_of(0)
@@ -233,7 +240,7 @@ class OpcUaDecoder:
         """The header of a request in the clear; without a handle where it has none."""
         try:
             return read_request(self._joined(frame.data), 0)
-        except Malformed:
+        except BROKEN:
             return no_handle()
 
     def answer(self, request: Frame, reply: Frame) -> Answer:
@@ -252,10 +259,10 @@ class OpcUaDecoder:
 
     def _joined(self, data: bytes) -> bytes:
         """The message behind the heads of its chunks and without their signatures, from its type on."""
-        bodies, start = [], 0
+        cut, bodies, start = self._channel.cut, [], 0
         while start < len(data):
-            end = start + (t.chunk_size(data[start : start + t.HEAD_BYTES]) or len(data))
-            bodies.append(data[start + t.SECURED_HEAD_BYTES : end - self._channel.cut])
+            end = start + t.said_size(data, start)
+            bodies.append(data[start + t.SECURED_HEAD_BYTES : end - cut])
             start = end
         return b"".join(bodies)
 
@@ -270,16 +277,21 @@ class OpcUaDecoder:
             raise Malformed("the gate has ended this connection")
         frames: list[Frame] = []
         try:
-            stream.buffer += data
-            while (chunk := stream.next_chunk()) is not None:
+            chunk = stream.whole_chunk(data)
+            if chunk is None:
+                stream.buffer += data
+                chunk = stream.next_chunk()
+            while chunk is not None:
                 frame = self._take(side, stream, chunk)
                 if frame is not None:
                     frames.append(frame)
-        except Malformed as error:
-            stream.give_up(error)
+                chunk = stream.next_chunk() if stream.buffer else None
+        except BROKEN as error:
+            broken = error if isinstance(error, Malformed) else ends_early("a message")
+            stream.give_up(broken)
             self._is_clear = False
             if not frames:
-                raise
+                raise broken from error
         return frames
 
     def _take(self, side: Side, stream: t.Stream, chunk: bytes) -> Frame | None:
@@ -299,7 +311,7 @@ class OpcUaDecoder:
             stream.count(sequence)
         elif stream.sequence is not None:  # an encrypted OPN takes a number as well
             stream.sequence = t.next_number(stream.sequence)
-        self._is_clear = self._channel.mode is Mode.CLEAR
+        self._is_clear = self._channel.mode is Mode.CLEAR and not self._channel.is_closed
         return link_frame(side, chunk, 1)
 
     def _take_message(self, side: Side, stream: t.Stream, chunk: bytes) -> Frame | None:
@@ -342,7 +354,7 @@ class OpcUaDecoder:
         try:
             service = read_request(body, 0).service
             is_counted = all(t.follows(*pair) for pair in pairwise(numbers))
-        except Malformed:
+        except BROKEN:
             service, is_counted = 0, False
         if channel.cut and service in SERVICES and is_counted and chunks[-1][3:4] == t.FINAL:
             stream.sequence = numbers[-1]

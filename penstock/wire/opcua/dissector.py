@@ -12,7 +12,7 @@ from typing import Any, Final
 from penstock.model import Malformed
 from penstock.wire.decoder import Frame, Role, Side
 from penstock.wire.opcua import transport as t
-from penstock.wire.opcua.binary import read_string
+from penstock.wire.opcua.binary import BROKEN, read_string
 from penstock.wire.opcua.codes import (
     BAD,
     MESSAGE_NAMES,
@@ -104,7 +104,7 @@ class OpcUaDissector:
             elif kind != t.ACKNOWLEDGE:
                 self._show_greeting(kind, chunk, pdu)
             return Shown(pdu, frame)
-        except Malformed:
+        except BROKEN:
             return Shown(pdu, None, is_malformed=True, errors=_BROKEN)
 
     def _show_greeting(self, kind: bytes, chunk: bytes, pdu: _Pdu) -> None:
@@ -167,7 +167,7 @@ class OpcUaDissector:
             try:
                 told = read_message(MESSAGE_NAMES[response], body)
                 self._learner.learn(service, read_message(MESSAGE_NAMES[service], asked), told)
-            except Malformed:
+            except BROKEN:
                 return
 
 
@@ -175,7 +175,7 @@ def _is_clear(body: bytes, side: Side) -> bool:
     """Whether a message of a channel with a policy makes sense as it is: then it is signed only."""
     try:
         message = read_request(body, 0) if side is _CLIENT else read_response(body, 0)
-    except Malformed:
+    except BROKEN:
         return False
     return message.service in MESSAGE_NAMES
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final
 
-from penstock.model import Malformed, Operation, OperationClass, Target
+from penstock.model import Operation, OperationClass, Target
 from penstock.wire.decoder import NO_ANSWER, Frame, Role, Side
 from penstock.wire.opcua import transport as t
-from penstock.wire.opcua.binary import read_node
+from penstock.wire.opcua.binary import BROKEN, read_node
 from penstock.wire.opcua.codes import ACTIVATE_SESSION, CREATE_SESSION, RESPONSES
 from penstock.wire.opcua.headers import masked, read_request, read_response
 from penstock.wire.opcua.names import NO_NAMES, Names
@@ -57,7 +57,7 @@ class OpcUaFrame(Frame, gc=False):
             return _heads_only(self.data)
         try:
             return masked(self.data, _secrets(self.data, self.side))
-        except Malformed:
+        except BROKEN:
             return _heads_only(self.data)
 
 
@@ -103,7 +103,7 @@ def _heads_only(data: bytes) -> bytes:
     """The head of every chunk, and ``*`` for the rest: nobody looks for a secret that lies across chunks."""
     spans, start = [], 0
     while start < len(data):
-        size = t.chunk_size(data[start : start + t.HEAD_BYTES]) or len(data)
-        spans.append((start + t.SECURED_HEAD_BYTES, min(start + size, len(data))))
-        start += size
+        end = start + t.said_size(data, start)
+        spans.append((start + t.SECURED_HEAD_BYTES, end))
+        start = end
     return masked(data, tuple(spans))

@@ -12,8 +12,9 @@ from typing import Final
 import msgspec
 
 from penstock.wire.opcua.binary import (
+    ENDS_EARLY,
     NodeId,
-    need,
+    ends_early,
     read_diagnostic,
     read_extension,
     read_length,
@@ -21,8 +22,16 @@ from penstock.wire.opcua.binary import (
     read_string,
 )
 
-_uint32_pair = Struct("<8xII").unpack_from
-_request_fixed = Struct("<8xII").size
+#: Time, handle, diagnostics, the length of the audit entry, timeout; behind them no additional header.
+_request_layout = Struct("<8xI4xiI")
+_request_fields, _REQUEST_FIELDS = _request_layout.unpack_from, _request_layout.size
+_NO_AUDIT: Final = -1
+_NO_ADDITION: Final = b"\x00\x00\x00"
+#: Time, handle, status.
+_response_layout = Struct("<8xII")
+_response_fields, _RESPONSE_FIELDS = _response_layout.unpack_from, _response_layout.size
+#: A ResponseHeader without diagnostics, texts and additions behind its status.
+PLAIN_END: Final = b"\x00\xff\xff\xff\xff\x00\x00\x00"
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -50,31 +59,43 @@ def read_type(data: bytes, at: int) -> tuple[int, NodeId, int]:
 
 def read_request(data: bytes, at: int) -> Message:
     """The type and RequestHeader of a request (OPC 10000-4, 7.33).  Raises `Malformed`."""
-    service, node, start = read_type(data, at)
-    _, token_end = read_node(data, start)
-    end = need(data, token_end, _request_fixed)
-    handle, _ = _uint32_pair(data, token_end)
-    _, end = read_string(data, end)
-    end = need(data, end, 4)
-    _, end = read_extension(data, end)
+    try:
+        service, node, start = read_type(data, at)
+        _, token_end = read_node(data, start)
+        handle, audit, _ = _request_fields(data, token_end)
+        end = token_end + _REQUEST_FIELDS
+        if audit != _NO_AUDIT or data[end : end + 3] != _NO_ADDITION:
+            _, end = read_string(data, end - 8)
+            _, end = read_extension(data, end + 4)
+        else:
+            end += 3
+    except ENDS_EARLY as error:
+        raise ends_early("a RequestHeader") from error
     return Message(service, node, handle, end, data[token_end : token_end + 8], 0, start, token_end)
 
 
 def read_response(data: bytes, at: int) -> Message:
     """The type and ResponseHeader of a response (OPC 10000-4, 7.34).  Raises `Malformed`."""
-    service, node, start = read_type(data, at)
-    end = need(data, start, _request_fixed)
-    handle, status = _uint32_pair(data, start)
-    _, end = read_diagnostic(data, end)
-    count, end = read_length(data, end)
-    for _ in range(count):
-        _, end = read_string(data, end)
-    _, end = read_extension(data, end)
+    try:
+        service, node, start = read_type(data, at)
+        handle, status = _response_fields(data, start)
+        end = start + _RESPONSE_FIELDS + len(PLAIN_END)
+        if data[end - len(PLAIN_END) : end] != PLAIN_END:
+            end = _behind_response(data, start + _RESPONSE_FIELDS)
+    except ENDS_EARLY as error:
+        raise ends_early("a ResponseHeader") from error
     return Message(service, node, handle, end, data[start : start + 8], status)
 
 
-#: A ResponseHeader without diagnostics, texts and additions behind its status.
-PLAIN_END: Final = b"\x00\xff\xff\xff\xff\x00\x00\x00"
+def _behind_response(data: bytes, at: int) -> int:
+    """Where a ResponseHeader ends that has diagnostics, texts or additions."""
+    _, at = read_diagnostic(data, at)
+    count, at = read_length(data, at)
+    for _ in range(count):
+        _, at = read_string(data, at)
+    return read_extension(data, at)[1]
+
+
 _fault = Struct("<4sIIIIIBBH8sII")
 
 

@@ -10,11 +10,21 @@ of its own that remembers the nodes it met; every other service is read by its s
 from __future__ import annotations
 
 from struct import Struct
-from struct import error as StructError  # noqa: N812 - as errors are written here
 from typing import Any, Final
 
 from penstock.model import Malformed, Operation, OperationClass, Target, Value
-from penstock.wire.opcua.binary import FORMS, NodeId, need, read_data_value, read_node, read_qualified, read_string
+from penstock.wire.opcua.binary import (
+    BROKEN,
+    ENDS_EARLY,
+    FORMS,
+    NodeId,
+    ends_early,
+    need,
+    read_data_value,
+    read_node,
+    read_qualified,
+    read_string,
+)
 from penstock.wire.opcua.codes import MESSAGE_NAMES, READ, SERVICES, WRITE
 from penstock.wire.opcua.names import Names
 from penstock.wire.opcua.schema import FIELDS, read_message
@@ -57,8 +67,8 @@ def operation(service: int, what: bytes, at: int, names: Names) -> Operation:
             return _by_structure(service, what[at:], names)
         else:
             return _unknown(what, at)
-    except (IndexError, StructError) as error:
-        raise Malformed(f"{SERVICES[service][0]} ends within a field (OPC 10000-6, 5.2)") from error
+    except ENDS_EARLY as error:
+        raise ends_early(SERVICES[service][0] if service in SERVICES else "a message") from error
     if len(targets) != 1 or targets[0].operation_class is not classes[0]:
         classes = _classes(classes[0], targets)
     return Operation("opcua", classes, "631" if service == READ else "673", SERVICES[service][0], None, targets)
@@ -83,7 +93,7 @@ def _unknown(what: bytes, at: int) -> Operation:
     """A message of a type that is no request: its type is all that is told."""
     try:
         text = read_node(what, at)[0].text
-    except Malformed:
+    except BROKEN:
         text = "without a type"
     return Operation("opcua", (_UNKNOWN,), text, f"unknown service {text}", None, (Target(_UNKNOWN, "service"),))
 

@@ -11,8 +11,10 @@ from typing import Any, Final
 
 from penstock.model import Malformed
 from penstock.wire.opcua.binary import (
+    ENDS_EARLY,
     Opaque,
     Reader,
+    ends_early,
     fixed,
     read_boolean,
     read_bytes,
@@ -114,7 +116,10 @@ READERS, FIELDS = _compile()
 
 def read_message(name: str, body: bytes) -> Fields:
     """The fields of a request or response behind its header.  Raises `Malformed`."""
-    found, end = READERS[name](body, 0)
+    try:
+        found, end = READERS[name](body, 0)
+    except ENDS_EARLY as error:
+        raise ends_early(name) from error
     if end != len(body):
         raise Malformed(f"{len(body) - end} bytes are left behind {name} (OPC 10000-6, 5.2)")
     return found  # type: ignore[no-any-return]  # readers of structures give fields
@@ -131,8 +136,11 @@ def open_extension(held: Opaque) -> tuple[str, Fields] | None:
 
 def end_of(name: str, field: str, data: bytes, at: int) -> int:
     """The place behind one field of a structure that begins at `at`.  Raises `Malformed`."""
-    for label, _, read in FIELDS[name]:
-        _, at = read(data, at)
-        if label == field:
-            break
+    try:
+        for label, _, read in FIELDS[name]:
+            _, at = read(data, at)
+            if label == field:
+                break
+    except ENDS_EARLY as error:
+        raise ends_early(name) from error
     return at

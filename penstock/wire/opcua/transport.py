@@ -81,6 +81,12 @@ class Stream:
             return read_secured(self.parts[0]).sequence
         return next_number(self.sequence or 0)
 
+    def whole_chunk(self, data: bytes) -> bytes | None:
+        """`data` itself where nothing is held and it is one whole chunk; ``None``, and nothing has happened, else."""
+        if self.buffer or chunk_size(data[:HEAD_BYTES]) != len(data) or len(data) + self.part_bytes > MAX_MESSAGE_BYTES:
+            return None
+        return data
+
     def next_chunk(self) -> bytes | None:
         """The next whole chunk, taken out; ``None`` while it is incomplete.  Raises `Malformed` as soon as it can."""
         head = bytes(self.buffer[:HEAD_BYTES])
@@ -150,9 +156,15 @@ def chunk_size(head: bytes) -> int | None:
 def last_chunk(chunks: bytes) -> bytes:
     """The last of the chunks of one message."""
     start = 0
-    while (end := start + (chunk_size(chunks[start : start + HEAD_BYTES]) or len(chunks))) < len(chunks):
+    while (end := start + said_size(chunks, start)) < len(chunks):
         start = end
     return chunks[start:]
+
+
+def said_size(chunks: bytes, start: int) -> int:
+    """The size that the chunk says which begins at `start`, of chunks that were cut out of a stream."""
+    size: int = _size_at(chunks, start)[0]
+    return size
 
 
 def read_secured(chunk: bytes) -> Secured:
