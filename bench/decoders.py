@@ -4,6 +4,8 @@ What is timed: the bytes of a packet in; every frame out, and of each request it
 payloads are those of the real captures (PENSTOCK_CAPTURES), each flow with a new decoder, the best of several runs.
 Reference libraries decode the same payloads one by one; GPL ones in a process of their own.
 
+Where captures are mostly the beginnings of connections, the bound is held to what comes after them (`ordinary`).
+
     python bench/decoders.py [PROTOCOL ...]     prints a table, and says what is above its bound
 """
 
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from decoder_peers import PEERS, Payloads, Peer
+from ordinary import ORDINARY
 
 from penstock.model import Malformed
 from penstock.observe import Flows, packets_of
@@ -60,15 +63,16 @@ def main(names: Sequence[str]) -> int:
     for protocol in PROTOCOLS:
         if names and protocol.name not in names:
             continue
-        sample = samples[protocol.name]
-        every, asked, messages = timed(sample)
-        bound = BOUNDS[protocol.name]
-        slow += every > bound
-        verdict = "" if every <= bound else "  ABOVE ITS BOUND"
+        sample, bound = samples[protocol.name], BOUNDS[protocol.name]
         peers = "; ".join(peer_text(peer, sample.payloads) for peer in PEERS.get(protocol.name, ()))
-        print(
-            f"{protocol.name:10} {messages:8} {every:11.2f} {asked:11.2f} {bound:6.1f}   {peers}{verdict}", flush=True
-        )
+        every, asked, messages = timed(sample)
+        print(f"{protocol.name:10} {messages:8} {every:11.2f} {asked:11.2f} {bound:6.1f}   {peers}", end="")
+        if protocol.name in ORDINARY:
+            make = ORDINARY[protocol.name]
+            every, _, messages = timed(Sample([(each, made) for each, talk in sample.flows if (made := make(talk))]))
+            print(f"\n  ordinary {messages:9} {every:11.2f} {'':11} {bound:6.1f}", end="")
+        slow += every > bound
+        print("" if every <= bound else "  ABOVE ITS BOUND", flush=True)
     return slow
 
 
