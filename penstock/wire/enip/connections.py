@@ -29,6 +29,7 @@ class Connection(msgspec.Struct, gc=False):
     opening: Opening
     #: What stands in front of its requests in their `what`.
     heading: bytes
+    is_router: bool
     #: Sequence count and content of the last message that passed: a count that comes twice is not executed again.
     last_count: int = -1
     last: bytes = b""
@@ -67,7 +68,12 @@ class Connections:
         if isinstance(wanted, tuple):
             self._close(wanted)
         elif accepted is not None and accepted[2] == wanted.triad:
-            self._open(Connection(accepted[0], accepted[1], wanted, routed(wanted.path)))
+            self._open(Connection(accepted[0], accepted[1], wanted, routed(wanted.path), wanted.is_router))
+
+    @property
+    def waits(self) -> bool:
+        """Whether any opening or closing waits for its answer."""
+        return bool(self._pending)
 
     def is_pending(self, exchange: Hashable) -> bool:
         """Whether an opening or a closing waits under this number."""

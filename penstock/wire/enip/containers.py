@@ -6,7 +6,7 @@ Modbus object.  A container is never more than what it carries: its classes and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -15,7 +15,7 @@ from penstock.model import Malformed, OperationClass, Target
 from penstock.wire.enip import pccc as df1
 from penstock.wire.enip.codes import Classes
 from penstock.wire.enip.opening import read_closing, read_opening, targets_of
-from penstock.wire.enip.path import Path, read_path
+from penstock.wire.enip.path import Path, route_of
 from penstock.wire.modbus.operations import operation as modbus_operation
 
 #: Names and codes in the text of a container; a packet has up to some hundred requests.
@@ -35,16 +35,34 @@ class Part(msgspec.Struct, frozen=True, gc=False):
     unit: int | None = None
 
 
-def embedded(parts: Sequence[Part]) -> Part:
-    """The requests of a Multiple Service Packet as one."""
-    classes = tuple(dict.fromkeys(each for part in parts for each in part.classes))
-    names = _listed([part.name for part in parts])
-    codes = _listed([part.code for part in parts])
-    units = {part.unit for part in parts if part.unit is not None}
-    if len(units) > 1:
-        raise Malformed("requests to several slots in one packet")
-    targets = tuple(target for part in parts for target in part.targets)
-    return Part(f"0x0A({codes})", f"Multiple Service Packet: {names}", classes, targets, next(iter(units), None))
+class Gathered:
+    """The requests of a Multiple Service Packet, one by one, as one."""
+
+    __slots__ = ("_classes", "_codes", "_names", "_targets", "_unit")
+
+    def __init__(self) -> None:
+        self._codes: dict[str, int] = {}
+        self._names: dict[str, int] = {}
+        self._classes: dict[OperationClass, None] = {}
+        self._targets: list[Target] = []
+        self._unit: int | None = None
+
+    def add(self, code: str, name: str, classes: Classes, targets: tuple[Target, ...], unit: int | None = None) -> None:
+        """One more request.  Raises `Malformed` where two are sent on to different slots."""
+        self._codes[code] = self._codes.get(code, 0) + 1
+        self._names[name] = self._names.get(name, 0) + 1
+        for each in classes:
+            self._classes[each] = None
+        self._targets += targets
+        if unit is not None:
+            if self._unit not in {None, unit}:
+                raise Malformed("requests to several slots in one packet")
+            self._unit = unit
+
+    def part(self) -> Part:
+        """All of them."""
+        code, name = f"0x0A({_listed(self._codes)})", f"Multiple Service Packet: {_listed(self._names)}"
+        return Part(code, name, tuple(self._classes), tuple(self._targets), self._unit)
 
 
 def unconnected(data: bytes) -> tuple[bytes, Path]:
@@ -57,7 +75,7 @@ def unconnected(data: bytes) -> tuple[bytes, Path]:
     words, reserved = data[at], data[at + 1]
     if reserved or len(data) != at + 2 + 2 * words:
         raise Malformed(f"an Unconnected Send announces a route of {words} words and has {len(data) - at - 2} bytes")
-    return data[_UNCONNECTED_HEAD_BYTES:end], read_path(data[at + 2 :])
+    return data[_UNCONNECTED_HEAD_BYTES:end], route_of(data[at + 2 :])
 
 
 def merged(part: Part, route: Path | str, *, is_sent: bool = False) -> Part:
@@ -118,10 +136,7 @@ def _route_of(path: Path) -> Path:
     return msgspec.structs.replace(path, numbers=(), is_known=True)
 
 
-def _listed(texts: Sequence[str]) -> str:
-    counts: dict[str, int] = {}
-    for text in texts:
-        counts[text] = counts.get(text, 0) + 1
+def _listed(counts: dict[str, int]) -> str:
     found = [text if count == 1 else f"{text} ×{count}" for text, count in counts.items()]  # noqa: RUF001
     more = ["…"] if len(found) > _MAX_NAMED else []
     return ", ".join([*found[:_MAX_NAMED], *more])

@@ -8,6 +8,7 @@ This file must stay small, for every byte of every inspected flow goes through i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from struct import Struct
 from typing import Final
 
@@ -19,6 +20,7 @@ from penstock.wire.enip.connections import Connections
 from penstock.wire.enip.opening import Opening, Triad, read_closing, read_opening
 from penstock.wire.enip.operations import BROKEN, COMMAND, OPAQUE, OPENING, OPENING_BYTES, UNROUTED, operation
 from penstock.wire.enip.packets import (
+    CONNECTED_DATA,
     HEADER_BYTES,
     IMPLICIT_HEAD,
     MAX_FRAME_BYTES,
@@ -51,6 +53,19 @@ _OPENING: Final = (0x54, 0x5B)
 _CLOSING: Final = 0x4E
 _OPENINGS_MASK: Final = 0xFFFF_FFFF
 _NO_STATUS: Final = bytes(4)
+_WITH_STATUS: Final = "a request with a status (2-3.3)"
+_OPAQUE: Final = bytes((OPAQUE,))
+_RR_EXCHANGE: Final = RR_DATA << 64
+_PCCC_REPLY: Final = 0xCB
+#: Services whose frames need a look at what they open or close.
+_MANAGED: Final = frozenset({*_OPENING, _CLOSING})
+#: Number and types of the usual items, and the size of the address.
+_CONNECTED_ITEMS: Final = b"\x02\x00\xa1\x00\x04\x00"
+_UNCONNECTED_ITEMS: Final = b"\x02\x00\x00\x00\x00\x00\xb2\x00"
+#: Command, length, status, options, interface, items, number, type, size, sequence count.
+_plain_connected = Struct("<HH4xI8xII2x6sIHHH").unpack_from
+#: Command, length, status, context, options, interface, items, size.
+_plain_unconnected = Struct("<HH4xIQII2x8sH").unpack_from
 #: Sender contexts of connected messages; clients use one, or count.
 _MAX_CONTEXTS: Final = 64
 _accepted = Struct("<IIHHI").unpack_from
@@ -97,12 +112,70 @@ class EnipDecoder:
 
     def feed(self, side: Side, data: bytes) -> Sequence[Frame]:
         """See `Decoder.feed`.  One whole message at a time, the usual case, takes the short way."""
-        if not (self._from_client if side is _CLIENT else self._from_asset) and _is_whole(data):
-            try:
-                return (self.frame(side, data),)
-            except Malformed:
-                pass
+        size = len(data)
+        if size >= HEADER_BYTES and not (self._from_client if side is _CLIENT else self._from_asset):
+            frame = None
+            if size > _UNCONNECTED_SERVICE:
+                if data[0] == UNIT_DATA:
+                    frame = self._plain_unit(side, data, size)
+                elif data[0] == RR_DATA:
+                    frame = self._plain_rr(side, data, size)
+            if frame is not None:
+                return (frame,)
+            with suppress(Malformed):
+                if end_of_frame(data, 0) == size:
+                    return (self.frame(side, data),)
         return self._feed_parts(side, data)
+
+    def _plain_unit(self, side: Side, data: bytes, size: int) -> EnipFrame | None:
+        """A connected message with nothing out of the ordinary; ``None`` for all others."""
+        if size <= _CONNECTED_SERVICE:
+            return None
+        command, length, status, options, interface, items, number, kind, item, count = _plain_connected(data)
+        if (
+            command != UNIT_DATA
+            or length + HEADER_BYTES != size
+            or status
+            or options
+            or interface
+            or items != _CONNECTED_ITEMS
+            or kind != CONNECTED_DATA
+            or item + 44 != size
+        ):
+            return None
+        if side is _CLIENT:
+            return self._asked_on(data, number, count, data[46:])
+        known = self.connections.from_target.get(number)
+        service = data[46]
+        is_router = self._assumed if known is None else known.is_router
+        if not is_router or size < 50 or data[48] or service < _REPLY_BIT or data[49]:  # noqa: PLR2004
+            return None
+        exchange = count if known is None else known.to_target << 16 | count
+        says = service == _PCCC_REPLY and says_no(data[46:])
+        return EnipFrame(data, side, UNROUTED + data[46:], exchange, says, _REPLY)
+
+    def _plain_rr(self, side: Side, data: bytes, size: int) -> EnipFrame | None:
+        """An unconnected message with nothing out of the ordinary; ``None`` for all others."""
+        command, length, status, context, options, interface, items, item = _plain_unconnected(data)
+        if (
+            command != RR_DATA
+            or length + HEADER_BYTES != size
+            or status
+            or options
+            or interface
+            or items != _UNCONNECTED_ITEMS
+            or item + 40 != size
+        ):
+            return None
+        service = data[40]
+        if side is _CLIENT:
+            if service in _MANAGED:
+                return None
+            return EnipFrame(data, side, UNROUTED + data[40:], _RR_EXCHANGE | context, False)
+        if size < 44 or data[42] or service < _REPLY_BIT or data[43] or self.connections.waits:  # noqa: PLR2004
+            return None
+        says = service == _PCCC_REPLY and says_no(data[40:])
+        return EnipFrame(data, side, UNROUTED + data[40:], _RR_EXCHANGE | context, says, _REPLY)
 
     def pending(self, side: Side) -> int:
         """How many bytes of an incomplete (or broken) frame are held for this side."""
@@ -166,7 +239,7 @@ class EnipDecoder:
         if side is _ASSET:
             return self._asset_frame(data, command, exchange)
         if status:
-            return EnipFrame(data, side, _broken("a request with a status (2-3.3)"), exchange, False)
+            return EnipFrame(data, side, _broken(_WITH_STATUS), exchange, False)
         if command != RR_DATA:
             what = bytes((COMMAND,)) + data[:2] + data[HEADER_BYTES:]
             return EnipFrame(data, side, what, NO_ANSWER if command in _SESSIONLESS else exchange, False)
@@ -196,17 +269,21 @@ class EnipDecoder:
             number, count, message = connected(data)
         except Malformed as error:
             return EnipFrame(data, _CLIENT, _broken(str(error)), NO_ANSWER, False)
+        if data[8:12] != _NO_STATUS:
+            return EnipFrame(data, _CLIENT, _broken(_WITH_STATUS), number << 16 | count, False)
+        return self._asked_on(data, number, count, message)
+
+    def _asked_on(self, data: bytes, number: int, count: int, message: bytes) -> EnipFrame:
+        """The frame of a connected request: with what its connection was opened for."""
         known = self.connections.to_target.get(number)
         exchange = number << 16 | count
         self._note(data[12:20], exchange)
         if known is None and self._assumed:
             return EnipFrame(data, _CLIENT, self._assumed + message, count, False)
-        if known is None or not known.opening.is_router:
-            return EnipFrame(data, _CLIENT, bytes((OPAQUE,)) + data[36:40] + message, exchange, False)
+        if known is None or not known.is_router:
+            return EnipFrame(data, _CLIENT, _OPAQUE + data[36:40] + message, exchange, False)
         what = known.heading + message
-        if data[8:12] != _NO_STATUS:
-            what = _broken("a request with a status (2-3.3)")
-        elif count == known.last_count and what != known.last:
+        if count == known.last_count and what != known.last:
             what = _broken("a sequence count that stands for another message (3-4.4.2)")
         else:
             known.last_count, known.last = count, what
@@ -222,8 +299,8 @@ class EnipDecoder:
         if known is None and self._assumed:
             return EnipFrame(data, _ASSET, UNROUTED + _reply(message), count, says_no(message), _REPLY)
         exchange = (number if known is None else known.to_target) << 16 | count
-        if known is None or not known.opening.is_router:
-            return EnipFrame(data, _ASSET, bytes((OPAQUE,)) + data[36:40] + message, exchange, False, _REPLY)
+        if known is None or not known.is_router:
+            return EnipFrame(data, _ASSET, _OPAQUE + data[36:40] + message, exchange, False, _REPLY)
         return EnipFrame(data, _ASSET, UNROUTED + _reply(message), exchange, says_no(message), _REPLY)
 
     def _note(self, context: bytes, exchange: int) -> None:
@@ -262,16 +339,6 @@ def fits(data: bytes, side: Side) -> bool | None:
     if data[0] in _LISTS and len(data) == HEADER_BYTES + size:
         return bool(size) is (side is _ASSET)
     return size <= MAX_FRAME_BYTES - HEADER_BYTES
-
-
-def _is_whole(data: bytes) -> bool:
-    """Whether `data` is one message and nothing else."""
-    return (
-        len(data) >= HEADER_BYTES
-        and not data[1]
-        and HEADER_BYTES + (data[2] | data[3] << 8) == len(data) <= MAX_FRAME_BYTES
-        and data[20:24] == b"\0\0\0\0"
-    )
 
 
 def _command_status(data: bytes) -> bytes:

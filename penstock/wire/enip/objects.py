@@ -44,6 +44,9 @@ def one_attribute(operation_class: OperationClass, path: Path, data: bytes) -> T
 def attribute_list(operation_class: OperationClass, path: Path, data: bytes) -> Targets:
     """Get Attribute List (A-4.3): a count and the numbers of attributes."""
     table, name, first = path.table, path.name, path.first
+    size = len(data)
+    if size == 4 and data[0] == 1 and not data[1]:  # noqa: PLR2004 - a count of one and its number
+        return (Target(operation_class, table, first, 1, f"{name}/{data[2] | data[3] << 8}"),)
     if data == _EMPTY_LIST:
         return (Target(operation_class, table, first, 1, name),)
     return tuple(

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from struct import unpack_from
 from typing import Final
 
 import msgspec
@@ -30,9 +31,9 @@ from penstock.wire.enip.codes import (
     classes_of,
 )
 from penstock.wire.enip.containers import (
+    Gathered,
     Part,
     closing,
-    embedded,
     merged,
     modbus,
     opening,
@@ -49,7 +50,7 @@ from penstock.wire.enip.objects import (
     set_attribute,
     set_list,
 )
-from penstock.wire.enip.path import NO_CLASS, Path, path_of
+from penstock.wire.enip.path import NO_CLASS, REMEMBERED, Path, path_of
 
 PROTOCOL: Final = "enip"
 #: First byte of a `what`: a CIP request with the route of its connection, an encapsulation command, a message of a
@@ -68,6 +69,9 @@ _MAX_ROUTE: Final = 255
 _BACKPLANE: Final = "1/"
 _MAX_REMEMBERED: Final = 4096
 
+_CUT: Final = "a CIP request ends within its path (2-4.1)"
+_OVERLAP: Final = "the requests of a Multiple Service Packet do not follow each other"
+
 Parser = Callable[[OperationClass, Path, bytes], tuple[Target, ...]]
 
 
@@ -82,18 +86,20 @@ class Meaning(msgspec.Struct, frozen=True, gc=False):
 
 
 _meanings: dict[int, Meaning] = {}
+_slots: dict[bytes, tuple[int | None, str]] = {}
 
 
 def operation(what: bytes) -> Operation:
     """The operation that a request asks for.  Raises `Malformed`."""
     kind = what[0]
     if kind == CIP:
-        end = 2 + what[1]
-        if end == 2:  # noqa: PLR2004 - no route
-            return _routed_operation(what[2:], None, "")
-        return _routed_operation(what[end:], *_route(what[2:end].decode()))
+        at = 2 + what[1]
+        if at == 2:  # noqa: PLR2004 - no route
+            return _cip(what, 2, None, "")
+        unit, route = _slots.get(what[2:at]) or _slot(what[2:at])
+        return _cip(what, at, unit, route)
     if kind == OPENING:
-        return _routed_operation(what[OPENING_BYTES:], None, "")
+        return _cip(what, OPENING_BYTES, None, "")
     if kind == COMMAND:
         return _command(what[1] | what[2] << 8, what[3:])
     if kind == OPAQUE:
@@ -109,24 +115,30 @@ def routed(path: Path) -> bytes:
     return bytes((CIP, len(route))) + route if len(route) <= _MAX_ROUTE else bytes((OPAQUE,))
 
 
-def _route(text: str) -> tuple[int | None, str]:
-    """A slot of the rack, or a route that leads out of it."""
-    return (int(text[2:]), "") if text[:2] == _BACKPLANE and text[2:].isdecimal() else (None, text)
+def _slot(route: bytes) -> tuple[int | None, str]:
+    """A slot of the rack, or a route that leads out of it; remembered."""
+    text = route.decode()
+    found = (int(text[2:]), "") if text[:2] == _BACKPLANE and text[2:].isdecimal() else (None, text)
+    if len(_slots) >= _MAX_REMEMBERED:
+        _slots.clear()
+    _slots[route] = found
+    return found
 
 
-def _routed_operation(message: bytes, unit: int | None, route: str) -> Operation:
-    end = 2 + 2 * message[1] if len(message) > 1 else -1
-    if not 1 < end <= len(message):
-        raise Malformed("a CIP request ends within its path (2-4.1)")
-    service = message[0]
-    path = path_of(message[2:end])
-    meaning = _meanings.get(path.number << 8 | service) or _meaning(path.number, service)
-    classes = meaning.classes
-    if meaning.opens is None and not route:
-        targets = meaning.parse(classes[0], path, message[end:])
-        if path.is_known:
-            return Operation(PROTOCOL, classes, meaning.code, meaning.name, unit, targets)
-    part = read_part(message, 0)
+def _cip(what: bytes, at: int, unit: int | None, route: str) -> Operation:
+    """The operation of the CIP request at `at`.  One that is no container takes the short way."""
+    head = at + 2
+    end = head + 2 * what[at + 1] if len(what) > at + 1 else 0
+    if not head <= end <= len(what):
+        raise Malformed(_CUT)
+    raw = what[head:end]
+    path = REMEMBERED.get(raw) or path_of(raw)
+    meaning = _meanings.get(path.number << 8 | what[at]) or _meaning(path.number, what[at])
+    if meaning.opens is None and path.is_known and not route:
+        classes = meaning.classes
+        targets = meaning.parse(classes[0], path, what[end:])
+        return Operation(PROTOCOL, classes, meaning.code, meaning.name, unit, targets)
+    part = read_part(what[at:], 0)
     if route:
         part = merged(part, route)
     unit = part.unit if part.unit is not None else unit
@@ -137,12 +149,12 @@ def read_part(message: bytes, depth: int) -> Part:
     """What one CIP request asks for, which may stand in another.  Raises `Malformed`."""
     if depth >= _MAX_DEPTH:
         raise Malformed("containers in containers in containers")
-    end = 2 + 2 * message[1] if len(message) > 1 else -1
+    end = 2 + 2 * message[1] if len(message) > 1 else 0
     if not 1 < end <= len(message):
-        raise Malformed("a CIP request ends within its path (2-4.1)")
-    service = message[0]
-    path = path_of(message[2:end])
-    meaning = _meanings.get(path.number << 8 | service) or _meaning(path.number, service)
+        raise Malformed(_CUT)
+    raw = message[2:end]
+    path = REMEMBERED.get(raw) or path_of(raw)
+    meaning = _meanings.get(path.number << 8 | message[0]) or _meaning(path.number, message[0])
     if meaning.opens is not None:
         return meaning.opens(message[end:], depth)
     targets = meaning.parse(meaning.classes[0], path, message[end:])
@@ -152,24 +164,54 @@ def read_part(message: bytes, depth: int) -> Part:
 
 
 def _multiple(data: bytes, depth: int) -> Part:
-    return embedded([read_part(each, depth + 1) for each in split_multiple(data)])
+    """All requests of a packet as one.  Those that are no containers, the usual ones, are read where they stand."""
+    gathered = Gathered()
+    if depth + 1 >= _MAX_DEPTH:
+        raise Malformed("containers in containers in containers")
+    ends = _ends_of_multiple(data)
+    at = ends[0]
+    for stop in ends[1:]:
+        head = at + 2
+        end = head + 2 * data[at + 1]
+        if end > stop:
+            raise Malformed(_CUT)
+        raw = data[head:end]
+        path = REMEMBERED.get(raw) or path_of(raw)
+        meaning = _meanings.get(path.number << 8 | data[at]) or _meaning(path.number, data[at])
+        if meaning.opens is None and path.is_known:
+            targets = meaning.parse(meaning.classes[0], path, data[end:stop])
+            gathered.add(meaning.code, meaning.name, meaning.classes, targets)
+        else:
+            part = read_part(data[at:stop], depth + 1)
+            gathered.add(part.code, part.name, part.classes, part.targets, part.unit)
+        at = stop
+    return gathered.part()
 
 
 def split_multiple(data: bytes) -> list[bytes]:
-    """The requests of a Multiple Service Packet (appendix A-4.10): a count, their offsets, and nothing in between.
+    """The requests (or the answers) of a Multiple Service Packet.  Raises `Malformed`."""
+    return [data[start:end] for start, end in pairwise(_ends_of_multiple(data))]
 
-    Raises `Malformed`, also where they overlap: then one reader takes for data what is a request to another.
+
+def _ends_of_multiple(data: bytes) -> tuple[int, ...]:
+    """Where each request of a packet begins, and where the last one ends (appendix A-4.10).
+
+    A count, offsets, and the requests behind each other.  Raises `Malformed`, also where they overlap or leave
+    something out: then one reader takes for data what is a request to another.
     """
     count = data[0] | data[1] << 8 if len(data) > 1 else 0
     at = 2 + 2 * count
     if not count or len(data) < at:
         raise Malformed(f"a Multiple Service Packet of {count} requests in {len(data)} bytes")
-    offsets = [data[i] | data[i + 1] << 8 for i in range(2, at, 2)]
-    offsets.append(len(data))
-    ranges = [*pairwise(offsets)]
-    if offsets[0] != at or any(end - start < 2 for start, end in ranges):  # noqa: PLR2004 - service and path
-        raise Malformed("the requests of a Multiple Service Packet do not follow each other")
-    return [data[start:end] for start, end in ranges]
+    ends = (*unpack_from(f"<{count}H", data, 2), len(data))
+    start = ends[0]
+    if start != at:
+        raise Malformed(_OVERLAP)
+    for end in ends[1:]:
+        if end - start < 2:  # noqa: PLR2004 - a service and the size of its path
+            raise Malformed(_OVERLAP)
+        start = end
+    return ends
 
 
 def _unconnected(data: bytes, depth: int) -> Part:

@@ -79,19 +79,34 @@ class Path(msgspec.Struct, frozen=True, gc=False):
         return None
 
 
-_remembered: dict[bytes, Path] = {}
+#: Paths of requests that were read before; what they name depends on nothing but their bytes.
+REMEMBERED: Final[dict[bytes, Path]] = {}
+
+
+_routes: dict[bytes, Path] = {}
 
 
 def path_of(raw: bytes) -> Path:
     """What the path of a request names.  Raises `Malformed`."""
-    found = _remembered.get(raw)
+    found = REMEMBERED.get(raw)
     if found is None:
         found = read_path(raw)
         if found.hops or found.config:
             found = msgspec.structs.replace(found, is_known=False)
-        if len(_remembered) >= _MAX_REMEMBERED:
-            _remembered.clear()
-        _remembered[raw] = found
+        if len(REMEMBERED) >= _MAX_REMEMBERED:
+            REMEMBERED.clear()
+        REMEMBERED[raw] = found
+    return found
+
+
+def route_of(raw: bytes) -> Path:
+    """The route of an Unconnected Send, remembered as well.  Raises `Malformed`."""
+    found = _routes.get(raw)
+    if found is None:
+        found = read_path(raw)
+        if len(_routes) >= _MAX_REMEMBERED:
+            _routes.clear()
+        _routes[raw] = found
     return found
 
 

@@ -16,7 +16,6 @@ from penstock.wire.enip.path import Path
 
 Targets = tuple[Target, ...]
 
-_count = Struct("<H").unpack
 _count_offset = Struct("<HI").unpack
 _offset_count = Struct("<IH").unpack
 _MASK_SIZES: Final = (1, 2, 4, 8, 12)
@@ -24,13 +23,13 @@ _MASK_SIZES: Final = (1, 2, 4, 8, 12)
 
 def read_tag(operation_class: OperationClass, path: Path, data: bytes) -> Targets:
     """Read Tag: how many elements.  On a template it is Read Template: from which byte on, and how many."""
-    if path.number == TEMPLATE and len(data) == 6:  # noqa: PLR2004 - offset and number of bytes
-        first, count = _offset_count(data)
-        return (Target(operation_class, path.table, first, _some(count), path.name),)
-    if len(data) != 2:  # noqa: PLR2004 - a number of elements
+    if len(data) == 2:  # noqa: PLR2004 - a number of elements
+        count = data[0] | data[1] << 8
+        return (Target(operation_class, path.table, path.first, count or _some(count), path.name),)
+    if path.number != TEMPLATE or len(data) != 6:  # noqa: PLR2004 - offset and number of bytes
         raise Malformed(f"Read Tag has {len(data)} bytes of data, not 2")
-    (count,) = _count(data)
-    return (Target(operation_class, path.table, path.first, count or _some(count), path.name),)
+    first, count = _offset_count(data)
+    return (Target(operation_class, path.table, first, _some(count), path.name),)
 
 
 def read_fragment(operation_class: OperationClass, path: Path, data: bytes) -> Targets:
