@@ -147,7 +147,7 @@ class TransportReader:
             return self._data_unit(packet)
         if self._parts:
             raise Malformed(f"{kind.name.lower()} within a message that came in parts (ISO 8073, 13.7)")
-        if packet[HEAD_BYTES] + 1 != len(packet) - HEAD_BYTES:
+        if not is_length_of(kind, packet[HEAD_BYTES], len(packet)):
             raise Malformed(f"{kind.name.lower()} has not the length that it states (ISO 8073, 13.2.1)")
         if kind in _WITH_CLASS:
             _expect_class_0(packet[HEAD_BYTES:])
@@ -166,6 +166,17 @@ class TransportReader:
         data, payload = b"".join(self._parts), b"".join(part[DATA_HEAD_BYTES:] for part in self._parts)
         self._parts, self._parts_bytes = [], 0
         return TransportUnit(_DATA, data, payload)
+
+
+def is_length_of(kind: int, indicator: int, packet_bytes: int) -> bool:
+    """Whether a unit with this length indicator fills its packet.
+
+    Data follow their head; a disconnect may have user data behind it (13.5), and some clients send a byte too many.
+    """
+    if kind == _DATA:
+        return indicator == _DATA_LENGTH
+    end = HEAD_BYTES + 1 + indicator
+    return end <= packet_bytes if kind == Tpdu.DISCONNECT_REQUEST else end == packet_bytes
 
 
 def _expect_class_0(unit: bytes) -> None:

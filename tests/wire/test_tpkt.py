@@ -122,6 +122,12 @@ def test_a_refused_connection_names_the_one_that_asked() -> None:
     assert (unit.kind, unit.payload[2:4]) == (Tpdu.DISCONNECT_REQUEST, CONNECT[8:10])
 
 
+def test_a_disconnect_may_have_something_behind_it() -> None:
+    """python-snap7 sends a byte more than it states."""
+    (unit,) = units(bytes.fromhex("0300 000c 0680 0001 0001 00 00"))
+    assert unit.kind is Tpdu.DISCONNECT_REQUEST
+
+
 def test_a_payload_is_packed_as_its_reader_reads_it() -> None:
     assert [unit.payload for unit in units(packet(b"payload"))] == [b"payload"]
 

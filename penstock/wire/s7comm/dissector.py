@@ -24,6 +24,7 @@ from penstock.wire.tpkt import (
     Tpdu,
     TransportReader,
     TransportUnit,
+    is_length_of,
     parameters,
 )
 
@@ -34,7 +35,6 @@ _PDU_HEAD: Final = 10
 #: Enough to tell a packet: head, length indicator and code.
 _TELLING_BYTES: Final = 6
 _BEGIN: Final = b"\x03\0"
-_DATA_INDICATOR: Final = 2
 _CODES: Final = frozenset(int(each) for each in Tpdu)
 NAMES: Final = {
     Tpdu.CONNECT_REQUEST: "CR Connect Request",
@@ -115,9 +115,7 @@ def _next_packet(held: bytearray, at: int) -> tuple[int, int]:
 
 
 def _is_packet(length: int, indicator: int, code: int) -> bool:
-    if code not in _CODES or length < MIN_PACKET_BYTES:
-        return False
-    return indicator == _DATA_INDICATOR if code == Tpdu.DATA else indicator + HEAD_BYTES + 1 == length
+    return code in _CODES and length >= MIN_PACKET_BYTES and is_length_of(code, indicator, length)
 
 
 def _connection(unit: TransportUnit) -> dict[str, Any]:
