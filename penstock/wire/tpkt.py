@@ -26,6 +26,8 @@ _DATA_LENGTH: Final = 2
 END_OF_DATA: Final = 0x80
 #: 13.3.1: length indicator, code, two references and the class come before the parameters.
 _FIXED_BYTES: Final = 7
+#: 13.12: length indicator, code, one reference and the cause.
+_ERROR_BYTES: Final = 5
 _CLASS_AT: Final = 6
 _CLASS_MASK: Final = 0xF0
 #: 13.3.4: the calling and the called transport selector.
@@ -171,12 +173,12 @@ class TransportReader:
 def is_length_of(kind: int, indicator: int, packet_bytes: int) -> bool:
     """Whether a unit with this length indicator fills its packet.
 
-    Data follow their head; a disconnect may have user data behind it (13.5), and some clients send a byte too many.
+    Data follow their head.  A disconnect of class 0 has nothing behind it (13.5), but some clients send a byte more.
     """
     if kind == _DATA:
         return indicator == _DATA_LENGTH
     end = HEAD_BYTES + 1 + indicator
-    return end <= packet_bytes if kind == Tpdu.DISCONNECT_REQUEST else end == packet_bytes
+    return 0 <= packet_bytes - end <= (kind == Tpdu.DISCONNECT_REQUEST)
 
 
 def _expect_class_0(unit: bytes) -> None:
@@ -185,15 +187,17 @@ def _expect_class_0(unit: bytes) -> None:
 
 
 def parameters(unit: bytes) -> dict[int, bytes]:
-    """The parameters of a connection request or confirm (13.3.4), by their codes.
+    """The parameters of a unit that holds no data (13.3.4 and others), by their codes.
 
     Raises `Malformed`.  RDP puts text of its own in this place, so not every request has parameters.
     """
     found: dict[int, bytes] = {}
-    at = _FIXED_BYTES
-    while at < len(unit):
-        end = at + 2 + unit[at + 1] if at + 1 < len(unit) else len(unit) + 1
-        if end > len(unit) or unit[at] in found:
+    at, last = _ERROR_BYTES if unit[1] == Tpdu.ERROR else _FIXED_BYTES, unit[0] + 1
+    if last < at:
+        raise Malformed(f"a unit of {last} bytes without its fixed part (ISO 8073, 13)")
+    while at < last:
+        end = at + 2 + unit[at + 1] if at + 1 < last else last + 1
+        if end > last or unit[at] in found:
             raise Malformed("parameters of a connection that do not add up (ISO 8073, 13.2.3.3)")
         found[unit[at]] = unit[at + 2 : end]
         at = end

@@ -111,10 +111,13 @@ def test_a_message_that_never_ends_is_malformed_at_the_bound(part: bytes) -> Non
 
 
 def test_parameters_that_do_not_add_up_are_malformed() -> None:
-    fixed = bytes.fromhex("ffe00000000700")
-    for wrong in ("c1", "c105", "c1020100c102", "c1020100c1020100"):
+    for code, fixed in ((0xE0, 7), (0xD0, 7), (0x80, 7), (0x70, 5)):
+        for wrong in ("c1", "c105", "c1020100c102", "c1020100c1020100"):
+            rest = bytes(fixed - 2) + bytes.fromhex(wrong)
+            with pytest.raises(Malformed):
+                parameters(bytes((1 + len(rest), code)) + rest)
         with pytest.raises(Malformed):
-            parameters(fixed + bytes.fromhex(wrong))
+            parameters(bytes((fixed - 2, code)) + bytes(fixed - 3))
 
 
 def test_a_refused_connection_names_the_one_that_asked() -> None:
@@ -126,6 +129,8 @@ def test_a_disconnect_may_have_something_behind_it() -> None:
     """python-snap7 sends a byte more than it states."""
     (unit,) = units(bytes.fromhex("0300 000c 0680 0001 0001 00 00"))
     assert unit.kind is Tpdu.DISCONNECT_REQUEST
+    with pytest.raises(Malformed):
+        units(bytes.fromhex("0300 000d 0680 0001 0001 00 0000"))
 
 
 def test_a_payload_is_packed_as_its_reader_reads_it() -> None:

@@ -68,6 +68,8 @@ _PROTOCOL_PLUS: Final = 0x72
 _WHOLE: Final = 0x02F0_8032
 _PACKET: Final = 0x0300_0000
 _packet_head = Struct(">IIBHHHH").unpack_from
+#: What STEP 7 sends behind an answer.
+_EMPTY: Final = b"\x03\0\0\x07\x02\xf0\0"
 _PDU_AT: Final = 7
 _PDU_HEAD: Final = 10
 _ACK_HEAD: Final = 12
@@ -76,6 +78,8 @@ _BODY_AT: Final = _PDU_AT + _LENGTHS_AT
 _JOB_HEAD_END: Final = _PDU_AT + _PDU_HEAD
 _ACK_HEAD_END: Final = _PDU_AT + _ACK_HEAD
 _SUCCESS: Final = 0xFF
+_ACKS: Final = frozenset({ACK, ACK_DATA})
+_VARS: Final = frozenset({READ_VAR, WRITE_VAR})
 _SETUP_BYTES: Final = 8
 #: `exchange`: the reference, and whether the asset asked; and the one of a connection request that is judged.
 _ASSET_ASKED: Final = 1 << 16
@@ -138,29 +142,25 @@ class S7Decoder:
         self._setup = NO_ANSWER
 
     def feed(self, side: Side, data: bytes) -> Sequence[Frame]:
-        """See `Decoder.feed`.  One whole Read Var or Write Var, or its answer, the usual case, takes the short way."""
+        """See `Decoder.feed`.  One whole message in one packet, the usual case, takes the short way."""
         reader = self._from_client if side is _CLIENT else self._from_asset
-        if not reader.is_busy and _ACK_HEAD_END < len(data) <= MAX_MESSAGE_BYTES:
-            packet, whole, kind, redundancy, reference, size, data_size = _packet_head(data)
-            if whole == _WHOLE and packet == _PACKET + len(data) and not redundancy and size:
-                if kind == JOB:
-                    if (
-                        side is _CLIENT
-                        and (data[17] == READ_VAR or data[17] == WRITE_VAR)
-                        and size + data_size + _JOB_HEAD_END == len(data)
-                    ):
-                        what = data[_BODY_AT:]
-                        return (S7Frame(data, side, what, reference, False, _REQUEST, True, self._unit),)
-                elif (
-                    kind == ACK_DATA
-                    and side is _ASSET
-                    and (data[19] == READ_VAR or data[19] == WRITE_VAR)
-                    and size + data_size + _ACK_HEAD_END == len(data)
-                    and reference != self._setup
-                ):
-                    what = data[_BODY_AT:]
-                    is_refusal = bool(data[17] or data[18]) or (data_size != 0 and _says_no(what, size))
-                    return (S7Frame(data, side, what, reference, is_refusal, _REPLY),)
+        if not reader.is_busy:
+            if _JOB_HEAD_END < len(data) <= MAX_MESSAGE_BYTES:
+                packet, whole, kind, redundancy, reference, size, data_size = _packet_head(data)
+                if whole == _WHOLE and packet == _PACKET + len(data) and not redundancy:
+                    head = len(data) - size - data_size
+                    if head == _JOB_HEAD_END and size:
+                        if kind == JOB:
+                            if side is _CLIENT and (data[17] == READ_VAR or data[17] == WRITE_VAR):
+                                what = data[_BODY_AT:]
+                                return (S7Frame(data, side, what, reference, False, _REQUEST, True, self._unit),)
+                            return (self._job(side, data, reference, data[_BODY_AT:]),)
+                        if kind == USERDATA:
+                            return self._whole_userdata(reader, side, data, reference)
+                    elif head == _ACK_HEAD_END and kind in _ACKS:
+                        return (self._ack(side, data, reference, data[_BODY_AT:]),)
+            elif data == _EMPTY:
+                return (S7Frame(data, side, b"", NO_ANSWER, False, _LINK),)
         return self._feed_units(reader, side, data)
 
     def pending(self, side: Side) -> int:
@@ -204,7 +204,7 @@ class S7Decoder:
             name = "S7comm-plus" if pdu[0] == _PROTOCOL_PLUS else f"0x{pdu[0]:02x}"
             raise WrongProtocol(f"{name} behind the transport header, not S7comm")
         kind = pdu[1] if len(pdu) >= _PDU_HEAD else 0
-        head = _ACK_HEAD if kind in {ACK, ACK_DATA} else _PDU_HEAD
+        head = _ACK_HEAD if kind in _ACKS else _PDU_HEAD
         if kind not in {JOB, ACK, ACK_DATA, USERDATA} or len(pdu) < head or pdu[2] or pdu[3]:
             raise Malformed(f"a PDU of {len(pdu)} bytes and kind {kind} is none of S7comm")
         size, data_size = pdu[6] << 8 | pdu[7], pdu[8] << 8 | pdu[9]
@@ -216,6 +216,13 @@ class S7Decoder:
         if kind == USERDATA:
             return self._userdata(side, unit.data, reference, body)
         return self._ack(side, unit.data, reference, body)
+
+    def _whole_userdata(self, reader: TransportReader, side: Side, data: bytes, reference: int) -> Sequence[Frame]:
+        try:
+            return (self._userdata(side, data, reference, data[_BODY_AT:]),)
+        except Malformed as error:
+            reader.give_up(error)
+            raise
 
     def _feed_units(self, reader: TransportReader, side: Side, data: bytes) -> Sequence[Frame]:
         frames: list[Frame] = []
@@ -232,6 +239,7 @@ class S7Decoder:
     def _link(self, side: Side, unit: TransportUnit) -> Frame:
         if unit.kind is Tpdu.CONNECT_REQUEST:
             return self._connect(side, unit)
+        parameters(unit.payload)
         if unit.kind is Tpdu.CONNECT_CONFIRM and side is _CLIENT:
             raise Malformed("a client confirms a connection that it asked for itself")
         if side is _ASSET and self._connecting is _REQUEST:
@@ -272,6 +280,8 @@ class S7Decoder:
         function = body[6] if size else 0
         if side is _CLIENT:
             return S7Frame(data, side, _CLIENT_REPLY + body, reference | _ASSET_ASKED, is_refusal, _REPLY)
+        if function in _VARS and reference != self._setup:
+            return S7Frame(data, side, body, reference, is_refusal or _says_no(body, size), _REPLY)
         if reference == self._setup or (function == SETUP and not is_refusal):
             self._setup = NO_ANSWER
             return S7Frame(data, side, b"", NO_ANSWER, False, _LINK)
@@ -279,8 +289,6 @@ class S7Decoder:
         is_upload = function == START_UPLOAD and begun is not None and begun[PARAMETERS_AT] == START_UPLOAD
         if begun is not None and is_upload and size >= TRANSFER_HEAD and not is_refusal:
             self._standing.begin_upload(body[10:14], begun)
-        if function in {READ_VAR, WRITE_VAR} and not is_refusal:
-            is_refusal = _says_no(body, size)
         return S7Frame(data, side, body, reference, is_refusal, _REPLY)
 
     def _userdata(self, side: Side, data: bytes, reference: int, body: bytes) -> Frame:
@@ -353,9 +361,10 @@ def _sets_up(begun: bytes, group: int, sub: int) -> bool:
 
 def _says_no(body: bytes, size: int) -> bool:
     """Whether no item of an answer succeeded: its codes stand in the data."""
-    data = body[6 + size :]
-    if not data or data[0] == _SUCCESS:
+    start = 6 + size
+    if start >= len(body) or body[start] == _SUCCESS:
         return False
+    data = body[start:]
     if body[6] == WRITE_VAR:
         return _SUCCESS not in data
     entries = read_entries(data, body[7] if size > 1 else 1)

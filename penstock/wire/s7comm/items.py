@@ -27,8 +27,8 @@ _ANY_LENGTH: Final = 10
 _SYMBOL_HEAD: Final = 10
 _LID_BYTES: Final = 4
 _DB_AREA_BYTES: Final = 5
-#: Specification, length, syntax id, transport size, count, block, area and address.
-_any = Struct(">BBBBHHI").unpack_from
+#: Behind specification, length and syntax id: transport size, count, block, area and address.
+_any = Struct(">3xBHHI").unpack_from
 _db_area = Struct(">BHH")
 
 #: Areas of memory in bits, the two of S7-300 and S7-400 that are counted one by one, and those of the 200 family.
@@ -68,6 +68,13 @@ SIZES: Final = {
     11: (32, "i"),
     12: (16, "H"),
     15: (64, ""),
+}
+#: Area and transport size in one number: the table, the bits of an element, whether the table has a number, and the
+#: class that it adds.
+_LAYOUTS: Final = {
+    area << 8 | size: (table, bits, area in _BLOCK_AREAS, OperationClass.VENDOR if area == _RECORD else None)
+    for area, table in AREAS.items()
+    for size, (bits, _) in SIZES.items()
 }
 _BIT: Final = 1
 _BYTE: Final = 2
@@ -116,32 +123,35 @@ def read_items(body: bytes, at: int, end: int, count: int) -> list[Item]:
 
 
 def _read_any(body: bytes, at: int) -> Item:
-    _, _, _, size, count, block, where = _any(body, at)
-    area, address = where >> 24, where & 0xFF_FFFF
-    if not count:
-        raise Malformed("an item of no elements")
-    layout = SIZES.get(size)
-    table = AREAS.get(area)
-    if layout is None or table is None:
-        counted = _COUNTED.get((area, size))
-        if counted is None:
-            return _unknown(body[at : at + 2 + _ANY_LENGTH])
-        if address + count > LAST_BIT:
-            raise Malformed(f"{count} of {counted} from {address} on go past the last one")
-        return Item(counted, address, count, "", size, _COUNTED_BYTES * count)
-    bits = layout[0]
+    size, count, block, where = _any(body, at)
+    address = where & 0xFF_FFFF
+    layout = _LAYOUTS.get(where >> 24 << 8 | size)
+    if layout is None:
+        return _read_counted(body, at)
+    table, bits, is_block, extra = layout
     if bits == 1:
         if count != 1:
             raise Malformed(f"an item of {count} single bits: what an asset would take for them is not defined")
-    elif address % BYTE_BITS:
-        raise Malformed(f"an item of whole bytes that begins at bit {address % BYTE_BITS} of one")
+    elif address % BYTE_BITS or not count:
+        raise Malformed(f"an item of {count} elements of whole bytes that begins at bit {address % BYTE_BITS} of one")
     total = bits * count
     if address + total > LAST_BIT + 1:
         raise Malformed(f"{total} bits of {table} from {address} on go past the last address")
-    if area in _BLOCK_AREAS:
+    if is_block:
         table = f"{table}{block}"
-    extra = OperationClass.VENDOR if area == _RECORD else None
     return Item(table, address, total, "", size, (total + 7) // BYTE_BITS, extra)
+
+
+def _read_counted(body: bytes, at: int) -> Item:
+    """Timers and counters; every other pair of area and transport size is unknown."""
+    size, count, _, where = _any(body, at)
+    area, address = where >> 24, where & 0xFF_FFFF
+    table = _COUNTED.get((area, size))
+    if table is None:
+        return _unknown(body[at : at + 2 + _ANY_LENGTH])
+    if not count or address + count > LAST_BIT:
+        raise Malformed(f"{count} of {table} from {address} on: none, or past the last one")
+    return Item(table, address, count, "", size, _COUNTED_BYTES * count)
 
 
 def _read_other(item: bytes) -> Item:

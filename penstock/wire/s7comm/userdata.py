@@ -8,8 +8,9 @@ programming devices are writes like any other: group 1, sub-functions 7, 8 and 9
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from struct import Struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from penstock.model import Malformed, Operation, OperationClass, Target
 from penstock.wire.s7comm.addresses import BLOCK_KINDS, LAST_NUMBER
@@ -69,48 +70,54 @@ def kind_of(type_and_group: int) -> tuple[int, int]:
     return kind, group if known else type_and_group & 0x3F
 
 
+class _Meaning(NamedTuple):
+    """What kind, group, sub-function and side say by themselves.
+
+    `is_foreign`: the other side asks for this, never this one.
+    """
+
+    kind: int
+    group: int
+    classes: tuple[OperationClass, ...]
+    is_foreign: bool
+    name: str
+    code: str
+    parse: Callable[[int, bytes, OperationClass], Targets] | None
+
+
+@lru_cache(maxsize=1024)
+def _meaning(type_and_group: int, sub: int, is_from_asset: bool) -> _Meaning:  # noqa: FBT001 - a key of the cache
+    kind, group = kind_of(type_and_group)
+    found = USERDATA_MEANINGS.get((group, sub)) or USERDATA_MEANINGS.get((group, None))
+    classes, origin = found or (_UNKNOWN, Origin.BOTH)
+    is_foreign = origin is not Origin.BOTH and (kind == _PUSH or (origin is Origin.DEVICE) is not is_from_asset)
+    name, code = userdata_name(group, sub), f"userdata {group}/{sub}"
+    return _Meaning(kind, group, classes, is_foreign, name, code, _PARSERS.get(group))
+
+
 def userdata_operation(body: bytes, unit: int | None, *, is_from_asset: bool) -> Operation:
     """The operation of a request or a push.  `body` begins with the two lengths.  Raises `Malformed`."""
-    kind, group = kind_of(body[KIND_AT])
     sub = body[SUB_AT]
+    kind, group, classes, is_foreign, name, code, parse = _meaning(body[KIND_AT], sub, is_from_asset)
     end = _PARAMETERS_AT + (body[0] << 8 | body[1])
-    stop = end + (body[2] << 8 | body[3])
-    earlier = body[stop:]
-    classes, origin = _meaning(group, sub)
-    name, code = userdata_name(group, sub), f"userdata {group}/{sub}"
+    earlier = body[end + (body[2] << 8 | body[3]) :]
     if kind == _PUSH and is_from_asset:
         return _pushed(earlier, classes, code, name, unit)
     data = data_of(body)
-    if origin is not Origin.BOTH and (kind == _PUSH or (origin is Origin.DEVICE) is not is_from_asset):
-        return Operation("s7comm", _UNKNOWN, code, name, unit)
-    if not data and earlier and end - _PARAMETERS_AT == LONG_BYTES:
+    if is_foreign:
+        classes, group, parse = _UNKNOWN, -1, None
+    elif earlier and not data and end - _PARAMETERS_AT == LONG_BYTES:
         first = userdata_operation(earlier, unit, is_from_asset=is_from_asset)
         return Operation("s7comm", first.classes, code, f"{name} (next part)", unit, first.targets)
-    return _asked(group, sub, data, earlier, Operation("s7comm", classes, code, name, unit))
-
-
-def _asked(group: int, sub: int, data: bytes, earlier: bytes, bare: Operation) -> Operation:
-    """The operation `bare` with its objects, and with the classes that these have."""
-    classes, code, name, unit = bare.classes, bare.code, bare.name, bare.unit
-    if group == PROGRAMMER:
-        job = job_operation(sub, data, earlier, _operation_of_job)
-        if job is not None:
-            return Operation("s7comm", job.classes, code, f"{name} ({job.name})", unit, job.targets)
-        return _on_variables(sub, data, classes, code, name, unit)
     if group == CPU and sub == READ_SZL and data:
         return _status_list(data, code, name, unit)
-    parse = _PARSERS.get((group, sub)) or _PARSERS.get((group, None))
-    targets = parse(sub, data, classes[0]) if parse is not None else ()
-    return Operation("s7comm", classes, code, name, unit, targets)
+    if group == PROGRAMMER:
+        return _of_programmer(sub, data, earlier, Operation("s7comm", classes, code, name, unit))
+    return Operation("s7comm", classes, code, name, unit, () if parse is None else parse(sub, data, classes[0]))
 
 
 def _operation_of_job(earlier: bytes) -> Operation:
     return userdata_operation(earlier, None, is_from_asset=False)
-
-
-def _meaning(group: int, sub: int) -> tuple[tuple[OperationClass, ...], Origin]:
-    found = USERDATA_MEANINGS.get((group, sub)) or USERDATA_MEANINGS.get((group, None))
-    return found or (_UNKNOWN, Origin.BOTH)
 
 
 def _pushed(earlier: bytes, classes: tuple[OperationClass, ...], code: str, name: str, unit: int | None) -> Operation:
@@ -121,9 +128,12 @@ def _pushed(earlier: bytes, classes: tuple[OperationClass, ...], code: str, name
     return Operation("s7comm", job.classes, code, f"{name} (told)", unit, job.targets)
 
 
-def _on_variables(
-    sub: int, data: bytes, classes: tuple[OperationClass, ...], code: str, name: str, unit: int | None
-) -> Operation:
+def _of_programmer(sub: int, data: bytes, earlier: bytes, bare: Operation) -> Operation:
+    """The operation `bare` with the variables or the job that it is about."""
+    classes, code, name, unit = bare.classes, bare.code, bare.name, bare.unit
+    job = job_operation(sub, data, earlier, _operation_of_job)
+    if job is not None:
+        return Operation("s7comm", job.classes, code, f"{name} ({job.name})", unit, job.targets)
     targets = programmer_targets(sub, data, classes[0])
     if any(target.operation_class is OperationClass.UNKNOWN for target in targets):
         classes = (*classes, OperationClass.UNKNOWN)
@@ -196,9 +206,9 @@ def _clock(sub: int, data: bytes, found: OperationClass) -> Targets:
     return (Target(found, "clock", 0, 1, "", (f"{date}T{time}",)),)
 
 
-_PARSERS: Final[dict[tuple[int, int | None], Callable[[int, bytes, OperationClass], Targets]]] = {
-    (CYCLIC, None): _cyclic,
-    (BLOCKS, None): _block_list,
-    (BSEND, None): _block_send,
-    (TIME, None): _clock,
+_PARSERS: Final[dict[int, Callable[[int, bytes, OperationClass], Targets]]] = {
+    CYCLIC: _cyclic,
+    BLOCKS: _block_list,
+    BSEND: _block_send,
+    TIME: _clock,
 }
