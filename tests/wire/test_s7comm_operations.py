@@ -154,6 +154,7 @@ BYTE = any_item(2, 1, 10, DB, 0)
         job(b"\x04\1" + BYTE, "00"),
         job(b"\x04\1" + b"\x11" + BYTE[1:]),
         job(b"\x04\1" + BYTE[:1] + b"\x0b" + BYTE[2:]),
+        job(b"\x04\2" + BYTE[:1] + b"\0" + BYTE),
         read_var(any_item(2, 0, 10, DB, 0)),
         read_var(any_item(1, 2, 10, DB, 0)),
         read_var(any_item(2, 1, 10, DB, 3)),

@@ -110,7 +110,7 @@ def read_items(body: bytes, at: int, end: int, count: int) -> list[Item]:
     """The `count` items that fill `body` from `at` to `end`.  Raises `Malformed`."""
     items: list[Item] = []
     while len(items) < count:
-        if at + 3 > end or body[at] != _SPECIFICATION or (stop := at + 2 + body[at + 1]) > end:
+        if at + 3 > end or body[at] != _SPECIFICATION or not at + 3 <= (stop := at + 2 + body[at + 1]) <= end:
             raise Malformed(f"item {len(items) + 1} of {count} is no variable specification that fits in")
         if body[at + 1] == _ANY_LENGTH and body[at + 2] == _ANY:
             items.append(_read_any(body, at))
