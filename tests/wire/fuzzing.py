@@ -118,7 +118,8 @@ def hold_operation(operation: Operation) -> None:
     assert operation.code
     for target in operation.targets:
         assert target.count >= 0
-        assert target.values is None or len(target.values) <= max(1, target.count)
+        # One object may be an array (OPC UA); of several each has at most one value.
+        assert target.values is None or target.count <= 1 or len(target.values) <= target.count
 
 
 def hold_dissector(make: Callable[[], Dissector], talk: Talk) -> None:

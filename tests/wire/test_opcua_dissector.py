@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from asyncua import ua
 from captured import compare, expected, names
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,7 +26,7 @@ from opcua_talk import (
 )
 
 from penstock.model import OperationClass
-from penstock.wire import KNOWN, Shown, Side, recognise
+from penstock.wire import KNOWN, OpcUaDecoder, Shown, Side, recognise
 from penstock.wire.opcua import OPCUA, OpcUaDissector
 
 READ = chunk(encoded(reading("ns=2;s=Line1.Speed")), 7, 7)
@@ -100,12 +101,23 @@ def test_a_message_that_ends_too_early_is_malformed_and_what_was_read_is_shown()
     assert shown.pdu["nodes"] == [["NodeId", 2, 2], ["NodeId", 2, 3]]
 
 
+def _read_value() -> ua.ReadResponse:
+    told = ua.ReadResponse()
+    told.Results = [ua.DataValue(ua.Variant(2.5, ua.VariantType.Double))]
+    return told
+
+
 @pytest.mark.parametrize("policy", ["Basic256Sha256", "Basic256"])
 def test_signed_messages_are_shown_and_encrypted_ones_are_told_by_their_policy(policy: str) -> None:
     talk, dissector = Talk(policy), OpcUaDissector()
     dissector.feed(Side.CLIENT, hello() + opening(open_request(), 1, policy, CHANNEL))
     (signed,) = dissector.feed(Side.CLIENT, talk.asking(reading("ns=2;i=2")))
     assert signed.pdu["nodes"] == [["NodeId", 2, 2]]
+    assert signed.frame is not None
+    told = talk.sealed(encoded(_read_value()), Side.ASSET, talk.request)
+    (answered,) = dissector.feed(Side.ASSET, told)
+    assert answered.frame is not None
+    assert OpcUaDecoder().answer(signed.frame, answered.frame).targets[0].values == (2.5,)
     (encrypted,) = dissector.feed(Side.CLIENT, chunk(bytes(range(150, 250)), 9, 9))
     assert "svc" not in encrypted.pdu
     assert encrypted.frame is not None

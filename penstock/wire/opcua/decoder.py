@@ -239,32 +239,23 @@ class OpcUaDecoder:
     def _asked(self, frame: OpcUaFrame) -> Message:
         """The header of a request in the clear; without a handle where it has none."""
         try:
-            return read_request(self._joined(frame.data), 0)
+            return read_request(frame.message, 0)
         except BROKEN:
             return no_handle()
 
     def answer(self, request: Frame, reply: Frame) -> Answer:
         """The status, and the values that were read."""
-        if not isinstance(request, OpcUaFrame) or reply.data[:4] == b"ERRF":
-            return Answer("connection ended")
+        if not isinstance(request, OpcUaFrame) or not isinstance(reply, OpcUaFrame):
+            return UNREADABLE
         if request.service in {LINK, ENCRYPTED}:
             return Answer()
         last = t.last_chunk(reply.data)
         if last[3:4] == t.ABORT:
             return Answer(status_text(int.from_bytes(last[24:28], "little")))
         try:
-            return answer(request.operation.targets, request.service, self._joined(reply.data))
+            return answer(request.operation.targets, request.service, reply.message)
         except Malformed:
             return UNREADABLE
-
-    def _joined(self, data: bytes) -> bytes:
-        """The message behind the heads of its chunks and without their signatures, from its type on."""
-        cut, bodies, start = self._channel.cut, [], 0
-        while start < len(data):
-            end = start + t.said_size(data, start)
-            bodies.append(data[start + t.SECURED_HEAD_BYTES : end - cut])
-            start = end
-        return b"".join(bodies)
 
     def _stream(self, side: Side) -> t.Stream:
         return self._from_client if side is _CLIENT else self._from_asset
@@ -350,7 +341,7 @@ class OpcUaDecoder:
         """The first message of a channel with a policy: a request that makes sense behind clear heads is signed."""
         channel, numbers = self._channel, [t.read_secured(each).sequence for each in chunks]
         channel.mode = Mode.SIGNED
-        body = self._joined(b"".join(chunks))
+        body = t.joined(b"".join(chunks), channel.cut)
         try:
             service = read_request(body, 0).service
             is_counted = all(t.follows(*pair) for pair in pairwise(numbers))
@@ -364,7 +355,7 @@ class OpcUaDecoder:
 
     def _request(self, head: t.Secured, chunks: list[bytes]) -> Frame:
         data = b"".join(chunks)
-        body = self._joined(data)
+        body = t.joined(data, self._channel.cut)
         if head.request in self._waiting or len(self._waiting) >= MAX_WAITING:
             raise Malformed(f"request {head.request} is under way already (OPC 10000-6, 6.7.2.4)")
         service, _, end = read_type(body, 0)
@@ -377,11 +368,14 @@ class OpcUaDecoder:
             self._token = body[asked.token_start : asked.token_end]
         self._waiting[head.request] = (service, body[end:]) if service in TELLING else None
         what = MARK.pack(service, version) + body[end:]
-        return OpcUaFrame(data, _CLIENT, what, head.request, False, _REQUEST, True, service, names, len(chunks))
+        count, cut = len(chunks), self._channel.cut
+        return OpcUaFrame(
+            data, _CLIENT, what, head.request, False, _REQUEST, True, service, names, count, is_dropped=False, cut=cut
+        )
 
     def _reply(self, head: t.Secured, chunks: list[bytes]) -> Frame:
         data = b"".join(chunks)
-        body = self._joined(data)
+        body = t.joined(data, self._channel.cut)
         message = read_response(body, 0)
         asked = self._waiting.pop(head.request, None)
         if asked is not None and RESPONSES.get(message.service) == asked[0] and message.status < BAD:
@@ -390,7 +384,10 @@ class OpcUaDecoder:
         if not no and len(chunks) == 1 and message.service in ITEMIZED:
             no = says_no(data[: len(data) - self._channel.cut])
         names = self._learner.names
-        return OpcUaFrame(data, _ASSET, b"", head.request, no, _REPLY, True, message.service, names, len(chunks))
+        count, cut, service = len(chunks), self._channel.cut, message.service
+        return OpcUaFrame(
+            data, _ASSET, b"", head.request, no, _REPLY, True, service, names, count, is_dropped=False, cut=cut
+        )
 
     def _learn(self, asked: tuple[int, bytes], message: Message, body: bytes) -> None:
         """What a response tells of nodes; one that cannot be read tells nothing."""
@@ -417,7 +414,7 @@ class OpcUaDecoder:
         head, channel = self._check_head(side, chunk), self._channel
         if channel.mode in {Mode.CLEAR, Mode.SIGNED}:
             stream.count(head.sequence)
-            body = self._joined(chunk)
+            body = t.joined(chunk, channel.cut)
             message = read_request(body, 0)
             if message.service != CLOSE_CHANNEL or message.body != len(body):
                 raise Malformed("CLO holds something else than CloseSecureChannelRequest (OPC 10000-6, 6.7.4)")

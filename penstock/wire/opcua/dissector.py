@@ -141,15 +141,19 @@ class OpcUaDissector:
         _show_message(side, body, pdu)
         if chunk[:3] == t.CLOSE:
             return link_frame(side, chunk, 1)
-        return self._frame(side, b"".join(chunks), head, body)
+        return self._frame(side, chunks, head, body)
 
-    def _frame(self, side: Side, data: bytes, head: t.Secured, body: bytes) -> Frame:
+    def _frame(self, side: Side, chunks: list[bytes], head: t.Secured, body: bytes) -> Frame:
+        data, count, cut = b"".join(chunks), len(chunks), SIGNATURE_BYTES.get(self._policy, 0)
         names = self._learner.names
         if side is not _CLIENT:
             answered = read_response(body, 0)
             self._learn(head.request, answered.service, body[answered.body :])
             no = answered.status >= BAD
-            return OpcUaFrame(data, side, b"", head.request, no, Role.REPLY, True, answered.service, names)
+            service = answered.service
+            return OpcUaFrame(
+                data, side, b"", head.request, no, Role.REPLY, True, service, names, count, is_dropped=False, cut=cut
+            )
         service, end = read_type(body, 0)[0], 0
         if service in SERVICES:
             end = read_request(body, 0).body
@@ -159,7 +163,9 @@ class OpcUaDissector:
         else:
             service = 0
         what = MARK.pack(service, names.version) + body[end:]
-        return OpcUaFrame(data, side, what, head.request, False, Role.REQUEST, True, service, names)
+        return OpcUaFrame(
+            data, side, what, head.request, False, Role.REQUEST, True, service, names, count, is_dropped=False, cut=cut
+        )
 
     def _learn(self, request: int, response: int, body: bytes) -> None:
         service, asked = self._asked.pop(request, (0, b""))

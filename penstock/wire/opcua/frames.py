@@ -32,12 +32,14 @@ class OpcUaFrame(Frame, gc=False):
 
     `service` is the number of the message's type, 0 where it is unknown, `LINK` or `ENCRYPTED`.  `chunks` is how many
     sequence numbers it takes.  `is_dropped`: it asks for nothing and is not sent on (a message that was broken off).
+    `cut` is the length of the signature behind each chunk.
     """
 
     service: int = 0
     names: Names = NO_NAMES
     chunks: int = 1
     is_dropped: bool = False
+    cut: int = 0
 
     @property
     def operation(self) -> Operation:
@@ -47,6 +49,11 @@ class OpcUaFrame(Frame, gc=False):
         if self.service == LINK:
             return Operation("opcua", (OperationClass.SESSION,), self.data[:3].decode(), "secure channel")
         return operation(self.service, self.what, MARK.size, self.names)
+
+    @property
+    def message(self) -> bytes:
+        """The message behind the heads of its chunks and without their signatures, from its type on."""
+        return t.joined(self.data, self.cut)
 
     @property
     def recorded(self) -> bytes:

@@ -161,6 +161,16 @@ def last_chunk(chunks: bytes) -> bytes:
     return chunks[start:]
 
 
+def joined(chunks: bytes, cut: int) -> bytes:
+    """What the chunks of one message hold, without the `cut` bytes of signature behind each."""
+    bodies, start = [], 0
+    while start < len(chunks):
+        end = start + said_size(chunks, start)
+        bodies.append(chunks[start + SECURED_HEAD_BYTES : end - cut])
+        start = end
+    return b"".join(bodies)
+
+
 def said_size(chunks: bytes, start: int) -> int:
     """The size that the chunk says which begins at `start`, of chunks that were cut out of a stream."""
     size: int = _size_at(chunks, start)[0]
