@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from random import Random
 from types import MappingProxyType
 
 import pytest
 from built_captures import ACK, ASSET, CLIENT, SYN, Wire, ethernet, tcp, udp
-from hypothesis import given
+from captured import CAPTURES, names, require_captures
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.observe.capture_files import Packet
-from penstock.observe.decoded import line_of, rows_of
+from penstock.observe.capture_files import Packet, packets_of
+from penstock.observe.decoded import HEADINGS, line_of, rows_of
 from penstock.observe.dissection import MAX_TRIES, MAX_UNDER_WAY, Dissection, Seen
 from penstock.wire import KNOWN, Dissector, Known, Shown, Side
 from penstock.wire.modbus import MODBUS
@@ -249,6 +253,30 @@ def test_nothing_is_raised_for_any_conversation(said: list[tuple[Side, bytes]], 
     for one in seen(talk.wire):
         assert line_of(one, 0)["pdus"]
         assert rows_of(one, 0)
+
+
+@cache
+def captured_packets(name: str) -> tuple[Packet, ...]:
+    require_captures()
+    with (CAPTURES / name).open("rb") as file:
+        return tuple(packets_of(file.read))
+
+
+@settings(max_examples=150)
+@given(st.sampled_from(names()), st.randoms(use_true_random=False))
+def test_changed_and_missing_packets_of_real_captures_stop_nothing(name: str, chance: Random) -> None:
+    """Every third packet has bytes changed behind its Ethernet head, and some are missing."""
+    packets = captured_packets(name)
+    first = chance.randrange(len(packets))
+    dissection = Dissection(KNOWN)
+    for packet in packets[first : first + 30]:
+        data = bytearray(packet.data)
+        for _ in range(chance.choice((0, 0, 1, 4))):
+            data[chance.randrange(14, len(data))] = chance.choice((0, 1, 0x7F, 0x80, 0xFF, chance.randrange(256)))
+        if chance.random() > 0.03:
+            for one in dissection.take(packet._replace(data=bytes(data))):
+                assert json.dumps(line_of(one, 0))
+                assert all(len(row) == len(HEADINGS) for row in rows_of(one, 0))
 
 
 @pytest.mark.parametrize("name", sorted(each.name for each in KNOWN))
