@@ -36,6 +36,12 @@ CAPTURED: Final = (
     Captured("vnc-auth.pcap", "vnc", "tcp", ("vnc",)),
     Captured("smb2-read-write.pcap", "smb", "tcp", ("smb", "smb2", "data")),
     Captured("melsec-melsoft-udp.pcap", "melsec_slmp", "udp", ("data",)),
+    Captured("mms-read.pcap", "mms", "tcp", ("mms", "cotp")),
+    Captured("mms-write.pcap", "mms", "tcp", ("mms", "cotp")),
+    Captured("mms-name-list.pcap", "mms", "tcp", ("mms", "cotp")),
+    Captured("mms-long.pcap", "mms", "tcp", ("mms", "cotp")),
+    Captured("rdp-x509.pcap", "rdp", "tcp", ("rdp", "t125", "cotp")),
+    Captured("s7-plus-mixed.pcap", "s7comm_plus", "tcp", ("data",)),
     Captured("profinet-io-cm.pcapng", "profinet", "udp", ("dcerpc",)),
     Captured("profinet-dcp-set-ip.pcap", "profinet", "ether/8892", ("pn_rt",)),
 )

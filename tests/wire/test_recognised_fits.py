@@ -16,7 +16,7 @@ from penstock.wire import FITS_BYTES, KNOWN, RECOGNISED, Known, Side, of_carrier
 TOLD = [each for each in CAPTURED if each.carrier in {"tcp", "udp"}]
 told = pytest.mark.parametrize("captured", TOLD, ids=lambda each: f"{each.protocol}-{each.name}")
 #: Protocols whose messages are told in the middle of a flow as well.
-IN_THE_MIDDLE = {"smb", "tls", "melsec_slmp", "profinet"}
+IN_THE_MIDDLE = {"mms", "s7comm_plus", "smb", "tls", "melsec_slmp", "profinet"}
 #: A server that answers nonsense to a client's TLS.
 NONSENSE = {("modbus-port502-mixed.pcap", 3, Side.ASSET)}
 
@@ -38,9 +38,18 @@ def test_the_first_bytes_of_either_side_tell_the_protocol_and_no_other(captured:
             continue
         for side, data in beginnings(flow):
             answers = {each.name: each.fits(data, side) for each in of_carrier(KNOWN, captured.carrier)}
-            assert {name for name, fit in answers.items() if fit} == {captured.protocol}
+            told_as = {name for name, fit in answers.items() if fit}
+            assert told_as == {captured.protocol} or (is_shared(data) and not told_as)
+            assert answers[captured.protocol] is not False
             compared += 1
     assert compared
+
+
+def is_shared(data: bytes) -> bool:
+    """Whether these are no more than the head of a packet of TPKT, or the connect of COTP, which say too little."""
+    return data[:2] == b"\x03\0" and (
+        len(data) < 7 or (data[5] in {0xE0, 0xD0} and len(data) == data[2] << 8 | data[3])
+    )
 
 
 def is_of(flow: CapturedFlow, known: Known) -> bool:
@@ -58,7 +67,7 @@ def test_no_prefix_of_them_is_denied(captured: Captured) -> None:
 
 @told
 def test_messages_in_the_middle_are_told_where_the_protocol_allows_it(captured: Captured) -> None:
-    if captured.protocol not in IN_THE_MIDDLE:
+    if captured.protocol not in IN_THE_MIDDLE or captured.name == "mms-long.pcap":  # its packets are halves of messages
         return
     for flow in flows_of(captured.name, captured.kinds):
         answers = [captured.known.fits(packet.data, packet.side) for packet in flow.packets]
@@ -76,8 +85,8 @@ def test_no_flow_of_another_protocol_is_taken_for_a_recognised_one(name: str) ->
             assert found is None or found.protocol.name not in ours - here, flow.number
 
 
-#: Captures that hold a recognised protocol for which tshark has no units of its own.
-OTHERS: dict[str, set[str]] = {}
+#: A scanner asks for RDP on a port where tshark does not look for it.
+OTHERS = {"modbus-port502-mixed.pcap": {"rdp"}}
 
 VECTORS = {
     ("ge_srtp", Side.CLIENT): [
@@ -99,6 +108,14 @@ VECTORS = {
     ("http", Side.ASSET): ["00 0012 04 00 00000000 0003 00000064 0004 00100000 0001 00001000"],
     ("smb", Side.CLIENT): ["00000023 ff534d42 72" + "00" * 30, "00000060 fd534d42" + "00" * 92],
     ("telnet", Side.ASSET): ["fffd18 fffd20 0d0a6c6f67696e3a20"],
+    ("mms", Side.CLIENT): ["0300 001b 02f080 01000100 610e 300c 020103 a007 a005 020101 8200"],
+    ("s7comm_plus", Side.CLIENT): ["0300 0013 02f080 7201 0008 31 0000 04f2 0000 01"],
+    ("rdp", Side.CLIENT): [
+        "0300 0013 0e e0 0000 0000 00 01 00 0800 03000000",
+        "0300 0027 22 e0 0000 0000 00 436f6f6b69653a206d737473686173683d6f70657261746f72 0d0a 0000",
+        "0300 000b 02f080 7f65 0101",
+    ],
+    ("rdp", Side.ASSET): ["0300 0013 0e d0 0000 1234 00 03 00 0800 02000000"],
     ("ftp", Side.ASSET): [b"220-Welcome\r\n220 ready\r\n".hex()],
 }
 
@@ -139,6 +156,11 @@ def test_what_no_capture_holds_is_told_as_well(name: str, side: Side) -> None:
         ("ge_srtp", Side.CLIENT, bytes(55) + b"\x01"),
         ("ge_srtp", Side.CLIENT, bytes(60) + b"\x01"),
         ("profinet", Side.CLIENT, b"\x04\x00" + bytes(78)),
+        ("rdp", Side.CLIENT, bytes.fromhex("0300001611e00000000100c0010ac1020100c2020101")),
+        ("rdp", Side.ASSET, bytes.fromhex("03000013 0ee0 0000 0000 00 01 00 0800 03000000")),
+        ("mms", Side.CLIENT, bytes.fromhex("0300001902f08032010000000000080000f0000001000101e0")),
+        ("mms", Side.CLIENT, bytes.fromhex("0300000c02f080 01000200 61")),
+        ("s7comm_plus", Side.CLIENT, bytes.fromhex("0300000c02f080 7205000831")),
     ],
 )
 def test_what_only_looks_like_it_is_not(name: str, side: Side, data: bytes) -> None:

@@ -14,7 +14,7 @@ from recognised_captures import BY_NAME
 from penstock.model import Operation
 from penstock.model import OperationClass as Is
 from penstock.wire import Side
-from penstock.wire.recognised import ftp, ge_srtp, http, profinet, profinet_dcp, slmp, smb, vnc
+from penstock.wire.recognised import ftp, ge_srtp, http, mms_codes, profinet, profinet_dcp, s7comm_plus, slmp, smb, vnc
 
 TAXONOMY = CAPTURES.parent / "protocols" / "operations.yaml"
 TABLES = [
@@ -25,6 +25,8 @@ TABLES = [
     ("profinet", "operations", "opnum", profinet.CODES),
     ("profinet", "dcp", "service", profinet_dcp.CODES),
     ("smb", "operations", "command", smb.CODES),
+    ("mms", "operations", "service", mms_codes.CODES),
+    ("s7comm_plus", "operations", "function", s7comm_plus.CODES),
     ("vnc", "operations", "client_message", vnc.CODES),
 ]
 
@@ -83,6 +85,33 @@ def slmp3(command: int, body: bytes = b"", sub: int = 0) -> bytes:
     return bytes.fromhex("5000 00 ff ff03 00") + len(content).to_bytes(2, "little") + content
 
 
+def tpkt(payload: str) -> bytes:
+    data = bytes.fromhex(payload)
+    return b"\x03\0" + (len(data) + 7).to_bytes(2, "big") + b"\x02\xf0\x80" + data
+
+
+def ber(tag: int, *parts: bytes) -> bytes:
+    content = b"".join(parts)
+    return bytes((tag, 0x82, len(content) >> 8, len(content) & 0xFF)) + content
+
+
+def mms(service: bytes) -> bytes:
+    request = ber(0xA0, b"\x02\x01\x07", service)
+    presented = ber(0x61, ber(0x30, b"\x02\x01\x03", ber(0xA0, request)))
+    return tpkt((b"\x01\x00\x01\x00" + presented).hex())
+
+
+def domain(name: str, item: str) -> bytes:
+    return ber(0xA1, ber(0x1A, name.encode()), ber(0x1A, item.encode()))
+
+
+def mms_write(*items: bytes) -> bytes:
+    return mms(ber(0xA5, ber(0xA0, *(ber(0x30, ber(0xA0, item)) for item in items)), ber(0xA0, b"\x83\x01\xff")))
+
+
+OPERATE = domain("LD1", "GGIO1$CO$SPCSO1$Oper")
+SETTING = domain("LD1", "LLN0$SP$Limit")
+READ_SETTING = ber(0xA4, b"\x80\x01\0", ber(0xA1, ber(0xA1, SETTING)))
 LONG_WRITE = slmp3(0x1401, bytes.fromhex("64000000 a800 0200 01000200"), sub=2)
 MESSAGES = [
     ("ftp", b"stor a b\r\n", ("STOR", (Is.FILE_WRITE,), ["path a b"])),
@@ -112,6 +141,34 @@ MESSAGES = [
     ("melsec_slmp", slmp3(0x1002), ("0x1002", (Is.EXECUTE,), [])),
     ("melsec_slmp", slmp3(0x7777), ("0x7777", (Is.UNKNOWN,), [])),
     ("melsec_slmp", b"500000FF03FF00000C001010010000", ("0x1001", (Is.EXECUTE,), [])),
+    ("mms", mms_write(OPERATE), ("5", (Is.WRITE,), ["variable LD1/GGIO1$CO$SPCSO1$Oper"])),
+    ("mms", mms_write(SETTING), ("5", (Is.CONFIG,), ["variable LD1/LLN0$SP$Limit"])),
+    (
+        "mms",
+        mms_write(OPERATE, SETTING),
+        ("5", (Is.WRITE, Is.CONFIG), ["variable LD1/GGIO1$CO$SPCSO1$Oper", "variable LD1/LLN0$SP$Limit"]),
+    ),
+    ("mms", mms_write(b"\x80\x02mu"), ("5", (Is.WRITE,), ["variable mu"])),
+    ("mms", mms(READ_SETTING), ("4", (Is.READ,), ["variable LD1/LLN0$SP$Limit"])),
+    ("mms", mms(ber(0xA6, ber(0xA0, SETTING))), ("6", (Is.DIAGNOSTICS,), ["variable LD1/LLN0$SP$Limit"])),
+    ("mms", mms(ber(0xAC, SETTING)), ("12", (Is.DIAGNOSTICS,), ["variable LD1/LLN0$SP$Limit"])),
+    (
+        "mms",
+        mms(ber(0xAB, SETTING, ber(0xA0, ber(0x30, ber(0xA0, OPERATE))))),
+        ("11", (Is.CONFIG,), ["variable LD1/LLN0$SP$Limit", "variable LD1/GGIO1$CO$SPCSO1$Oper"]),
+    ),
+    ("mms", mms(b"\xbf\x28\x00"), ("40", (Is.EXECUTE,), [])),
+    ("mms", mms(b"\xbf\x4c\x00"), ("76", (Is.FILE_WRITE,), [])),
+    ("mms", mms(b"\xbf\x81\x00\x00"), ("128", (Is.UNKNOWN,), [])),
+    ("mms", mms(b""), ("", (Is.UNKNOWN,), [])),
+    ("s7comm_plus", tpkt("7201000c 31 0000 0542 0000 0001 00000000"), ("0x0542", (Is.WRITE,), [])),
+    ("s7comm_plus", tpkt("7203002c 20" + "ab" * 32 + "31 0000 056b 0000 0001"), ("0x056B", (Is.EXECUTE,), [])),
+    ("s7comm_plus", tpkt("72020008 31 0000 0999 0000"), ("0x0999", (Is.UNKNOWN,), [])),
+    (
+        "rdp",
+        bytes.fromhex("03000013 0ee0 0000 0000 00 01 00 0800 03000000"),
+        ("connect", (Is.SESSION,), []),
+    ),
     ("ssh", b"SSH-2.0-OpenSSH_9.2p1\r\n", ("SSH-2.0", (Is.SESSION,), ["software SSH-2.0-OpenSSH_9.2p1"])),
 ]  # fmt: skip
 
@@ -140,6 +197,17 @@ def test_a_hello_of_tls_tells_the_server_and_the_best_version_that_the_client_of
     ]
     (newer,) = asked("tls", hello(0x0303, "plc.example", b"\x7a\x7a\x03\x04\x03\x03"))
     assert told(newer)[2] == ["server plc.example", "version TLS 1.3"]
+
+
+def test_messages_of_a_controller_and_keep_alives_of_s7comm_plus_ask_for_nothing() -> None:
+    notification, keep_alive = tpkt("7201000c 33 0000 0542 0000 0001 00000000"), tpkt("72fe0000")
+    assert asked("s7comm_plus", notification, keep_alive, tpkt("7201"), tpkt("7203002c 20abab")) == []
+
+
+def test_rdp_that_goes_on_in_tls_is_read_as_tls() -> None:
+    connect = bytes.fromhex("03000013 0ee0 0000 0000 00 01 00 0800 01000000")
+    operations = asked("rdp", connect, hello(0x0303, "host.example"), b"\x17\3\3\0\4abcd")
+    assert [each.title for each in operations] == ["rdp.session", "tls.session", "tls.unknown"]
 
 
 def test_encrypted_data_of_a_client_is_one_unknown_operation() -> None:

@@ -11,8 +11,11 @@ from typing import Final
 from penstock.wire.recognised.ftp import FTP
 from penstock.wire.recognised.ge_srtp import GE_SRTP
 from penstock.wire.recognised.http import HTTP
+from penstock.wire.recognised.mms import MMS
 from penstock.wire.recognised.profinet import PROFINET
+from penstock.wire.recognised.rdp import RDP
 from penstock.wire.recognised.reading import RecognisedProtocol
+from penstock.wire.recognised.s7comm_plus import S7COMM_PLUS
 from penstock.wire.recognised.slmp import SLMP
 from penstock.wire.recognised.smb import SMB
 from penstock.wire.recognised.ssh import SSH
@@ -22,10 +25,13 @@ from penstock.wire.recognised.vnc import VNC
 
 #: Every protocol that is recognised and not enforced.  A new one is a line here.
 RECOGNISED: Final[tuple[RecognisedProtocol, ...]] = (
+    MMS,
+    S7COMM_PLUS,
     GE_SRTP,
     SLMP,
     PROFINET,
     SSH,
+    RDP,
     VNC,
     HTTP,
     TLS,

@@ -162,7 +162,7 @@ def _variable(pdu: Pdu, data: bytes) -> None:
         end = data.find(b"\r\n") + 2
         if end < 2:  # noqa: PLR2004 - no end
             return
-        pdu["cookie"] = shown_text(data[:end])
+        pdu["cookie"] = shown_text(data[: end - 2])
         data = data[end:]
     if len(data) < _NEGOTIATION_BYTES or data[0] not in NEGOTIATIONS:
         return
