@@ -124,6 +124,19 @@ def test_it_is_seen_in_parts_of_the_transport(message: bytes) -> None:
 
 
 @every
+def test_a_part_that_begins_as_a_message_ends_the_flow(message: bytes) -> None:
+    """An asset that does not put parts together would do what stands in one: a whole message in another's data."""
+    if message[5] == 0xE0:
+        return
+    inner = message[7:]
+    outer = job_pdu(b"\x05\1" + any_item(2, len(inner), 10, DB, 0), b"\0\4" + pack(">H", 8 * len(inner)) + inner)
+    at = len(outer) - len(inner)
+    assert judged([data(outer)]) == [{OperationClass.WRITE}]
+    assert judged([in_parts(outer, at)]) == ["the flow ends"]
+    assert judged([in_parts(outer, 3, at)]) == ["the flow ends"]
+
+
+@every
 def test_it_does_not_come_to_rest_in_the_middle_of_another_message(message: bytes) -> None:
     """A part that never ends in front of it takes it along, and the whole is no read."""
     half = data(job_pdu(b"\x04\1" + any_item(2, 4, 10, DB, 0)), is_last=False)

@@ -83,6 +83,13 @@ def test_what_is_written_has_the_values_of_its_type_and_its_memory(
     assert target == Target(IS.WRITE, "DB10", 64, 8 * len(data), "", values, data)
 
 
+def test_what_is_no_number_is_written_as_its_bytes() -> None:
+    """So that records of it can be read by everybody, and no limit of numbers is met by it."""
+    data = pack(">ff", float("nan"), 1.5) + b"\xff\x80\0\0"
+    (target,) = meaning(write_var([any_item(8, 3, 10, DB, 0)], [(7, 12, data)])).targets
+    assert target.values == ("0x7fc00000", 1.5, "0xff800000")
+
+
 def test_a_bit_a_timer_and_a_counter_are_written_by_value() -> None:
     items = [any_item(1, 1, 10, DB, 33), any_item(29, 1, 0, T, 5), any_item(28, 2, 0, C, 7)]
     operation = meaning(write_var(items, [(3, 1, b"\1"), (9, 2, b"\x21\0"), (9, 4, b"\0\1\0\2")]))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from s7comm_messages import any_item, job, meaning, write_var
 
-from penstock.model import Interval, Operation, OperationClass, Permission, Span, Target
+from penstock.model import Interval, Operation, OperationClass, Permission, Span, Target, Value
 from penstock.policy.permits import Permit
 from penstock.wire import UnreadableError
 from penstock.wire.s7comm import S7COMM
@@ -232,6 +232,11 @@ def test_blocks_of_a_download_are_held_to_their_numbers() -> None:
         assert allowed.covers(meaning(message).targets[0], None) is is_covered
 
 
+def packed(element: str, value: Value) -> bytes:
+    """A value as memory; what is no number stands as its bytes."""
+    return bytes.fromhex(value[2:]) if isinstance(value, str) else pack(f">{ELEMENTS[element][1]}", value)
+
+
 elements = st.sampled_from([each for each in ELEMENTS if each != "bit"])
 
 
@@ -254,7 +259,7 @@ def test_memory_is_read_element_by_element_however_it_is_written(
     parts = [read_memory(target(start, end), span) for start, end in pairwise(cuts)]
     if all(cut % width == 0 for cut in cuts):
         joined = [value for part in parts for value in part or ()]
-        assert pack(f">{count}{ELEMENTS[element][1]}", *joined) == memory
+        assert b"".join(packed(element, value) for value in joined) == memory
     else:
         assert None in parts
 

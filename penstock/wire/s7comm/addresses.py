@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from math import isfinite
 from struct import unpack
 from typing import Final
 
@@ -21,6 +22,9 @@ LAST_BIT: Final = 0xFF_FFFF
 LAST_NUMBER: Final = 0xFFFF
 
 BIT: Final = "bit"
+#: The format of a floating-point number.
+REAL: Final = "f"
+_REAL_BYTES: Final = 4
 #: Elements: how many bits each has, and its format.
 ELEMENTS: Final = {
     BIT: (1, ""),
@@ -30,7 +34,7 @@ ELEMENTS: Final = {
     "int": (16, "h"),
     "dword": (32, "I"),
     "dint": (32, "i"),
-    "real": (32, "f"),
+    "real": (32, REAL),
 }
 #: Letters of an address: the element that is meant where the document says no other.
 _BY_WIDTH: Final = {"X": BIT, "": BIT, "B": "byte", "W": "word", "D": "dword"}
@@ -161,4 +165,17 @@ def read_memory(target: Target, span: Span) -> tuple[Value, ...] | None:
         places = range(first - target.first, last + 1 - target.first)
         return tuple(target.memory[at // BYTE_BITS] >> at % BYTE_BITS & 1 for at in places)
     start, end = (first - target.first) // BYTE_BITS, (last + 1 - target.first) // BYTE_BITS
-    return unpack(f">{(last + 1 - first) // bits}{layout}", target.memory[start:end])
+    memory = target.memory[start:end]
+    return reals(memory) if layout == REAL else unpack(f">{len(memory) * BYTE_BITS // bits}{layout}", memory)
+
+
+def reals(memory: bytes) -> tuple[Value, ...]:
+    """Floating-point numbers of four bytes; what is no number (NaN, infinity) is its bytes in hexadecimal."""
+    values = unpack(f">{len(memory) // _REAL_BYTES}{REAL}", memory)
+    if all(map(isfinite, values)):
+        return values
+    places = range(0, len(memory), _REAL_BYTES)
+    return tuple(
+        value if isfinite(value) else f"0x{memory[at : at + _REAL_BYTES].hex()}"
+        for value, at in zip(values, places, strict=True)
+    )

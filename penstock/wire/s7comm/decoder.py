@@ -79,6 +79,7 @@ _JOB_HEAD_END: Final = _PDU_AT + _PDU_HEAD
 _ACK_HEAD_END: Final = _PDU_AT + _ACK_HEAD
 _SUCCESS: Final = 0xFF
 _ACKS: Final = frozenset({ACK, ACK_DATA})
+_KINDS: Final = frozenset({JOB, ACK, ACK_DATA, USERDATA})
 _VARS: Final = frozenset({READ_VAR, WRITE_VAR})
 _SETUP_BYTES: Final = 8
 #: `exchange`: the reference, and whether the asset asked; and the one of a connection request that is judged.
@@ -200,12 +201,14 @@ class S7Decoder:
         pdu = unit.payload
         if not pdu:
             return S7Frame(unit.data, side, b"", NO_ANSWER, False, _LINK)
+        if len(unit.data) != len(pdu) + _PDU_AT:
+            _expect_one_pdu(unit.data)
         if pdu[0] != _PROTOCOL:
             name = "S7comm-plus" if pdu[0] == _PROTOCOL_PLUS else f"0x{pdu[0]:02x}"
             raise WrongProtocol(f"{name} behind the transport header, not S7comm")
         kind = pdu[1] if len(pdu) >= _PDU_HEAD else 0
         head = _ACK_HEAD if kind in _ACKS else _PDU_HEAD
-        if kind not in {JOB, ACK, ACK_DATA, USERDATA} or len(pdu) < head or pdu[2] or pdu[3]:
+        if kind not in _KINDS or len(pdu) < head or pdu[2] or pdu[3]:
             raise Malformed(f"a PDU of {len(pdu)} bytes and kind {kind} is none of S7comm")
         size, data_size = pdu[6] << 8 | pdu[7], pdu[8] << 8 | pdu[9]
         if head + size + data_size != len(pdu):
@@ -349,7 +352,17 @@ def fits(data: bytes, _side: Side) -> bool | None:
         return None
     if payload[0] != _PROTOCOL or not payload[1:2]:
         return None if payload[0] == _PROTOCOL else False
-    return payload[1] in {JOB, ACK, ACK_DATA, USERDATA}
+    return payload[1] in _KINDS
+
+
+def _expect_one_pdu(packets: bytes) -> None:
+    """No later part of a message begins as a message: who does not put parts together would take it for one."""
+    start, end = 0, packets[2] << 8 | packets[3]
+    while end < len(packets):
+        start, end = end, end + (packets[end + 2] << 8 | packets[end + 3])
+        part = packets[start + _PDU_AT : end]
+        if len(part) >= _PDU_HEAD and part[0] == _PROTOCOL and part[1] in _KINDS and not (part[2] or part[3]):
+            raise Malformed("a part of a message begins as a message of its own")
 
 
 def _sets_up(begun: bytes, group: int, sub: int) -> bool:

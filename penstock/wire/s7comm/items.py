@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from penstock.model import Malformed, OperationClass, Target, Value
-from penstock.wire.s7comm.addresses import BYTE_BITS, LAST_BIT
+from penstock.wire.s7comm.addresses import BYTE_BITS, LAST_BIT, REAL, reals
 
 _SPECIFICATION: Final = 0x12
 _ANY: Final = 0x10
@@ -62,7 +62,7 @@ SIZES: Final = {
     5: (16, "h"),
     6: (32, "I"),
     7: (32, "i"),
-    8: (32, "f"),
+    8: (32, REAL),
     9: (16, "H"),
     10: (32, "I"),
     11: (32, "i"),
@@ -263,6 +263,8 @@ def item_values(size: int, data: bytes) -> tuple[Value, ...]:
     bits, layout = SIZES.get(size, (8 * _COUNTED_BYTES, "H"))
     if size == _BIT:
         return tuple(each & 1 for each in data)
+    if layout == REAL:
+        return reals(data)
     if size == _DATE_AND_TIME:
         return tuple(f"0x{data[at : at + 8].hex()}" for at in range(0, len(data), 8))
     return unpack(f">{8 * len(data) // bits}{layout}", data)

@@ -54,7 +54,7 @@ WRITES: Final = frozenset({FORCE_SELECTION, *_WRITING})
 _JOB_BYTES: Final = 2
 
 
-def test_data(data: bytes) -> bytes:
+def function_data(data: bytes) -> bytes:
     """The data of a test function, behind the two sizes and the parameters.  Raises `Malformed`."""
     if len(data) < _sizes.size:
         raise Malformed("a test function without its sizes")
@@ -67,7 +67,7 @@ def test_data(data: bytes) -> bytes:
 def job_reference(data: bytes) -> tuple[int, int] | None:
     """Function and number of the job that a request names, ``None`` where it names none."""
     try:
-        found = test_data(data)
+        found = function_data(data)
     except Malformed:
         return None
     return (found[0], found[1]) if len(found) >= _JOB_BYTES else None
@@ -77,7 +77,7 @@ def programmer_targets(sub: int, data: bytes, found: OperationClass) -> Targets:
     """The variables of a request of group 1.  Raises `Malformed`."""
     if sub not in _ON_VARIABLES or not data:
         return ()
-    return _variables(sub, test_data(data), found)
+    return _variables(sub, function_data(data), found)
 
 
 def job_operation(sub: int, data: bytes, earlier: bytes, read: Callable[[bytes], Operation]) -> Operation | None:
@@ -87,7 +87,7 @@ def job_operation(sub: int, data: bytes, earlier: bytes, read: Callable[[bytes],
     """
     if sub not in CONTROLS_JOBS:
         return None
-    found = test_data(data)
+    found = function_data(data)
     if len(found) < _JOB_BYTES:
         raise Malformed("a request to control a job that names none")
     function = found[0]
