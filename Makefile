@@ -1,5 +1,5 @@
 # Every target installs what it needs: system packages through the distribution, Python packages into ./.venv.
-.PHONY: demo story test check bench decode lock clean
+.PHONY: demo story test check fuzz bench decode lock clean
 SHELL := /bin/bash
 PY := .venv/bin/python
 
@@ -15,6 +15,10 @@ test: .venv/.dev check ## every test
 	@scripts/system-packages test
 	@scripts/test-providers
 	@scripts/test-suite
+	@$(PY) fuzz/run.py --runs 5000
+
+fuzz: .venv/.dev ## fuzz what reads each protocol, SECONDS (300) each; corpora stay in fuzz/corpus
+	@$(PY) fuzz/run.py --seconds "$(or $(SECONDS),300)"
 
 check: .venv/.dev ## formatting, lint, types
 	@.venv/bin/ruff format --check .
@@ -48,4 +52,4 @@ lock: ## compile the hash-pinned requirements anew (needs uv)
 	@touch $@ .venv/.lab
 
 clean:
-	rm -rf .venv bench/out bench/build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv bench/out bench/build fuzz/corpus fuzz/found .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,61 @@
+"""Seeds of a corpus: conversations of the real captures, in the form that `tests/wire/fuzzing.py` reads.
+
+Made at run time, and never kept: the captures lie outside the repository.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from fuzzing import bytes_of
+
+from penstock.observe import Flows, packets_of
+from penstock.wire import KNOWN, Side, WireProtocol, recognise
+
+ROOT: Final = Path(__file__).parents[1]
+CAPTURES: Final = Path(os.environ.get("PENSTOCK_CAPTURES", ROOT.parent / "shared" / "captures"))
+#: How much of a flow one seed holds: a fuzzer is fast on short ones.
+PACKETS: Final = 8
+#: Seeds of one flow: its beginning, and further parts of it.
+PARTS: Final = 12
+
+Talk = list[tuple[Side, bytes]]
+
+
+def write_seeds(protocol: WireProtocol, folder: Path) -> int:
+    """Write the seeds of one protocol, each named by its digest; how many there are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    seeds = {bytes_of(part) for path in sorted(CAPTURES.glob("*.pcap*")) for part in parts(path, protocol)}
+    for seed in seeds:
+        (folder / hashlib.sha256(seed).hexdigest()[:24]).write_bytes(seed)
+    return len(seeds)
+
+
+def parts(path: Path, protocol: WireProtocol) -> Iterator[Talk]:
+    """Some parts of each flow of a capture that speaks the protocol."""
+    if path.suffix not in {".pcap", ".pcapng"}:
+        return
+    for talk in flows(path, protocol):
+        for at in range(0, min(len(talk), PACKETS * PARTS), PACKETS):
+            yield talk[at : at + PACKETS]
+
+
+def flows(path: Path, protocol: WireProtocol) -> Iterator[Talk]:
+    """What was said in each flow that is recognised as the protocol."""
+    ports = frozenset((kind, int(port)) for each in KNOWN for kind, port in (text.split("/") for text in each.ports))
+    reader, by_flow = Flows(ports), {}
+    with path.open("rb") as file:
+        for packet in packets_of(file.read):
+            for arrival in reader.take(packet):
+                talk = by_flow.setdefault(arrival.flow, [])
+                talk += [(arrival.side, piece.data) for piece in arrival.pieces if piece.data]
+    for flow, talk in by_flow.items():
+        said = {side: b"".join(data for each, data in talk if each is side) for side in Side}
+        candidates = [each for each in KNOWN if flow.carrier in each.dissectors]
+        known = recognise(candidates, said[Side.CLIENT], said[Side.ASSET]) if talk else None
+        if known is not None and known.protocol is protocol:
+            yield talk
