@@ -96,6 +96,11 @@ def _frames(decoder: Decoder, bound: int, talk: Talk) -> list[Frame]:
                 if request is not None:
                     decoder.answer(request, frame)
         found += frames
+        if decoder.pending(side):
+            try:
+                decoder.feed(side, b"")  # as the gate does, to know at once whether more bytes can help
+            except Malformed:
+                return found
     return found
 
 

@@ -92,7 +92,7 @@ def test_a_mended_conversation_has_the_same_sides_and_lengths(talk: list[tuple[S
 
 def test_mended_frames_get_behind_the_first_check() -> None:
     """Numbers of IEC 104 and check sums of DNP3, both wrong before."""
-    command = bytes.fromhex("680e 2400 4200 2d01060003000100000001")
+    command = bytes.fromhex("680e 2400 4200 2d010600030001000001")
     link = bytes.fromhex("0564 0bc4 0a00 0100 0000 c0c3 013c0206 0000")
     for name, broken in (("iec104", [(Side.CLIENT, command)] * 3), ("dnp3", [(Side.CLIENT, link)])):
         make = NAMED[name].streams if name in NAMED else None
