@@ -81,6 +81,8 @@ def _job(body: bytes, unit: int | None, *, is_from_asset: bool) -> Operation:
     if function == PI_SERVICE:
         return _pi_service(body, end, stop, unit)
     name, classes, origin = FUNCTION_MEANINGS.get(function, ("", _UNKNOWN, Origin.CLIENT))
+    if (origin is Origin.DEVICE) is not is_from_asset:
+        classes = _UNKNOWN
     parse = _PARSERS.get(function)
     if parse is None:
         targets: Targets = ()
@@ -88,8 +90,6 @@ def _job(body: bytes, unit: int | None, *, is_from_asset: bool) -> Operation:
         if function in _WITHOUT_DATA and stop != end:
             raise Malformed(f"{name} has no data")
         targets = parse(body, end, stop, classes[0])
-    if (origin is Origin.DEVICE) is not is_from_asset:
-        classes = _UNKNOWN
     code = _CODES[function]
     return Operation("s7comm", classes, code, name or f"unknown function {code}", unit, targets)
 
