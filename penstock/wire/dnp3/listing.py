@@ -112,6 +112,9 @@ def _objects(lists: dict[str, Any], body: bytes, at: int, header: tuple[int, int
     kind, prefix, count = header
     layout = LAYOUTS.get(kind)
     has_data = code not in _HEADERS_ONLY or prefix >= _FIRST_SIZE
+    is_unreadable = has_data and layout is None and prefix < _FIRST_SIZE
+    if prefix not in _PREFIXES and not is_unreadable and not (has_data and layout is not None and layout.size):
+        return at  # they have no bytes, however many they are
     for _ in range(count):
         size = layout.size if layout is not None else 0
         if prefix in _PREFIXES:
