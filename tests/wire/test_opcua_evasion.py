@@ -90,6 +90,40 @@ def test_with_another_session_s_token_or_an_audit_entry_or_an_addition_in_the_he
     assert b"other-session" not in frame.recorded
 
 
+def headed(token: bytes, body: bytes, audit: bytes = b"\xff\xff\xff\xff") -> bytes:
+    """A request of the type of Read or Write with this token, and the rest of a plain header."""
+    return body[:4] + token + bytes(8) + b"\x07\0\0\0" + bytes(4) + audit + bytes(4) + bytes(3) + body[4:]
+
+
+READ_BODY = b"\x01\0\x77\x02" + bytes(12) + b"\x01\0\0\0" + b"\0\x05\x0d\0\0\0\xff\xff\xff\xff\0\0\xff\xff\xff\xff"
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("known", [b"\0\0", b"\x01\x02\x07\0", b"\x03\0\0\x04\0\0\0abcd"])
+def test_within_a_token_that_looks_like_the_end_of_the_header(known: bytes, is_first: bool) -> None:  # noqa: FBT001
+    """Whole or byte by byte, first in its channel or not: a header ends where its token says."""
+    for start in range(40):
+        hidden = bytes(start) + b"\xff" * 8 + bytes(12) + READ_BODY[4:] + bytes(40)
+        for token in (
+            b"\x03\0\0" + struct.pack("<i", len(hidden)) + hidden,
+            b"\x05\0\0" + struct.pack("<i", 60) + hidden[:60],
+        ):
+            body = headed(token, READ_BODY)
+            meanings = []
+            for step in (10_000, 1):
+                talk = Talk()
+                if not is_first:
+                    talk.feed(CLIENT, talk.sealed(headed(known, READ_BODY), CLIENT, 4))
+                data = talk.sealed(body, CLIENT, 5)
+                try:
+                    frames = [f for at in range(0, len(data), step) for f in talk.feed(CLIENT, data[at : at + step])]
+                except Malformed:
+                    meanings.append(b"")
+                    continue
+                meanings += [frame.what[6:] for frame in frames]
+            assert meanings in ([READ_BODY[4:]] * 2, [b""] * 2), start
+
+
 @pytest.mark.parametrize("message", [reading("ns=2;i=5"), WRITE, calling("ns=2;i=1", "ns=2;i=2"), ua.BrowseRequest()])
 def test_bytes_behind_the_last_field_are_never_passed_over(message: Any) -> None:
     talk = Talk()

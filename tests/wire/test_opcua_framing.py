@@ -315,12 +315,13 @@ def test_a_message_larger_than_the_bound_ends_the_flow_before_it_is_held() -> No
     talk = Talk()
     with pytest.raises(Malformed):
         talk.feed(Side.CLIENT, b"MSGF" + struct.pack("<I", OPCUA.max_held_bytes + 1))
-    talk, part = Talk(), bytes(1 << 20)
-    for _ in range(3):
-        assert not talk.feed(Side.CLIENT, chunk(part, talk.number(Side.CLIENT), 5, kind=b"MSGC"))
-        assert talk.decoder.pending(Side.CLIENT) <= OPCUA.max_held_bytes
-    with pytest.raises(Malformed):
-        talk.feed(Side.CLIENT, chunk(part, talk.number(Side.CLIENT), 5, kind=b"MSGC"))
+    for side, bound in ((Side.CLIENT, transport.MAX_REQUEST_BYTES), (Side.ASSET, transport.MAX_MESSAGE_BYTES)):
+        talk, part = Talk(), bytes(bound // 4)
+        for _ in range(3):
+            assert not talk.feed(side, chunk(part, talk.number(side), 5, kind=b"MSGC"))
+            assert talk.decoder.pending(side) <= OPCUA.max_held_bytes
+        with pytest.raises(Malformed):
+            talk.feed(side, chunk(part, talk.number(side), 5, kind=b"MSGC"))
 
 
 def test_many_tiny_chunks_end_the_flow() -> None:

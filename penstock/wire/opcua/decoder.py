@@ -87,11 +87,8 @@ def marks_of(version: int) -> dict[int, bytes]:
     return {type_id: start + end for type_id, start in _PLAIN_MARKS}
 
 
-_FIRST_MARKS: Final = marks_of(0)
-
-
 class OpcUaDecoder:
-    """The messages of one connection.  At most 4 MiB are held for each side."""
+    """The messages of one connection.  At most 1 MiB of a request is held, and 4 MiB of a response."""
 
     __slots__ = (
         "_channel",
@@ -110,10 +107,11 @@ class OpcUaDecoder:
     rewrites = True
 
     def __init__(self) -> None:
-        self._from_client, self._from_asset = t.Stream(), t.Stream()
+        self._from_client, self._from_asset = t.Stream(t.MAX_REQUEST_BYTES), t.Stream()
         self._channel = Channel()
         self._learner = Learner()
-        self._marks = _FIRST_MARKS
+        #: Empty while no authentication token is known: without one nobody can say where a header ends.
+        self._marks: dict[int, bytes] = {}
         self._token = b""
         #: Requests that wait for their response: service and body where the response tells names.
         self._waiting: dict[int, tuple[int, bytes] | None] = {}
@@ -366,6 +364,7 @@ class OpcUaDecoder:
             asked = read_request(body, 0)
             end = asked.body
             self._token = body[asked.token_start : asked.token_end]
+            self._marks = self._marks or marks_of(version)
         self._waiting[head.request] = (service, body[end:]) if service in TELLING else None
         what = MARK.pack(service, version) + body[end:]
         count, cut = len(chunks), self._channel.cut
@@ -398,7 +397,7 @@ class OpcUaDecoder:
         except Malformed:
             return
         if self._learner.learn(service, question, told):
-            self._marks = marks_of(self._learner.names.version)
+            self._marks = marks_of(self._learner.names.version) if self._token else {}
 
     def _aborted(self, side: Side, head: t.Secured, chunks: list[bytes]) -> Frame:
         """A message that its sender broke off (6.7.3): it asks for nothing, or it answers with no."""

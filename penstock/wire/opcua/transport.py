@@ -24,6 +24,8 @@ SECURED_HEAD_BYTES: Final = 24
 MAX_URL: Final = 4096
 #: A message with all its chunks.  Servers state such bounds as well (7.1.2.4); more is asked for in portions.
 MAX_MESSAGE_BYTES: Final = 4 << 20
+#: A request: ten thousand nodes fit into it, and reading it holds nobody up.
+MAX_REQUEST_BYTES: Final = 1 << 20
 MAX_CHUNKS: Final = 1024
 #: 6.7.2.4: a sequence number starts again below 1024 when fewer than 1024 are left.
 WRAP_BELOW: Final = 1024
@@ -59,9 +61,10 @@ class Asymmetric(msgspec.Struct, frozen=True, gc=False):
 class Stream:
     """One direction of a connection: bytes that make no whole chunk yet, and chunks that make no whole message yet."""
 
-    __slots__ = ("broken", "buffer", "part_bytes", "parts", "sequence")
+    __slots__ = ("broken", "buffer", "max_bytes", "part_bytes", "parts", "sequence")
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int = MAX_MESSAGE_BYTES) -> None:
+        self.max_bytes = max_bytes
         self.buffer = bytearray()
         self.parts: list[bytes] = []
         self.part_bytes = 0
@@ -83,7 +86,7 @@ class Stream:
 
     def whole_chunk(self, data: bytes) -> bytes | None:
         """`data` itself where nothing is held and it is one whole chunk; ``None``, and nothing has happened, else."""
-        if self.buffer or chunk_size(data[:HEAD_BYTES]) != len(data) or len(data) + self.part_bytes > MAX_MESSAGE_BYTES:
+        if self.buffer or chunk_size(data[:HEAD_BYTES]) != len(data) or len(data) + self.part_bytes > self.max_bytes:
             return None
         return data
 
@@ -95,8 +98,8 @@ class Stream:
         size = chunk_size(head)
         if size is None:
             return None
-        if size + self.part_bytes > MAX_MESSAGE_BYTES:
-            raise Malformed(f"a message of more than {MAX_MESSAGE_BYTES} bytes")
+        if size + self.part_bytes > self.max_bytes:
+            raise Malformed(f"a message of more than {self.max_bytes} bytes")
         if len(self.buffer) < size:
             return None
         chunk = bytes(self.buffer[:size])
