@@ -6,7 +6,7 @@ enforces nothing and stops at nothing.  Bounded: a flow keeps its first bytes un
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, assert_never
 from weakref import WeakKeyDictionary
 
@@ -19,6 +19,7 @@ from penstock.observe.reassembly import Piece
 from penstock.wire import (
     FITS_BYTES,
     NO_ANSWER,
+    Between,
     Decoder,
     Dissector,
     Frame,
@@ -36,6 +37,8 @@ from penstock.wire import (
 MAX_UNDER_WAY: Final = 256
 #: After so many packets that begin like nothing that is known, a flow is nobody's.
 MAX_TRIES: Final = 64
+#: Two ends whose flows belong together; those that were silent longest are forgotten first.
+MAX_BETWEEN: Final = 1024
 #: How much of unknown bytes is shown, as in the reference decode.
 _HEAD_BYTES: Final = 24
 _OTHER: Final = {Side.CLIENT: Side.ASSET, Side.ASSET: Side.CLIENT}
@@ -70,21 +73,34 @@ class Dissection:
         self._candidates = candidates
         self._readers: WeakKeyDictionary[Flow, _Reader] = WeakKeyDictionary()
         self._by_carrier: dict[str, tuple[Known, ...]] = {}
+        self._between: dict[tuple[str, frozenset[str]], Between] = {}
 
     def take(self, packet: Packet) -> Iterator[Seen]:
         """What the packet completes."""
         for arrival in self._flows.take(packet):
             reader = self._readers.get(arrival.flow)
             if reader is None:
-                reader = self._readers[arrival.flow] = self._reader(arrival.flow.carrier)
+                reader = self._readers[arrival.flow] = self._reader(arrival)
             units = [unit for piece in arrival.pieces for unit in reader.take(arrival.side, piece)]
             if units:
                 yield Seen(arrival, units[-1].shown.column or reader.column, units)
 
-    def _reader(self, carrier: str) -> _Reader:
+    def _reader(self, arrival: Arrival) -> _Reader:
+        carrier, ends = arrival.flow.carrier, frozenset((arrival.source, arrival.destination))
         if carrier not in self._by_carrier:
             self._by_carrier[carrier] = of_carrier(self._candidates, carrier)
-        return _Reader(carrier, self._by_carrier[carrier])
+        return _Reader(carrier, self._by_carrier[carrier], lambda known: self._dissectors(known, ends))
+
+    def _dissectors(self, known: Known, ends: frozenset[str]) -> Mapping[str, Callable[[], Dissector]]:
+        """What reads the flows between two ends, with what others of them told where these belong together."""
+        make = known.between if isinstance(known, WireProtocol) else None
+        if make is None:
+            return known.dissectors
+        between = self._between.pop((known.name, ends), None) or make()
+        self._between[known.name, ends] = between
+        if len(self._between) > MAX_BETWEEN:
+            del self._between[next(iter(self._between))]
+        return between.dissectors
 
 
 def _port(text: str) -> tuple[str, int]:
@@ -100,6 +116,7 @@ class _Reader:
         "_candidates",
         "_carrier",
         "_dissector",
+        "_dissectors",
         "_is_certain",
         "_is_turned",
         "_known",
@@ -108,8 +125,14 @@ class _Reader:
         "_tries",
     )
 
-    def __init__(self, carrier: str, candidates: tuple[Known, ...]) -> None:
+    def __init__(
+        self,
+        carrier: str,
+        candidates: tuple[Known, ...],
+        dissectors: Callable[[Known], Mapping[str, Callable[[], Dissector]]],
+    ) -> None:
         self._carrier = carrier
+        self._dissectors = dissectors
         self._candidates = candidates
         self._known: Known | None = None
         self._dissector: Dissector | None = None
@@ -203,7 +226,7 @@ class _Reader:
 
     def _choose(self, known: Known, *, is_certain: bool) -> None:
         self._known, self._is_certain = known, is_certain
-        self._dissector = known.dissectors[self._carrier]()
+        self._dissector = self._dissectors(known)[self._carrier]()
         self._meanings = _Meanings(known, self._carrier)
 
 

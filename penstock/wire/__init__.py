@@ -15,6 +15,7 @@ from penstock.wire.opcua import OPCUA, OpcUaDecoder, OpcUaFrame
 from penstock.wire.protocol import (
     FITS_BYTES,
     READ_ONLY_ENGINEERING,
+    Between,
     Dissector,
     Known,
     Limit,
@@ -50,6 +51,7 @@ __all__ = [
     "READ_ONLY_ENGINEERING",
     "RECOGNISED",
     "Answer",
+    "Between",
     "Decoder",
     "Dissector",
     "Dnp3Decoder",

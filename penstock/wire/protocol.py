@@ -120,11 +120,25 @@ FITS_BYTES: Final = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Between:
+    """What reads the flows between the same two ends, where one flow says what another one means.
+
+    CIP opens connections over TCP and sends their data over UDP.  The makers are those of `WireProtocol`, but what they
+    make shares what it learns.  One `Between` is for one client and one asset, and lives as long as any of their flows.
+    """
+
+    streams: Callable[[], Decoder]
+    datagrams: Callable[[], Decoder]
+    dissectors: Mapping[str, Callable[[], Dissector]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WireProtocol:
     """One protocol whose single operations are judged.
 
     `streams` and `datagrams` make the decoder of one flow over TCP or UDP, ``None`` where the protocol is not spoken
-    so.  `dissectors` and `fits`: see `Known`; what a link names by its own number (``llc/82``) needs no `fits`.
+    so.  `between` makes both for two ends whose flows belong together, ``None`` where each flow stands for itself.
+    `dissectors` and `fits`: see `Known`; what a link names by its own number (``llc/82``) needs no `fits`.
     `max_held_bytes` bounds what a decoder keeps of each direction.  `ports` are the usual ones (``tcp/502``).
     `words` are the words for values in a site document (``on``) beside numbers.  `wraps_at` is the modulus of
     numbers that stand unsigned on the wire and may be meant as signed (Modbus registers: 65,536).
@@ -142,6 +156,7 @@ class WireProtocol:
     column: str
     streams: Callable[[], Decoder] | None = None
     datagrams: Callable[[], Decoder] | None = None
+    between: Callable[[], Between] | None = None
     words: Mapping[str, Value] = field(default_factory=lambda: MappingProxyType({}))
     wraps_at: int | None = None
     read_memory: Callable[[Target, Span], tuple[Value, ...] | None] | None = None

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from penstock.observe.capture_files import Packet, packets_of
 from penstock.observe.decoded import HEADINGS, line_of, rows_of
-from penstock.observe.dissection import MAX_TRIES, MAX_UNDER_WAY, Dissection, Seen
+from penstock.observe.dissection import MAX_BETWEEN, MAX_TRIES, MAX_UNDER_WAY, Dissection, Seen
 from penstock.wire import KNOWN, Dissector, Known, Shown, Side
 from penstock.wire.modbus import MODBUS
 
@@ -132,6 +132,37 @@ def test_modbus_over_udp_is_read_datagram_by_datagram() -> None:
     wire.carry(udp(ASSET, CLIENT, REPLY))
     wire.carry(udp(CLIENT, ASSET, READ[:9]))
     assert [line["protocol"] for line in lines(wire)] == ["Modbus/TCP", "Modbus/TCP", "UDP"]
+
+
+#: A Forward Open of CIP that consumes assembly 100, its acceptance, and data of that connection in a datagram.
+OPENING = bytes.fromhex(
+    "6f0042001100000000000000050000000000000000000000000000000000020000000000b20032005402200624010a0e"
+    "000000000100080001000900711900000300000080841e00064880841e00202801042004240a2c642c65"
+)
+ACCEPTED = bytes.fromhex(
+    "6f002e001100000000000000050000000000000000000000000000000000020000000000b2001e00d400000001700000"
+    "01000800010009007119000080841e0080841e000000"
+)
+IMPLICIT = bytes.fromhex("0200028008000170000001000000b1000600000000000000")
+
+
+def test_data_in_datagrams_mean_what_their_opening_over_tcp_said_between_the_same_ends() -> None:
+    """Both ends of the datagrams use one port, and the opening is a standing write."""
+    talk = Conversation(asset=("10.0.0.2", 44818)).open().say(Side.CLIENT, OPENING).say(Side.ASSET, ACCEPTED)
+    for client, asset in ((CLIENT[0], "10.0.0.2"), ("10.0.0.77", "10.0.0.2")):
+        talk.wire.carry(udp((client, 2222), (asset, 2222), IMPLICIT))
+    found = [(frame, each) for frame, each, *_ in meanings(talk.wire) if isinstance(each, str)]
+    assert found == [(2, "session+write+read"), (3, "session+write+read"), (4, "write"), (5, "unknown")]
+
+
+def test_ends_whose_flows_belong_together_are_not_kept_for_ever() -> None:
+    dissection = Dissection(KNOWN)
+    wire = Wire()
+    for number in range(MAX_BETWEEN + 5):
+        wire.carry(udp((f"10.1.{number >> 8}.{number & 255}", 2222), ("10.0.0.2", 2222), IMPLICIT))
+    for packet in wire.packets:
+        list(dissection.take(packet))
+    assert len(dissection._between) == MAX_BETWEEN
 
 
 def test_a_packet_with_bytes_that_were_there_before_says_so() -> None:

@@ -26,7 +26,7 @@ from enip_messages import (
 
 from penstock.model import Malformed, OperationClass, Target
 from penstock.wire import NO_ANSWER, Role, Side
-from penstock.wire.enip import Connections, EnipDatagrams, EnipDecoder
+from penstock.wire.enip import ENIP, Connections, EnipDatagrams, EnipDecoder
 
 IS = OperationClass
 #: Assembly 4: configuration 10, output 100, input 101.
@@ -294,3 +294,30 @@ def test_openings_without_an_answer_are_bounded_as_well() -> None:
     assert len(decoder.connections) == 0
     one(decoder, Side.ASSET, rr_data(opened(serial=99), context=99))
     assert len(decoder.connections) == 1
+
+
+def test_the_flows_of_two_ends_share_what_was_opened_and_other_ends_do_not() -> None:
+    assert ENIP.between is not None
+    between, other = ENIP.between(), ENIP.between()
+    stream = between.streams()
+    for data, side in ((opening(ASSEMBLIES, **IMPLICIT), Side.CLIENT), (opened(), Side.ASSET)):
+        (frame,) = stream.feed(side, rr_data(data, context=5))
+        stream.forward(frame)
+    data = implicit(TO_TARGET, bytes(6))
+    (known,) = between.datagrams().feed(Side.CLIENT, data)
+    (unknown,) = other.datagrams().feed(Side.CLIENT, data)
+    assert (known.operation.classes, unknown.operation.classes) == ((IS.WRITE,), (IS.UNKNOWN,))
+
+
+@pytest.mark.parametrize("side", Side)
+def test_passively_the_number_of_a_connection_says_who_sends(side: Side) -> None:
+    """Both ends of implicit data use port 2222."""
+    assert ENIP.between is not None
+    between = ENIP.between()
+    stream, datagrams = between.dissectors["tcp"](), between.dissectors["udp"]()
+    stream.feed(Side.CLIENT, rr_data(opening(ASSEMBLIES, **IMPLICIT), context=5))
+    stream.feed(Side.ASSET, rr_data(opened(), context=5))
+    for number, kind in ((TO_TARGET, IS.WRITE), (TO_ORIGINATOR, IS.READ)):
+        frame = datagrams.feed(side, implicit(number, bytes(6)))[-1].frame
+        assert frame is not None
+        assert frame.operation.classes == (kind,)

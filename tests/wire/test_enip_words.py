@@ -155,6 +155,7 @@ def test_what_has_no_value_in_range_does_not_meet_a_limit_of_values(message: byt
 @pytest.mark.parametrize(
     ("key", "text"),
     [
+        ("tags", "null"), ("tags", "~"),
         ("tags", ""), ("tags", "  "), ("tags", "Speed["), ("tags", "Speed[]"), ("tags", "Speed[a]"),
         ("tags", "Speed[9-0]"), ("tags", "Speed[-1]"), ("tags", "Speed]"), ("tags", "Speed[1,]"),
         ("tags", "Recipe[0-9].Step"),

@@ -10,9 +10,23 @@ from penstock.wire.enip.datagrams import EnipDatagrams
 from penstock.wire.enip.decoder import MAX_HELD_BYTES, EnipDecoder, EnipFrame, fits
 from penstock.wire.enip.dissector import EnipDissector
 from penstock.wire.enip.words import LIMITS
-from penstock.wire.protocol import WireProtocol
+from penstock.wire.protocol import Between, WireProtocol
 
 __all__ = ["ENIP", "Connections", "EnipDatagrams", "EnipDecoder", "EnipDissector", "EnipFrame"]
+
+
+def _between() -> Between:
+    """Implicit data over UDP mean what their opening over TCP said."""
+    connections = Connections()
+    return Between(
+        streams=lambda: EnipDecoder(connections),
+        datagrams=lambda: EnipDatagrams(connections),
+        dissectors={
+            "tcp": lambda: EnipDissector(connections),
+            "udp": lambda: EnipDissector(connections, is_datagrams=True),
+        },
+    )
+
 
 ENIP: Final = WireProtocol(
     name="enip",
@@ -25,5 +39,6 @@ ENIP: Final = WireProtocol(
     column="ENIP",
     streams=EnipDecoder,
     datagrams=EnipDatagrams,
+    between=_between,
     words=MappingProxyType({"on": 1, "off": 0, "true": 1, "false": 0}),
 )

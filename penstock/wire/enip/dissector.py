@@ -103,11 +103,18 @@ class EnipDissector:
     def _implicit(self, side: Side, data: bytes) -> Sequence[Shown]:
         try:
             items = items_of(data, 0)
-            frame = implicit_frame(side, data, self._decoder.connections)
+            frame = implicit_frame(self._sender(side, data), data, self._decoder.connections)
         except Malformed:
             return ()
         fields = {"p": "enip", "items": [kind for kind, _ in items]}
         return (Shown(fields, column=_IMPLICIT), Shown({"p": "cip_io"}, frame, _IMPLICIT))
+
+    def _sender(self, side: Side, data: bytes) -> Side:
+        """Both ends use the same port: the number of the connection says who sends, where its opening was seen."""
+        number, connections = _long(data, 6), self._decoder.connections
+        if number in connections.to_target:
+            return Side.CLIENT
+        return Side.ASSET if number in connections.from_target else side
 
     def _message(self, side: Side, data: bytes) -> list[Shown]:
         fields: Fields = {"p": "enip", "cmd": data[0]}

@@ -26,6 +26,8 @@ _MAX_ELEMENT: Final = 0xFFFF
 
 #: A name in which dots part the members; a program's tags are ``Program:NAME.TAG``.
 _TAG: Final = re.compile(r"(?P<name>[^\[\]\s](?:[^\[\]]|\[[0-9,*]+\](?=[.\[]))*)(?:\[(?P<index>[^\[\]]+)\])?\Z")
+#: What YAML writes for nothing: a key without a value must not become a tag of that name.
+_NOTHING: Final = frozenset({"null", "~"})
 _INDEXES: Final = re.compile(r"(?:[0-9]{1,10}|\*)(?:,(?:[0-9]{1,10}|\*))+\Z")
 _OBJECT_PART: Final = re.compile(r"(?:0[xX][0-9a-fA-F]{1,8}|[0-9]{1,10}|\*)\Z")
 _FILE: Final = re.compile(r"(?P<letters>[A-Za-z]{1,2})(?P<file>[0-9]{1,4})(?::(?P<elements>[0-9 .-]+))?\Z")
@@ -35,7 +37,7 @@ _ROUTE: Final = re.compile(r"[0-9]{1,5}/[^/\s]+(?:/[0-9]{1,5}/[^/\s]+)*\Z")
 def read_tags(text: str) -> Sequence[Span]:
     """``Speed``, ``Line1.*``, ``Program:Main.Speed``, ``Recipe[0-9]``, ``Matrix[1,2]``."""
     found = _TAG.match(text.strip())
-    if found is None:
+    if found is None or found["name"].lower() in _NOTHING:
         raise UnreadableError(f"{text!r} is no tag", "write it as Speed, Line1.*, Recipe[0-9] or Program:Main.Speed")
     # ASCII letters only, as in the path of a message.
     name = found["name"].encode().lower().decode()
