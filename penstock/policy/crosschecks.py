@@ -20,6 +20,7 @@ from penstock.policy.selection import (
     sources_of,
     targets_of,
 )
+from penstock.wire import TRANSPORTS
 
 
 def check_conduits(
@@ -134,7 +135,9 @@ def _reach(item: PlacedConduit, inventory: Inventory, faults: Faults) -> None:
     for protocol in dict.fromkeys(permission.protocol for permission in conduit.permissions):
         only = replace(conduit, permissions=tuple(p for p in conduit.permissions if p.protocol == protocol))
         if not any(is_inspected_by(only, service) for asset in targets for service in asset.services):
-            why = f"{_listed(targets)} offers no service of protocol {protocol!r} over tcp"
+            why = (
+                f"{_listed(targets)} offers no service of protocol {protocol!r} over {TRANSPORTS.get(protocol, 'tcp')}"
+            )
             faults.add(item.at("allow"), why, f"add `services: {{{protocol}: …}}` to the asset, or correct 'to'")
     for port in conduit.ports:
         _offered(item, port, targets, inventory, faults)

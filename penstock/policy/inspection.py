@@ -19,6 +19,7 @@ USUAL_PORTS: Mapping[str, str] = {
     "postgresql": "tcp/5432",
     "rdp": "tcp/3389",
     "s7comm": "tcp/102",
+    "snmp": "udp/161",
     "ssh": "tcp/22",
     "telnet": "tcp/23",
     "vnc": "tcp/5900",

@@ -113,7 +113,9 @@ def _service() -> _Schema:
         {
             "port": port,
             "protocol": _name("what it speaks; the name where it is left out"),
-            "transport": _words("tcp where it is left out", services.TRANSPORTS),
+            "transport": _words(
+                "tcp where it is left out, udp for what is spoken over nothing else", services.TRANSPORTS
+            ),
             "overlay_port": _integer("the (first) port on the overlay address", 1, MAX_PORT),
         },
         required=("port",),

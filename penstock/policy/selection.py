@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from penstock.model import ECHO, Asset, Conduit, OperationClass, Selector, Service, Subject, SubjectKind
 from penstock.policy.numbers import read_port
-from penstock.wire import DECODERS
+from penstock.wire import TRANSPORTS
 
 
 def fits_asset(selector: Selector, asset: Asset) -> bool:
@@ -46,9 +46,9 @@ def fits_subject(selector: Selector, subject: Subject) -> bool:
 
 
 def is_inspected_by(conduit: Conduit, service: Service) -> bool:
-    """Whether the conduit names operations of this service's protocol.  Inspection is of TCP flows."""
-    return service.transport == "tcp" and any(
-        item.protocol == service.protocol and item.protocol in DECODERS for item in conduit.permissions
+    """Whether the conduit names operations of this service's protocol, and these are inspected over its transport."""
+    return TRANSPORTS.get(service.protocol) == service.transport and any(
+        item.protocol == service.protocol for item in conduit.permissions
     )
 
 

@@ -38,6 +38,8 @@ NAMED: Mapping[str, WireProtocol] = MappingProxyType({each.name: each for each i
 DECODERS: Mapping[str, Callable[[], Decoder]] = MappingProxyType(
     {each.name: each.streams for each in PROTOCOLS if each.streams is not None}
 )
+#: The transport over which each is inspected: TCP, and UDP what is spoken over nothing else.
+TRANSPORTS: Mapping[str, str] = MappingProxyType({each.name: "tcp" if each.streams else "udp" for each in PROTOCOLS})
 
 __all__ = [
     "DECODERS",
@@ -50,6 +52,7 @@ __all__ = [
     "PROTOCOLS",
     "READ_ONLY_ENGINEERING",
     "RECOGNISED",
+    "TRANSPORTS",
     "Answer",
     "Between",
     "Decoder",

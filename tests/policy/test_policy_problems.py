@@ -208,7 +208,7 @@ CONDUITS = [
     (PEOPLE + "allow: {modbus: [»raed]}", "unknown operation class 'raed'", "did you mean 'read'?"),
     (PEOPLE + "allow: {»modbuss: [read]}", "unknown protocol 'modbuss'", "did you mean 'modbus'?"),
     (PEOPLE + "allow: {»https: [read]}", "this version cannot inspect https", "`tcp/443: any`"),
-    (PEOPLE + "allow: {»bacnet: [read]}", "this version cannot inspect bacnet", "`udp/47808: any`"),
+    (PEOPLE + "allow: {»snmp: [read]}", "this version cannot inspect snmp", "`udp/161: any`"),
     (PEOPLE + "allow: {tcp/443: »[read]}", "tcp/443 is not inspected", "`tcp/443: any`"),
     (PEOPLE + "allow: {»tcp/70000: any}", "the port must be from 1 to 65535, it is 70000", ""),
     (PEOPLE + "allow: {»icmp/8: any}", "'icmp/8' is no port", "tcp/5432"),

@@ -202,8 +202,9 @@ def test_the_seeds_have_every_key_that_the_schema_knows() -> None:
 
     def known(schema: Any) -> Iterator[str]:
         if isinstance(schema, dict):
-            yield from schema.get("properties", {})
-            for value in schema.values():
+            named = schema.get("properties", {})  # a key of the language may itself be `properties`
+            yield from named
+            for value in (*named.values(), *(each for key, each in schema.items() if key != "properties")):
                 yield from known(value)
         elif isinstance(schema, list):
             for value in schema:

@@ -11,7 +11,7 @@ from penstock.policy.faults import Faults
 from penstock.policy.fields import Fields, integer_of, name_of
 from penstock.policy.numbers import MAX_PORT, is_port, read_ports
 from penstock.policy.source import Entry, Kind, Scalar, Table, Value
-from penstock.wire import DECODERS
+from penstock.wire import TRANSPORTS as INSPECTED_OVER
 
 KEYS = ("protocol", "port", "transport", "overlay_port")
 TRANSPORTS = ("tcp", "udp")
@@ -35,7 +35,7 @@ def _service(entry: Entry, faults: Faults) -> Service | None:
         return None
     if isinstance(entry.value, Scalar):
         ports = _ports(entry.value, faults, f"the port of {entry.key.text!r}")
-        service = None if name is None or ports is None else _made(name, name, "tcp", ports, None)
+        service = None if name is None or ports is None else _made(name, name, _usual(name), ports, None)
     elif isinstance(entry.value, Table):
         service = _from_table(entry, name, entry.value, faults)
     else:
@@ -50,8 +50,13 @@ def _service(entry: Entry, faults: Faults) -> Service | None:
 
 
 def is_inspectable(service: Service) -> bool:
-    """Whether this version can inspect what the service speaks.  Inspection is of TCP flows."""
-    return service.transport == "tcp" and service.protocol in DECODERS
+    """Whether this version can inspect what the service speaks, over that transport."""
+    return INSPECTED_OVER.get(service.protocol) == service.transport
+
+
+def _usual(protocol: str | None) -> str:
+    """The transport of a service that names none: TCP, but UDP where its protocol is spoken over nothing else."""
+    return INSPECTED_OVER.get(protocol or "", "tcp")
 
 
 def _from_table(entry: Entry, name: str | None, table: Table, faults: Faults) -> Service | None:
@@ -60,7 +65,7 @@ def _from_table(entry: Entry, name: str | None, table: Table, faults: Faults) ->
     value = fields.value("port")
     ports = None if value is None else _ports(value, faults, "'port'")
     protocol = fields.name("protocol") if fields.has("protocol") else name
-    transport = fields.choice("transport", TRANSPORTS) if fields.has("transport") else "tcp"
+    transport = fields.choice("transport", TRANSPORTS) if fields.has("transport") else _usual(protocol)
     overlay_port = fields.integer("overlay_port", 1, MAX_PORT)
     if protocol == ECHO:
         faults.add(fields.place("protocol"), "'icmp' has no ports", "let a conduit `allow: {icmp: [discovery]}`")
