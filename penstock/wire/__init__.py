@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from penstock.wire.bacnet import BACNET
 from penstock.wire.decoder import NO_ANSWER, Answer, Decoder, Frame, KeepsWaiting, Role, Side, WrongProtocol
 from penstock.wire.dnp3 import DNP3, Dnp3Decoder
 from penstock.wire.enip import ENIP
@@ -29,7 +30,7 @@ from penstock.wire.s7comm import S7COMM, S7Decoder
 from penstock.wire.words import read_range
 
 #: Every protocol whose single operations are judged.  A new one is a line here.
-PROTOCOLS: Final[tuple[WireProtocol, ...]] = (MODBUS, S7COMM, DNP3, IEC104, ENIP, OPCUA)
+PROTOCOLS: Final[tuple[WireProtocol, ...]] = (MODBUS, S7COMM, DNP3, IEC104, ENIP, OPCUA, BACNET)
 
 #: Every protocol that can be told from its bytes, in the order in which they are asked.
 KNOWN: Final[tuple[Known, ...]] = (*PROTOCOLS, *RECOGNISED)
