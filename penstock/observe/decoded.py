@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from penstock.model import Json, Operation, Target
 from penstock.observe.dissection import Seen, Unit
-from penstock.wire import Role
+from penstock.wire import NAMED, Role
 
 #: What the reference decode says besides that bytes are malformed.
 _MALFORMED: Final = "Malformed Packet (Exception occurred)"
@@ -63,17 +63,19 @@ def meaning_of(unit: Unit) -> dict[str, Json]:
 
 def object_of(operation: Operation) -> str:
     """``holding_registers 10-11 = 5, 6; coils 3``, behind ``unit 1:`` where there is one."""
-    objects = "; ".join(map(target_text, operation.targets))
+    objects = "; ".join(target_text(each, operation.protocol) for each in operation.targets)
     unit = "" if operation.unit is None else f"unit {operation.unit}"
     return ": ".join(part for part in (unit, objects) if part)
 
 
-def target_text(target: Target) -> str:
-    """``holding_registers 10-11 = 5, 6``, ``tag Line1.Speed``."""
+def target_text(target: Target, protocol: str = "") -> str:
+    """``holding_registers 10-11 = 5, 6``, ``tag Line1.Speed``, ``DB10.DBW6 = 5``."""
     numbers = str(target.first) if target.count == 1 else f"{target.first}-{target.last}"
     is_in_name = target.count == 1 and (not target.first or target.name.endswith(numbers))
     parts = (target.table, target.name, "" if target.name and is_in_name else numbers)
-    text = " ".join(part for part in parts if part)
+    known = NAMED.get(protocol)
+    spelled = known.spell(target.table, target.first, target.last, "") if known is not None and not target.name else ""
+    text = spelled or " ".join(part for part in parts if part)
     return f"{text} = {', '.join(map(str, target.values))}" if target.values else text
 
 

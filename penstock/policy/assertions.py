@@ -28,7 +28,7 @@ def judge(policy: Policy, assertion: Assertion) -> Problem | None:
     asked = f"{operation_text(request.operation)} on {request.asset} as {subject_text(request.subject)}"
     targets = () if request.operation is None else request.operation.targets
     if targets:
-        asked += f", {', '.join(target_text(target) for target in targets)}"
+        asked += f", {', '.join(target_text(target, request.protocol) for target in targets)}"
     if decision.is_allowed:
         return Problem(
             where=assertion.where,

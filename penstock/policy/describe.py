@@ -23,6 +23,7 @@ from penstock.model import (
 )
 from penstock.policy.numbers import DAYS, clock_text, period_text, range_text
 from penstock.policy.selection import is_port_of
+from penstock.wire import NAMED
 
 _STRENGTHS = {
     FactorStrength.NONE: "no factor",
@@ -36,7 +37,7 @@ def permission_text(permission: Permission) -> str:
     """``write holding_registers 10-12, values 0-550, at most 6/min``."""
     parts = [permission.operation_class.value]
     if permission.spans:
-        parts[0] += f" {spans_text(permission.spans)}"
+        parts[0] += f" {spans_text(permission.spans, permission.protocol)}"
     if permission.units:
         parts.append(f"units {' and '.join(range_text(each.low, each.high) for each in permission.units)}")
     if permission.values or permission.words:
@@ -46,15 +47,25 @@ def permission_text(permission: Permission) -> str:
     return ", ".join(parts)
 
 
-def spans_text(spans: Iterable[Span]) -> str:
-    """``coils 1-3 and 9, holding_registers 10-12``, and axis by axis: ``analog-value 1-5 with present-value``."""
+def spans_text(spans: Iterable[Span], protocol: str = "") -> str:
+    """``coils 1-3 and 9, holding_registers 10-12``, and axis by axis: ``analog-value 1-5 with present-value``.
+
+    In the words of the protocol where it has some: ``DB10.DBW6 and M0.0``.
+    """
     axes: dict[str, dict[str, list[str]]] = {}
     for span in spans:
-        axes.setdefault(span.axis, {}).setdefault(span.table, []).append(_objects_text(span))
+        spelled = "" if span.name else _spelled(protocol, span.table, span.first, span.last, span.element)
+        objects = axes.setdefault(span.axis, {}).setdefault("" if spelled else span.table, [])
+        objects.append(spelled or _objects_text(span))
     return " with ".join(
         ", ".join(f"{table} {' and '.join(objects)}".strip() for table, objects in tables.items())
         for tables in axes.values()
     )
+
+
+def _spelled(protocol: str, table: str, first: int, last: int, element: str = "") -> str:
+    known = NAMED.get(protocol)
+    return "" if known is None else known.spell(table, first, last, element)
 
 
 def _objects_text(span: Span) -> str:
@@ -87,10 +98,13 @@ def strength_text(strength: FactorStrength) -> str:
     return _STRENGTHS[strength]
 
 
-def target_text(target: Target | None) -> str:
+def target_text(target: Target | None, protocol: str = "") -> str:
     """``holding_registers 11`` or, where a message does not say, ``no object named``."""
     if target is None:
         return "no object named"
+    spelled = "" if target.name else _spelled(protocol, target.table, target.first, target.last)
+    if spelled:
+        return spelled
     is_numbered = not target.name or (target.first, target.count) != (0, 1)
     numbers = range_text(target.first, target.last) if is_numbered else ""
     return " ".join(part for part in (target.table, target.name, numbers) if part)

@@ -144,6 +144,8 @@ class WireProtocol:
     numbers that stand unsigned on the wire and may be meant as signed (Modbus registers: 65,536).
     `read_memory` reads what a target would leave in the objects of a span as the span's `element`: one value for each
     object of the span that it touches, none where it touches none, ``None`` where it would leave part of one as it is.
+    `spell` says objects (a table, the first and the last number, and an element or nothing) as its people write them
+    (``DB10.DBX4.0``), empty where they have no other words than the table and the numbers.
     """
 
     name: str
@@ -160,4 +162,5 @@ class WireProtocol:
     words: Mapping[str, Value] = field(default_factory=lambda: MappingProxyType({}))
     wraps_at: int | None = None
     read_memory: Callable[[Target, Span], tuple[Value, ...] | None] | None = None
+    spell: Callable[[str, int, int, str], str] = field(default=lambda _table, _first, _last, _element: "")
     read_only_engineering: frozenset[OperationClass] = READ_ONLY_ENGINEERING

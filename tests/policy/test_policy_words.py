@@ -107,6 +107,17 @@ def test_memory_is_judged_as_the_type_that_the_document_names() -> None:
     assert answered(80, 16, bytes.fromhex("0001"), 1) is Reason.OBJECT_OUT_OF_RANGE
 
 
+def test_a_denial_speaks_of_objects_in_the_words_of_the_field() -> None:
+    way = "Way: {from: {group: ops}, to: {asset: plc-2}, allow: {s7comm: [%s]}}"
+    policy = policy_of(way % "{write: {address: [DB10.DBD4:REAL, M0.0-M1.7]}}")
+    target = Target(CLASSES.WRITE, "DB10", 64, 16, "", (1,), b"\0\1")
+    decision = decide(
+        policy, asking(person("ops"), operation(target, protocol="s7comm"), "plc-2", "s7comm", has_tls=True)
+    )
+    (miss,) = decision.misses
+    assert (miss.wanted, miss.found) == ("write DB10.DBD4:REAL and M0.0-M1.7", "DB10.DBW8")
+
+
 def test_read_only_engineering_lets_look_and_change_nothing() -> None:
     for found in CLASSES:
         expected = {

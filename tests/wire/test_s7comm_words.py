@@ -132,6 +132,67 @@ def test_what_is_no_block_is_said_with_a_hint(text: str) -> None:
     assert len(caught.value.hint.split()) > 2
 
 
+def spelled(span: Span) -> str:
+    return S7COMM.spell(span.table, span.first, span.last, span.element)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DB10.DBX4.0",
+        "DB10.DBX4.0-DBX5.6",
+        "DB10.DBB4",
+        "DB10.DBB4-DBB7:CHAR",
+        "DB10.DBW6-DBW10",
+        "DB10.DBW6:INT",
+        "DB10.DBD4:REAL",
+        "DB10",
+        "DB10:INT",
+        "M3.5",
+        "MB4-MB6",
+        "MW4-MW8:INT",
+        "QD0",
+        "PW256",
+        "T5-T9",
+        "C7",
+    ],
+)
+def test_an_address_is_shown_as_it_was_written(text: str) -> None:
+    assert [spelled(span) for span in read_address(text)] == [text]
+
+
+@pytest.mark.parametrize("text", ["DB10", "FC1-FC9", "SFC"])
+def test_blocks_are_shown_as_they_were_written(text: str) -> None:
+    assert [spelled(span) for span in read_blocks(text)] == [text]
+
+
+def test_what_a_message_touches_is_shown_in_the_words_of_the_field() -> None:
+    shown = {
+        "DB10.DBX4.1": bit(33, 1),
+        "DB10.DBW6": written(2, 6, b"ab"),
+        "DB10.DBD4": written(8, 4, bytes(4)),
+        "DB10.DBB4-DBB10": written(2, 4, bytes(7)),
+    }
+    for text, target in shown.items():
+        assert S7COMM.spell(target.table, target.first, target.last, "") == text
+    assert S7COMM.spell("symbol", 0, 0, "") == S7COMM.spell("szl", 17, 17, "") == ""
+
+
+@given(
+    st.sampled_from(["DB1", "DB65535", "M", "I", "Q", "P"]),
+    st.integers(0, 500),
+    st.integers(1, 64),
+    st.sampled_from(["", *ELEMENTS]),
+)
+def test_what_is_shown_can_be_read_and_means_the_same(table: str, first: int, size: int, element: str) -> None:
+    width = ELEMENTS[element][0] if element else 1
+    start = first if width == 1 else 8 * first
+    (span,) = read_address(S7COMM.spell(table, start, start + size * width - 1, element))
+    assert (span.table, span.first, span.last) == (table, start, start + size * width - 1)
+    if element and element != "bit":
+        assert span.element == element
+
+
 def permit(address: str | list[str], *values: tuple[float, float]) -> Permit:
     spans = [span for text in ([address] if isinstance(address, str) else address) for span in read_address(text)]
     intervals = tuple(Interval(low=low, high=high) for low, high in values)

@@ -35,7 +35,7 @@ def explain(lane: Lane, question: Question) -> Miss:
         criterion="objects",
         reason=Reason.OBJECT_OUT_OF_RANGE,
         wanted="; ".join(wanted),
-        found=", ".join(dict.fromkeys(target_text(target) for _, target in outside)),
+        found=", ".join(dict.fromkeys(target_text(target, question.protocol) for _, target in outside)),
         remedy="stay within these objects, or ask for a conduit that names more",
     )
 
