@@ -64,7 +64,7 @@ class Inspection:
         self._asked = {_CLIENT: Asked(), _ASSET: Asked()}
         self._of_client, self._doubled = self._asked[_CLIENT].under_way, self._asked[_CLIENT].doubled
         self._half_since_us = {_CLIENT: 0, _ASSET: 0}
-        self._has_refused, self._is_plain = False, not decoder.rewrites
+        self._has_refused = False
         flow.under_way = self._rows_under_way
 
     @property
@@ -94,6 +94,7 @@ class Inspection:
                 and len(under_way) < MAX_UNDER_WAY
                 and frame.exchange not in under_way
                 and not self._doubled
+                and not self._decoder.rewrites
                 and self._row(known[0], self.frames, now_us)
             ):
                 asked = Transaction(known[0], self.frames, now_us, known[1])
@@ -108,7 +109,7 @@ class Inspection:
             frames = self._feed(_ASSET, data)
         except Malformed as error:
             return Effect(ending=_broken(error))
-        if len(frames) == 1 and self._is_plain and not self._doubled:
+        if len(frames) == 1 and not self._doubled and not self._decoder.rewrites:
             frame = frames[0]
             if frame.data is data and frame.role is _REPLY and frame.is_last and now_us < self._live_until_us:
                 asked = self._of_client.pop(frame.exchange, None)
@@ -232,8 +233,7 @@ class Inspection:
                 return None
             self._indexes = self._indexes + 1 & _INDEX_MASK
             self._tags[key] = tag
-        is_free = not decision.charges and frame.side is _CLIENT and frame.exchange != NO_ANSWER
-        if is_free and self._is_plain:
+        if not decision.charges and frame.side is _CLIENT and frame.exchange != NO_ANSWER:
             self._free[frame.what] = tag, self._meters.of(decision.conduit)
         return tag
 

@@ -90,7 +90,10 @@ class Decoder(Protocol):
     """The frames of one flow."""
 
     rewrites: bool
-    """Whether `forward` may give anything but the frame's own bytes; such a flow never takes the short way."""
+    """Whether `forward` may give anything but the frame's own bytes; while it may, a flow does not take the short way.
+
+    It may become true while the gate forwards, refuses or drops a frame, and stays true then.
+    """
 
     def feed(self, side: Side, data: bytes) -> Sequence[Frame]:
         """The frames that `data` completes, in order; what is left of a frame is kept for the next call.

@@ -137,3 +137,15 @@ def test_a_link_whose_counters_are_made_right_never_takes_the_short_way(tmp_path
     for number in b"123":
         assert flow.client(b"Q%cread\n" % number, T0).to_asset == b"Q%cREAD\n" % number
         assert flow.asset(b"A%c ok\n" % number, T0).to_client == b"A%c OK\n" % number
+
+
+def test_a_link_that_begins_to_count_leaves_the_short_way_from_then_on(tmp_path: Path) -> None:
+    """OPC UA changes nothing before the gate has kept something back, and every number after that."""
+    decoder = LineDecoder()
+    flow = Inspected(tmp_path, decoder=decoder)
+    for number in b"12":
+        assert flow.client(b"Q%cread\n" % number, T0).to_asset == b"Q%cread\n" % number
+        assert flow.asset(b"A%c ok\n" % number, T0).to_client == b"A%c ok\n" % number
+    decoder.rewrites = True
+    assert flow.client(b"Q3read\n", T0).to_asset == b"Q3READ\n"
+    assert flow.asset(b"A3 ok\n", T0).to_client == b"A3 OK\n"

@@ -101,10 +101,8 @@ class OpcUaDecoder:
         "_next_out",
         "_token",
         "_waiting",
+        "rewrites",
     )
-
-    #: What is sent on has other sequence numbers once the gate has said or kept back something itself.
-    rewrites = True
 
     def __init__(self) -> None:
         self._from_client, self._from_asset = t.Stream(t.MAX_REQUEST_BYTES), t.Stream()
@@ -118,6 +116,8 @@ class OpcUaDecoder:
         #: Next sequence number of each side where the gate has changed the count.
         self._next_out: dict[Side, int] = {}
         self._is_clear = self._ended = False
+        #: What is sent on has other sequence numbers once the gate has said or kept back something itself.
+        self.rewrites = False
 
     def feed(self, side: Side, data: bytes) -> Sequence[Frame]:
         """See `Decoder.feed`.  One whole message at a time in a clear channel, the usual case, takes the short way."""
@@ -202,6 +202,7 @@ class OpcUaDecoder:
         if self._ended or not isinstance(frame, OpcUaFrame):
             return b""
         if frame.is_dropped:
+            self.rewrites = True
             self._next_out.setdefault(side, t.read_secured(frame.data).sequence)
             return b""
         number = self._next_out.get(side)
@@ -218,7 +219,7 @@ class OpcUaDecoder:
         """A ServiceFault with the request's handle; in a channel that the gate cannot write in, an Error message."""
         if self._ended or not isinstance(frame, OpcUaFrame) or frame.side is not _CLIENT:
             return b""
-        status = REFUSALS.get(reason, ACCESS_DENIED)
+        status, self.rewrites = REFUSALS.get(reason, ACCESS_DENIED), True
         if self._channel.mode is not Mode.CLEAR:
             self._ended = True
             status = MODE_REJECTED if self._channel.mode is Mode.ENCRYPTED else status
