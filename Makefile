@@ -15,7 +15,7 @@ test: .venv/.dev check ## every test
 	@scripts/system-packages test
 	@scripts/test-providers
 	@scripts/test-suite
-	@$(PY) fuzz/run.py --runs 5000
+	@$(PY) fuzz/run.py --runs 2000
 
 fuzz: .venv/.dev ## fuzz what reads each protocol, SECONDS (300) each; corpora stay in fuzz/corpus
 	@$(PY) fuzz/run.py --seconds "$(or $(SECONDS),300)"
