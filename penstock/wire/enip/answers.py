@@ -16,8 +16,18 @@ from penstock.wire.enip import pccc, values
 from penstock.wire.enip.codes import CONNECTION_MANAGER, PCCC_OBJECT, TAG_CLASSES
 from penstock.wire.enip.containers import unconnected
 from penstock.wire.enip.names import ENCAPSULATION_STATUS, GENERAL_STATUS, PCCC_STATUS
-from penstock.wire.enip.operations import CIP, COMMAND, OPENING, OPENING_BYTES, read_part, split_multiple
+from penstock.wire.enip.operations import (
+    CIP,
+    COMMAND,
+    NAMED,
+    OPENING,
+    OPENING_BYTES,
+    read_part,
+    split_multiple,
+    with_names,
+)
 from penstock.wire.enip.path import path_of
+from penstock.wire.enip.symbols import named
 from penstock.wire.enip.tags import expect_list
 
 UNREADABLE: Final = Answer("unreadable")
@@ -49,20 +59,24 @@ def says_no(message: bytes) -> bool:
 def answer(request: Frame, reply: Frame) -> Answer:
     """See `Decoder.answer`."""
     try:
-        return _answer(request, reply)
+        if request.what[0] != NAMED:
+            return _answer(request.what, reply)
+        names, what = with_names(request.what)
+        found = _answer(what, reply)
+        return Answer(found.status, named(found.targets, names))
     except (Malformed, ValueError, IndexError):
         return UNREADABLE
 
 
-def _answer(request: Frame, reply: Frame) -> Answer:
+def _answer(asked: bytes, reply: Frame) -> Answer:
     if reply.what[0] == COMMAND:
         code = int.from_bytes(reply.what[3:7], "little")
         return Answer(_status(code, ENCAPSULATION_STATUS)) if code else Answer()
     if reply.what[0] != CIP:
         return UNREADABLE
-    if request.what[0] == OPENING:
-        return _read(request.what[OPENING_BYTES:], reply.what[2:])
-    return _read(request.what[2 + request.what[1] :], reply.what[2:]) if request.what[0] == CIP else UNREADABLE
+    if asked[0] == OPENING:
+        return _read(asked[OPENING_BYTES:], reply.what[2:])
+    return _read(asked[2 + asked[1] :], reply.what[2:]) if asked[0] == CIP else UNREADABLE
 
 
 def _read(asked: bytes, message: bytes) -> Answer:

@@ -18,7 +18,7 @@ from penstock.wire.enip.answers import answer, says_no
 from penstock.wire.enip.codes import COMMAND_MEANINGS, CONNECTION_MANAGER
 from penstock.wire.enip.connections import Connections
 from penstock.wire.enip.opening import Opening, Triad, read_closing, read_opening
-from penstock.wire.enip.operations import BROKEN, COMMAND, OPAQUE, OPENING, OPENING_BYTES, UNROUTED, operation
+from penstock.wire.enip.operations import BROKEN, COMMAND, OPAQUE, OPENING, OPENING_BYTES, UNROUTED, naming, operation
 from penstock.wire.enip.packets import (
     CONNECTED_DATA,
     HEADER_BYTES,
@@ -32,6 +32,7 @@ from penstock.wire.enip.packets import (
 )
 from penstock.wire.enip.path import path_of
 from penstock.wire.enip.refusals import refusal
+from penstock.wire.enip.symbols import LIST, Symbols, changes, concerns
 
 MAX_HELD_BYTES: Final = MAX_FRAME_BYTES - 1
 _REPLY_BIT: Final = 0x80
@@ -57,6 +58,9 @@ _WITH_STATUS: Final = "a request with a status (2-3.3)"
 _OPAQUE: Final = bytes((OPAQUE,))
 _RR_EXCHANGE: Final = RR_DATA << 64
 _PCCC_REPLY: Final = 0xCB
+_LIST: Final = bytes((LIST,))
+#: Services that may carry or change symbols: Set Attribute List, Create, Delete, packets, project fragments, sent ones.
+_LOOKED_INTO: Final = frozenset({0x04, 0x08, 0x09, 0x0A, 0x50, 0x52})
 #: Services whose frames need a look at what they open or close.
 _MANAGED: Final = frozenset({*_OPENING, _CLOSING})
 #: Number and types of the usual items, and the size of the address.
@@ -92,11 +96,13 @@ class EnipDecoder:
         "_assumed",
         "_from_asset",
         "_from_client",
+        "_is_listing",
         "_last_units",
         "_lost",
         "_needed_asset",
         "_needed_client",
         "_openings",
+        "_symbols",
         "connections",
     )
     rewrites = False
@@ -107,6 +113,7 @@ class EnipDecoder:
         self.connections = Connections() if connections is None else connections
         self._from_client, self._from_asset = bytearray(), bytearray()
         self._needed_client = self._needed_asset = self._openings = 0
+        self._symbols, self._is_listing = Symbols(), False
         self._lost: dict[str, Malformed] = {}
         self._last_units: dict[bytes, int] = {}
 
@@ -151,6 +158,8 @@ class EnipDecoder:
         if not is_router or size < 50 or data[48] or service < _REPLY_BIT or data[49]:  # noqa: PLR2004
             return None
         exchange = count if known is None else known.to_target << 16 | count
+        if self._is_listing:
+            self._symbols.tell(exchange, data[46:])
         says = service == _PCCC_REPLY and says_no(data[46:])
         return EnipFrame(data, side, UNROUTED + data[46:], exchange, says, _REPLY)
 
@@ -171,9 +180,14 @@ class EnipDecoder:
         if side is _CLIENT:
             if service in _MANAGED:
                 return None
+            if self._is_listing or service == LIST:
+                exchange = _RR_EXCHANGE | context
+                return EnipFrame(data, side, self._with_names(exchange, UNROUTED, data[40:]), exchange, False)
             return EnipFrame(data, side, UNROUTED + data[40:], _RR_EXCHANGE | context, False)
         if size < 44 or data[42] or service < _REPLY_BIT or data[43] or self.connections.waits:  # noqa: PLR2004
             return None
+        if self._is_listing:
+            self._symbols.tell(_RR_EXCHANGE | context, data[40:])
         says = service == _PCCC_REPLY and says_no(data[40:])
         return EnipFrame(data, side, UNROUTED + data[40:], _RR_EXCHANGE | context, says, _REPLY)
 
@@ -196,6 +210,7 @@ class EnipDecoder:
 
     def refuse(self, frame: Frame, reason: Reason) -> bytes:
         """The answer of CIP, or of the encapsulation, in the name of the asset."""
+        self._symbols.refused(frame.exchange)
         return refusal(frame, reason, self.connections)
 
     def answer(self, request: Frame, reply: Frame) -> Answer:
@@ -245,7 +260,12 @@ class EnipDecoder:
             return EnipFrame(data, side, what, NO_ANSWER if command in _SESSIONLESS else exchange, False)
         try:
             message = unconnected(data)
-            what = self._numbered(message) if _wanted(message) is not None else UNROUTED + message
+            if _wanted(message) is not None:
+                what = self._numbered(message)
+            elif self._is_listing or message[0] == LIST:
+                what = self._with_names(exchange, UNROUTED, message)
+            else:
+                what = UNROUTED + message
         except Malformed as error:
             what = _broken(str(error))
         return EnipFrame(data, side, what, exchange, False)
@@ -258,6 +278,7 @@ class EnipDecoder:
             message = _reply(unconnected(data))
             if self.connections.is_pending(exchange):
                 self._opened(exchange, message)
+            self._symbols.tell(exchange, message)
             return EnipFrame(data, _ASSET, UNROUTED + message, exchange, says_no(message), _REPLY)
         if command == RR_DATA:
             self.connections.answered(exchange, None, is_success=False)
@@ -278,8 +299,8 @@ class EnipDecoder:
         known = self.connections.to_target.get(number)
         exchange = number << 16 | count
         self._note(data[12:20], exchange)
-        if known is None and self._assumed:
-            return EnipFrame(data, _CLIENT, self._assumed + message, count, False)
+        if known is None and self._assumed and message:
+            return EnipFrame(data, _CLIENT, self._with_names(count, self._assumed, message), count, False)
         if known is None or not known.is_router:
             return EnipFrame(data, _CLIENT, _OPAQUE + data[36:40] + message, exchange, False)
         what = known.heading + message
@@ -287,7 +308,25 @@ class EnipDecoder:
             what = _broken("a sequence count that stands for another message (3-4.4.2)")
         else:
             known.last_count, known.last = count, what
+            if self._is_listing or message[:1] == _LIST:
+                what = self._with_names(exchange, known.heading, message)
         return EnipFrame(data, _CLIENT, what, exchange, False)
+
+    def _with_names(self, exchange: int, heading: bytes, message: bytes) -> bytes:
+        """The `what` of a request, with the names of the symbols that it means by number, where a list told them."""
+        what, symbols = heading + message, self._symbols
+        if message[0] == LIST:
+            self._is_listing = True
+            symbols.ask(exchange, heading, message)
+        elif message[0] in _LOOKED_INTO or concerns(message):
+            try:
+                found = operation(what)
+            except Malformed:
+                return what
+            if changes(found.classes):
+                symbols.forget()
+            return naming(symbols.names_in(heading, found.targets), what)
+        return what
 
     def _unit_reply(self, data: bytes) -> EnipFrame:
         """An answer on a connection.  Some assets name it by the number that they get, not by the one they send."""
@@ -296,11 +335,12 @@ class EnipDecoder:
             return EnipFrame(data, _ASSET, _command_status(data), exchange, True, _REPLY)
         number, count, message = connected(data)
         known = self.connections.from_target.get(number) or self.connections.to_target.get(number)
-        if known is None and self._assumed:
-            return EnipFrame(data, _ASSET, UNROUTED + _reply(message), count, says_no(message), _REPLY)
         exchange = (number if known is None else known.to_target) << 16 | count
-        if known is None or not known.is_router:
+        if known is None and self._assumed:
+            exchange = count
+        elif known is None or not known.is_router:
             return EnipFrame(data, _ASSET, _OPAQUE + data[36:40] + message, exchange, False, _REPLY)
+        self._symbols.tell(exchange, _reply(message))
         return EnipFrame(data, _ASSET, UNROUTED + _reply(message), exchange, says_no(message), _REPLY)
 
     def _note(self, context: bytes, exchange: int) -> None:

@@ -11,7 +11,7 @@ A message's `what` begins with a byte that says what follows (`CIP`, `COMMAND`, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from struct import unpack_from
 from typing import Final
@@ -51,12 +51,15 @@ from penstock.wire.enip.objects import (
     set_list,
 )
 from penstock.wire.enip.path import NO_CLASS, REMEMBERED, Path, path_of
+from penstock.wire.enip.symbols import named as named_symbols
+from penstock.wire.enip.symbols import read_names
 
 PROTOCOL: Final = "enip"
 #: First byte of a `what`: a CIP request with the route of its connection, an encapsulation command, a message of a
 #: connection that does not end at the message router, implicit data, an opening or closing of a connection with a
-#: number of its own (none is ever like another, so that each is seen when it passes), what is broken.
-CIP, COMMAND, OPAQUE, IMPLICIT, OPENING, BROKEN = 1, 2, 3, 4, 5, 255
+#: number of its own (none is ever like another, so that each is seen when it passes), any of these with names of
+#: symbols in front, what is broken.
+CIP, COMMAND, OPAQUE, IMPLICIT, OPENING, NAMED, BROKEN = 1, 2, 3, 4, 5, 6, 255
 OPENING_BYTES: Final = 5
 UNROUTED: Final = bytes((CIP, 0))
 
@@ -98,15 +101,31 @@ def operation(what: bytes) -> Operation:
             return _cip(what, 2, None, "")
         unit, route = _slots.get(what[2:at]) or _slot(what[2:at])
         return _cip(what, at, unit, route)
-    if kind == OPENING:
-        return _cip(what, OPENING_BYTES, None, "")
-    if kind == COMMAND:
-        return _command(what[1] | what[2] << 8, what[3:])
-    if kind == OPAQUE:
-        return Operation(PROTOCOL, _UNKNOWN, "0x0070", "message of a connection that is not known", None, ())
-    if kind == IMPLICIT:
-        return _implicit(what[1:])
-    raise Malformed(what[1:].decode())
+    read = _OTHERS.get(kind)
+    if read is None:
+        raise Malformed(what[1:].decode())
+    return read(what)
+
+
+def _named(what: bytes) -> Operation:
+    names, rest = with_names(what)
+    found = operation(rest)
+    return msgspec.structs.replace(found, targets=named_symbols(found.targets, names))
+
+
+def _opaque(_what: bytes) -> Operation:
+    return Operation(PROTOCOL, _UNKNOWN, "0x0070", "message of a connection that is not known", None, ())
+
+
+def naming(names: bytes, what: bytes) -> bytes:
+    """A `what` with the names of the symbols that its request means by number."""
+    return bytes((NAMED,)) + len(names).to_bytes(4, "big") + names + what if names else what
+
+
+def with_names(what: bytes) -> tuple[Mapping[str, str], bytes]:
+    """The names, and the `what` behind them."""
+    end = 5 + int.from_bytes(what[1:5], "big")
+    return read_names(what[5:end]), what[end:]
 
 
 def routed(path: Path) -> bytes:
@@ -267,6 +286,13 @@ def _implicit(description: bytes) -> Operation:
     return Operation(PROTOCOL, (which,), "I/O", "implicit data", None, targets)
 
 
+_OTHERS: Final[dict[int, Callable[[bytes], Operation]]] = {
+    COMMAND: lambda what: _command(what[1] | what[2] << 8, what[3:]),
+    OPAQUE: _opaque,
+    IMPLICIT: lambda what: _implicit(what[1:]),
+    OPENING: lambda what: _cip(what, OPENING_BYTES, None, ""),
+    NAMED: _named,
+}
 _COMMON: Final = frozenset(range(0x31))
 #: What a command has behind its header: Register Session version 1 and no options (2-4.4), the others nothing.
 _COMMAND_DATA: Final = {0x0004: b"", 0x0063: b"", 0x0064: b"", 0x0065: b"\1\0\0\0", 0x0066: b""}

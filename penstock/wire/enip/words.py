@@ -30,6 +30,7 @@ _TAG: Final = re.compile(r"(?P<name>[^\[\]\s](?:[^\[\]]|\[[0-9,*]+\](?=[.\[]))*)
 _NOTHING: Final = frozenset({"null", "~"})
 _INDEXES: Final = re.compile(r"(?:[0-9]{1,10}|\*)(?:,(?:[0-9]{1,10}|\*))+\Z")
 _OBJECT_PART: Final = re.compile(r"(?:0[xX][0-9a-fA-F]{1,8}|[0-9]{1,10}|\*)\Z")
+_SYMBOLS: Final = "0x6b"
 _FILE: Final = re.compile(r"(?P<letters>[A-Za-z]{1,2})(?P<file>[0-9]{1,4})(?::(?P<elements>[0-9 .-]+))?\Z")
 _ROUTE: Final = re.compile(r"[0-9]{1,5}/[^/\s]+(?:/[0-9]{1,5}/[^/\s]+)*\Z")
 
@@ -64,7 +65,9 @@ def read_objects(text: str) -> Sequence[Span]:
     numbers = [part if part == "*" else str(int(part, 0)) if part[:2].lower() == "0x" else part for part in parts]
     number = parts[0] if parts[0] == "*" else f"0x{int(numbers[0]):x}"
     name = "/".join([number, *(each if each == "*" else str(int(each)) for each in numbers[1:])])
-    return (Span(table="objects", name=name), Span(table="objects", name=f"{name}/*"))
+    # A symbol whose name was told on the flow is a tag of that name, and still the object of its number.
+    tables = ("objects", "tags") if number == _SYMBOLS else ("objects",)
+    return tuple(Span(table=table, name=each) for table in tables for each in (name, f"{name}/*"))
 
 
 def read_files(text: str) -> Sequence[Span]:
