@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+from pathlib import Path
 
 import pytest
 from captured import flows_of
@@ -284,6 +286,20 @@ def test_a_broadcast_is_answered_by_every_station_and_the_first_counts() -> None
     assert talk.say(Side.ASSET, interrogation(10, 4)).exchange == alone.exchange
 
 
+def test_a_read_that_is_confirmed_first_is_answered_by_the_object_all_the_same() -> None:
+    talk = Talk()
+    read = bytes((102, 1, 5, 0, 3, 0, 9, 0, 0))
+    asked = talk.say(Side.CLIENT, read)
+    confirmed = talk.say(Side.ASSET, read[:2] + b"\x07" + read[3:])
+    answer = talk.say(Side.ASSET, bytes((1, 1, 5, 0, 3, 0, 9, 0, 0, 1)))
+    assert [(each.exchange, each.is_last) for each in (confirmed, answer)] == [
+        (asked.exchange, False),
+        (asked.exchange, True),
+    ]
+    refused = talk.say(Side.ASSET, read[:2] + b"\x6f" + read[3:])
+    assert (refused.is_refusal, refused.is_last) == (True, True)
+
+
 def test_a_read_is_answered_by_the_object_with_its_value() -> None:
     talk = Talk()
     asked = talk.say(Side.CLIENT, bytes((102, 1, 5, 0, 3, 0, 9, 0, 0)))
@@ -398,3 +414,45 @@ def test_every_command_of_a_real_link_is_confirmed_and_ended() -> None:
     assert {"interrogation: station", "single command: select", "set point, normalised, with time tag: execute"} <= set(
         answered
     )
+
+
+def test_what_an_independent_client_and_server_say_is_understood_and_passes_as_it_came() -> None:
+    """A recording of both (see the file); the client asked for exactly this."""
+    talk = json.loads((Path(__file__).parent / "iec104_peer.json").read_text())["talk"]
+    decoder = Iec104Decoder()
+    asked: dict[int, str] = {}
+    done: list[tuple[str, int, object]] = []
+    told: set[str] = set()
+    for side, data in talk:
+        for frame in decoder.feed(Side(side), bytes.fromhex(data)):
+            assert decoder.forward(frame) == frame.data
+            if frame.role is Role.REQUEST:
+                operation = frame.operation
+                asked[frame.exchange] = operation.name
+                target = operation.targets[0]
+                done.append((operation.name, target.first, target.values and target.values[0]))
+            elif frame.role is Role.REPLY:
+                assert not frame.is_refusal
+                assert asked.pop(frame.exchange) if frame.is_last else frame.exchange in asked
+            elif frame.role is Role.NOTICE:
+                told |= {target.table for target in frame.operation.targets}
+    assert not asked
+    assert [each for each in done if "clock" not in each[0]] == [
+        ("single command: select", 20, "on"),
+        ("single command: execute", 20, "on"),
+        ("double command: execute", 21, "on"),
+        ("step command: execute", 22, "higher"),
+        ("set point, normalised: execute", 23, 0.5),
+        ("set point, scaled: execute", 24, -7),
+        ("set point, float: execute", 25, 3.25),
+        ("bitstring command: execute", 26, 0),
+        ("single command with time tag: execute", 27, "off"),
+        ("set point, float, with time tag: execute", 28, -1.5),
+        ("double command with time tag: execute", 29, "off"),
+        ("interrogation: station", 0, None),
+        ("counter interrogation: all counters", 0, None),
+        ("test with time tag", 0, None),
+        ("read", 11, None),
+        ("interrogation: station", 0, None),
+    ]
+    assert told == {"M_SP_NA_1", "M_ST_NA_1", "M_ME_NA_1", "M_ME_NC_1", "M_DP_TB_1", "M_ME_TE_1", "M_IT_NA_1"}

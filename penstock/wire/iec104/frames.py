@@ -33,8 +33,9 @@ _REQUEST, _REPLY, _NOTICE, _LINK = Role.REQUEST, Role.REPLY, Role.NOTICE, Role.L
 #: No type is 0, so nothing of a client begins so.
 _OF_ASSET: Final = b"\0"
 _OF_ASSET_WHOLE: Final = b"\0\0"
-#: Replies to these come in parts: confirmation, data, termination (-101, 7.4.5 and 7.4.6).
-_IN_PARTS: Final = frozenset({codes.INTERROGATION, codes.COUNTER_INTERROGATION})
+#: Behind the confirmation of these more comes: data and a termination (-101, 7.4.5 and 7.4.8), or the object; a read
+#: needs no confirmation, and some stations give one.
+_IN_PARTS: Final = frozenset({codes.INTERROGATION, codes.COUNTER_INTERROGATION, codes.READ})
 #: What nobody answers object by object.
 _UNANSWERED: Final = codes.FILES | (codes.SECURITY - {codes.AGGRESSIVE_REQUEST})
 _SIZES: Final = {kind: size for kind in codes.MONITOR if (size := codes.TYPES.get(kind, ("", "", None))[2]) is not None}
