@@ -175,6 +175,49 @@ def test_no_change_of_the_framing_makes_a_read_of_it(message: bytes, data: st.Da
     assert not found[:1] or isinstance(found[0], str) or not found[0] <= HARMLESS
 
 
+#: Messages of both sides after which others mean more: jobs and uploads that stand.
+BEFORE = [
+    (Side.CLIENT, userdata(0x41, 8, tis(MODIFY), ref=4)),
+    (Side.ASSET, userdata(0x81, 8, ref=4, number=2)),
+    (Side.CLIENT, job(b"\x1d\0\0\0\0\0\0\0\x09_0A00001P", ref=5)),
+    (Side.ASSET, ack("1d 00 0100 00000001 07 30303030313030", ref=5)),
+    (Side.CLIENT, userdata(0x44, 1, octets("001c0000"), ref=6)),
+    (Side.ASSET, userdata(0x84, 1, octets("001c0000"), ref=6, number=9)),
+]
+LATER = [
+    *FORBIDDEN.values(),
+    READ,
+    job("1e 00 0000 00000001"),
+    userdata(0x44, 1, number=9),
+    userdata(0x42, 1, octets(b"\0\1\1\5" + any_item(2, 4, 5, DB, 0))),
+    userdata(0x43, 3, octets(b"0A00001P")),
+    userdata(0x01, 8, octets("0004"), number=2),
+    read_var(bytes.fromhex("12 0c b0 02 10 000a 0004 02 000b 0000"), any_item(2, 1, 0, Q, 0)),
+    read_var(bytes.fromhex("12 12 b2 ff 8a0e 000a 12345678 2000000a 4000000b")),
+]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_any_change_inside_of_a_request_is_an_operation_or_malformed(data: st.DataObject) -> None:
+    """Nothing else is raised, and every class of a target is one of the operation's."""
+    decoder = S7Decoder()
+    for side, message in BEFORE:
+        decoder.feed(side, message)
+    changed = bytearray(data.draw(st.sampled_from(LATER)))
+    for _ in range(data.draw(st.integers(1, 4))):
+        changed[data.draw(st.integers(17, len(changed) - 1))] = data.draw(st.integers(0, 255))
+    side = data.draw(st.sampled_from(Side))
+    try:
+        frames = decoder.feed(side, bytes(changed))
+        operations = [frame.operation for frame in frames if frame.role in {Role.REQUEST, Role.NOTICE}]
+    except Malformed:
+        return
+    for operation in operations:
+        assert {target.operation_class for target in operation.targets} <= set(operation.classes)
+        assert all(target.count >= 1 for target in operation.targets)
+
+
 def test_a_lone_reply_of_the_client_is_no_way_to_write() -> None:
     """It belongs to nothing that the controller asked, which ends the flow."""
     fake = ack(b"\x05\1" + any_item(2, 1, 10, DB, 0), "00040008 61")
