@@ -8,6 +8,7 @@ are given.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from penstock.model import Malformed
@@ -25,8 +26,8 @@ from penstock.wire.bacnet.names import (
     REJECT_REASONS,
 )
 from penstock.wire.bacnet.network import Envelope, bvll, envelope
-from penstock.wire.bacnet.tags import Tag, read_tags
-from penstock.wire.decoder import Side
+from penstock.wire.bacnet.tags import Tag, Truncated, read_tags
+from penstock.wire.decoder import Role, Side
 from penstock.wire.protocol import Shown
 
 _Fields = dict[str, Any]
@@ -80,6 +81,9 @@ _UNCONFIRMED: Final = {number: name for number, (name, _) in codes.UNCONFIRMED.i
 _WITH_NETWORK: Final = {**dict.fromkeys((0x00, 0x01, 0x02, 0x04, 0x05, 0x08, 0x09, 0x13), 0), 0x03: 1, 0x06: 1, 0x07: 1}
 _THINGS: Final = frozenset({s.THING, s.INITIATOR, INNER})
 _UNKNOWN: Final = "Unknown"
+#: What the reference says of bytes that end too early.
+_EXCEPTION: Final = "Malformed Packet (Exception occurred)"
+_RECIPIENT_LIST: Final = 102
 #: More than any link that carries BACnet takes (135, 6.1).
 _MAX_NPDU_BYTES: Final = 1 << 11
 _NPDU_COLUMN: Final = "BACnet-NPDU"
@@ -110,8 +114,8 @@ class BacnetDissector:
         if found is None:
             return ()
         pdu = {"p": "bvlc", **found.link, **found.network, **found.application}
-        column = "" if found.application else _NPDU_COLUMN if found.network else _FUNCTION_COLUMN
-        return (Shown(pdu, found.frame, column, found.is_malformed),)
+        column = "" if found.application or found.is_malformed else _NPDU_COLUMN if found.network else _FUNCTION_COLUMN
+        return (Shown(pdu, found.frame, column, found.is_malformed, _errors(found)),)
 
     def lost(self, side: Side) -> None:
         """See `Dissector.lost`.  A datagram that was not captured takes nothing along."""
@@ -137,12 +141,19 @@ class BacnetNetworkDissector(BacnetDissector):
         network = Shown({"p": "bacnet", **found.network}, None if found.application else found.frame, _NPDU_COLUMN)
         if not found.application:
             return (network,)
-        return (network, Shown({"p": "bacapp", **found.application}, found.frame, "", found.is_malformed))
+        return (
+            network,
+            Shown({"p": "bacapp", **found.application}, found.frame, "", found.is_malformed, _errors(found)),
+        )
+
+
+def _errors(found: _Layers) -> tuple[str, ...]:
+    return (_EXCEPTION,) if found.is_malformed else ()
 
 
 def _layers(frame: BacnetFrame) -> _Layers:
     sealed = envelope(frame.data)
-    judged = frame if frame.kind not in {Kind.OTHER, Kind.BROKEN} else None
+    judged = None if frame.kind in {Kind.BROKEN, Kind.STRAY} or frame.role is Role.LINK else frame
     link: _Fields = {}
     _named(link, "bvlc", sealed.function, _FUNCTIONS)
     if sealed.function not in codes.CARRIERS:
@@ -165,9 +176,7 @@ def _broken(data: bytes) -> _Layers | None:
         return None
     link: _Fields = {}
     _named(link, "bvlc", sealed.function, _FUNCTIONS)
-    application: _Fields = {}
-    _named(application, "apdu", data[sealed.at] >> 4, _PDU_TYPES)
-    return _Layers(link, _network_fields(data, sealed), application, None, True)
+    return _Layers(link, _network_fields(data, sealed), {}, None, True)
 
 
 def _network_fields(data: bytes, sealed: Envelope) -> _Fields:
@@ -230,21 +239,25 @@ def _segmented_fields(
 
 
 def _read(parts: Sequence[Rule], content: bytes) -> tuple[Found, bool]:
-    """What the service says, up to where it breaks, and whether it does."""
+    """What the service says, up to where it breaks, and whether it ends too early."""
     if not parts:
         return [], False
     tags: list[Tag] = []
     reader = Reader(content, tags)
-    is_broken = False
+    is_cut = False
     try:
         read_tags(content, 0, len(content), tags)
-    except Malformed:
-        is_broken = True
-    try:
+    except Malformed as error:
+        is_cut = isinstance(error, Truncated)
+    with suppress(Malformed):
         finish(reader, parts)
-    except Malformed:
-        is_broken = True
-    return reader.found, is_broken
+    return reader.found, is_cut or _has_odd_recipients(reader.found)
+
+
+def _has_odd_recipients(found: Found) -> bool:
+    """Elements of a recipient list are destinations, which begin with bits for the days of the week (clause 21)."""
+    values = next((value for label, value in found if label == s.VALUES), ())
+    return (s.PROPERTY, _RECIPIENT_LIST) in found and bool(values) and not str(values[0]).startswith("0b")
 
 
 def _service_fields(pdu: _Fields, found: Found) -> None:

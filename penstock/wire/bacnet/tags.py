@@ -48,10 +48,14 @@ _MONTHS: Final = {13: "odd", 14: "even"}
 _DAYS: Final = {32: "last", 33: "odd", 34: "even"}
 
 
+class Truncated(Malformed):
+    """The message ends where something should be."""
+
+
 def read_tag(data: bytes, at: int, end: int) -> Tag:
     """The tag at `at`, with all of its content before `end`.  Raises `Malformed`."""
     if at >= end:
-        raise Malformed("the message ends where a tag should be (20.2.1)")
+        raise Truncated("the message ends where a tag should be (20.2.1)")
     octet = data[at]
     number, kind, length = octet >> 4, APPLICATION, octet & 7
     at += 1
@@ -70,7 +74,7 @@ def read_tag(data: bytes, at: int, end: int) -> Tag:
     if length == _LONG:
         length, at = _long_length(data, at, end)
     if at + length > end:
-        raise Malformed("a value is longer than what is left of the message (20.2.1.3)")
+        raise Truncated("a value is longer than what is left of the message (20.2.1.3)")
     return kind, number, at, at + length
 
 
@@ -151,11 +155,11 @@ def _extended_number(data: bytes, at: int, end: int) -> int:
 def _long_length(data: bytes, at: int, end: int) -> tuple[int, int]:
     """20.2.1.3.1: one octet, or 254 and two, or 255 and four, always the shortest form."""
     if at >= end:
-        raise Malformed("the message ends within a length (20.2.1.3.1)")
+        raise Truncated("the message ends within a length (20.2.1.3.1)")
     first = data[at]
     size = 2 if first == _LENGTH_16 else _WORD if first == _LENGTH_32 else 0
     if at + 1 + size > end:
-        raise Malformed("the message ends within a length (20.2.1.3.1)")
+        raise Truncated("the message ends within a length (20.2.1.3.1)")
     length = int.from_bytes(data[at + 1 : at + 1 + size], "big") if size else first
     if length < (_LONG, 0, _LENGTH_16, 0, 1 << 16)[size]:
         raise Malformed(f"a length of {length} stands in a longer form than it needs (20.2.1.3.1)")
