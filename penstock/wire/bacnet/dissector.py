@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
-from penstock.model import Malformed
+from penstock.model import Malformed, Value
 from penstock.wire.bacnet import codes, decoder
 from penstock.wire.bacnet import services as s
 from penstock.wire.bacnet.decoder import BacnetDecoder
@@ -256,7 +256,7 @@ def _read(parts: Sequence[Rule], content: bytes) -> tuple[Found, bool]:
 
 def _has_odd_recipients(found: Found) -> bool:
     """Elements of a recipient list are destinations, which begin with bits for the days of the week (clause 21)."""
-    values = next((value for label, value in found if label == s.VALUES), ())
+    values: Sequence[Value] = next((value for label, value in found if label == s.VALUES), ())
     return (s.PROPERTY, _RECIPIENT_LIST) in found and bool(values) and not str(values[0]).startswith("0b")
 
 
