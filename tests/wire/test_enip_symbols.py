@@ -161,6 +161,8 @@ def test_what_changes_the_program_makes_all_numbers_unknown(message: bytes) -> N
         (question((2, 1)), listing({1: "A"})),
         (question((1, 99)), listing({1: "A"})),
         (question() + b"\0", listing({1: "A"})),
+        (b"\x55", listing({1: "A"})),
+        (b"\x55\xff" + question()[2:], listing({1: "A"})),
         (by_number(1), listing({1: "A"})),
         (request(0x55, b"\x20\x6c\x24\0", b"\1\0\1\0"), listing({1: "A"}, (1,))),
         (request(0x55, symbol("A") + symbol("B") + b"\x20\x6b\x24\0", b"\1\0\1\0"), listing({1: "A"}, (2,))),

@@ -83,7 +83,7 @@ def merged(part: Part, route: Path | str, *, is_sent: bool = False) -> Part:
     code, name = (f"0x52({part.code})", f"Unconnected Send: {part.name}") if is_sent else (part.code, part.name)
     if isinstance(route, Path):
         if not route.is_known and route.numbers:
-            return Part(code, f"{name} on a route that is not known", _UNKNOWN, part.targets)
+            return Part(code, f"{name} on a route that is not known", _UNKNOWN, ())
         if route.slot is not None and part.unit is None:
             return Part(code, name, part.classes, part.targets, route.slot)
         route = route.route
@@ -103,7 +103,7 @@ def opening(service: int) -> Callable[[bytes, int], Part]:
         wanted = read_opening(service, data)
         classes, targets = targets_of(wanted)
         if not wanted.path.is_known:
-            return Part(code, f"{name} to a path that is not known", _UNKNOWN, targets)
+            return Part(code, f"{name} to a path that is not known", _UNKNOWN, ())
         end = "implicit" if wanted.is_implicit else "message router" if wanted.is_router else wanted.path.name
         return merged(Part(code, f"{name} ({end})", classes, targets), _route_of(wanted.path))
 

@@ -121,7 +121,9 @@ def named(targets: Iterable[Target], names: Mapping[str, str]) -> tuple[Target, 
 
 
 def _question(heading: bytes, message: bytes) -> _Asked | None:
-    end = 2 + 2 * message[1]
+    end = 2 + 2 * message[1] if len(message) > 1 else 0
+    if not 1 < end <= len(message):
+        return None
     try:
         path, data = path_of(message[2:end]), message[end:]
         attributes = tuple(data[i] | data[i + 1] << 8 for i in expect_list(data))
