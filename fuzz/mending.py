@@ -1,4 +1,4 @@
-"""What a changed conversation needs so that its decoder looks behind the first check: running numbers, check sums.
+"""What a changed conversation needs so that its decoder looks behind the first check: numbers, check sums, lengths.
 
 Without it nearly every change of a fuzzer ends at that check.
 """
@@ -15,6 +15,9 @@ from penstock.wire import Side
 _IEC104_START: Final = 0x68
 _DNP3_START: Final = b"\x05\x64"
 _DNP3_BLOCK: Final = 16
+_ENIP_HEAD: Final = 24
+#: Command, where the length of its data item stands, and where the item begins.
+_ENIP_ITEMS: Final = ((0x6F, 38, 40), (0x70, 42, 44))
 #: IEEE 1815, 9.2.4.1: x^16 + x^13 + x^12 + x^11 + x^10 + x^8 + x^6 + x^5 + x^2 + 1, lowest bit first, complemented.
 _DNP3_POLYNOMIAL: Final = 0xA6BC
 
@@ -65,5 +68,20 @@ def _sum(frame: bytearray, start: int, size: int) -> None:
     frame[end : end + 2] = (check ^ 0xFFFF).to_bytes(2, "little")
 
 
+def enip(data: bytes) -> bytes:
+    """Makes the lengths of every piece right that begins as EtherNet/IP (CIP Volume 2, 2-3 and 2-6)."""
+    talk = []
+    for side, piece in talk_of(data):
+        mended = bytearray(piece)
+        size = len(mended)
+        if size > _ENIP_HEAD and mended[1] == 0:
+            mended[2:4] = (size - _ENIP_HEAD).to_bytes(2, "little")
+            for command, at, end in _ENIP_ITEMS:
+                if mended[0] == command and size > end:
+                    mended[at : at + 2] = (size - at - 2).to_bytes(2, "little")
+        talk.append((side, bytes(mended)))
+    return bytes_of(talk)
+
+
 #: By protocol; the others have neither.
-MENDED: Final[dict[str, Callable[[bytes], bytes]]] = {"iec104": iec104, "dnp3": dnp3}
+MENDED: Final[dict[str, Callable[[bytes], bytes]]] = {"iec104": iec104, "dnp3": dnp3, "enip": enip}

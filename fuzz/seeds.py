@@ -1,4 +1,4 @@
-"""Seeds of a corpus: conversations of the real captures, in the form that `tests/wire/fuzzing.py` reads.
+"""Seeds of a corpus: conversations of the real captures and of the tests, in the form that the fuzz targets read.
 
 Made at run time, and never kept: the captures lie outside the repository.
 """
@@ -6,6 +6,7 @@ Made at run time, and never kept: the captures lie outside the repository.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from penstock.observe import Flows, packets_of
 from penstock.wire import KNOWN, Side, WireProtocol, recognise
 
 ROOT: Final = Path(__file__).parents[1]
+VECTORS: Final = ROOT / "tests" / "wire"
 CAPTURES: Final = Path(os.environ.get("PENSTOCK_CAPTURES", ROOT.parent / "shared" / "captures"))
 #: How much of a flow one seed holds: a fuzzer is fast on short ones.
 PACKETS: Final = 8
@@ -30,6 +32,7 @@ def write_seeds(protocol: WireProtocol, folder: Path) -> int:
     """Write the seeds of one protocol, each named by its digest; how many there are."""
     folder.mkdir(parents=True, exist_ok=True)
     seeds = {bytes_of(part) for path in sorted(CAPTURES.glob("*.pcap*")) for part in parts(path, protocol)}
+    seeds |= {bytes_of(part) for part in written(protocol)}
     for seed in seeds:
         (folder / hashlib.sha256(seed).hexdigest()[:24]).write_bytes(seed)
     return len(seeds)
@@ -42,6 +45,20 @@ def parts(path: Path, protocol: WireProtocol) -> Iterator[Talk]:
     for talk in flows(path, protocol):
         for at in range(0, min(len(talk), PACKETS * PARTS), PACKETS):
             yield talk[at : at + PACKETS]
+
+
+def written(protocol: WireProtocol) -> Iterator[Talk]:
+    """The messages that the tests compare with tshark's decode, where they stand there whole: what no capture holds."""
+    path = VECTORS / f"{protocol.name}_vectors.json"
+    vectors = json.loads(path.read_text())["vectors"] if path.is_file() else []
+    talk = [
+        (Side(each["side"]), bytes.fromhex(each[key]))
+        for each in vectors
+        for key in ("data", "message", "frame")
+        if "side" in each and key in each
+    ]
+    for at in range(0, len(talk), PACKETS):
+        yield talk[at : at + PACKETS]
 
 
 def flows(path: Path, protocol: WireProtocol) -> Iterator[Talk]:
