@@ -10,7 +10,8 @@ from captured import compare, expected, names
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.wire import Side
+from penstock.model import OperationClass
+from penstock.wire import Role, Side
 from penstock.wire.iec104 import Iec104Dissector
 
 KIND = "iec60870_104"
@@ -34,6 +35,20 @@ def test_types_and_causes_that_no_capture_holds_are_shown_as_tshark_shows_them()
         assert shown.pdu == {**head, **vector["shown"]}, vector["frame"]
         assert (shown.is_malformed, list(shown.errors)) == (vector["is_malformed"], vector["errors"]), vector["frame"]
         assert shown.column == "IEC 60870-5 ASDU"
+
+
+def test_the_values_that_an_asset_tells_are_shown_and_a_termination_ends_what_was_asked() -> None:
+    told = bytes.fromhex("6816 0000 0000 0b0203000300 050000 feff00 070000 0100 00")
+    (shown,) = Iec104Dissector().feed(Side.ASSET, told)
+    assert shown.frame is not None
+    assert [(each.first, each.values) for each in shown.frame.operation.targets] == [(5, (-2,)), (7, (1,))]
+    (left_out,) = Iec104Dissector().feed(Side.ASSET, bytes.fromhex("6813 0000 0000 110103000300 050000 010000000000"))
+    assert left_out.frame is not None
+    assert left_out.frame.operation.targets[0].operation_class is OperationClass.UNKNOWN
+    dissector = Iec104Dissector()
+    confirmed = dissector.feed(Side.ASSET, bytes.fromhex("680e 0000 0000 2d010700030001000001"))
+    ended = dissector.feed(Side.ASSET, bytes.fromhex("680e 0200 0000 2d010a00030001000001"))
+    assert [each.frame.role for each in (*confirmed, *ended) if each.frame] == [Role.REPLY, Role.LINK]
 
 
 def test_a_start_in_the_middle_of_a_message_costs_that_message_only() -> None:

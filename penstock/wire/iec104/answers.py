@@ -37,12 +37,13 @@ def answer(_request: Frame, reply: Frame) -> Answer:
 def shown(asdu: bytes) -> tuple[Target, ...]:
     """The objects of an ASDU in monitor direction with their values.  Raises `Malformed`."""
     mnemonic, _, size = codes.TYPES[asdu[0]]
+    found = codes.CLASS_OF.get(asdu[0], (OperationClass.UNKNOWN,))[0]
     read, step = SHOWN[asdu[0]], (size or 0)
     addresses = object_addresses(asdu)
     if isinstance(addresses, range):
         values: tuple[Value, ...] = tuple(read(asdu, OBJECT_AT + i * step) for i in range(len(addresses)))
-        return (Target(OperationClass.READ, mnemonic, addresses.start, len(addresses), "", values),)
+        return (Target(found, mnemonic, addresses.start, len(addresses), "", values),)
     return tuple(
-        Target(OperationClass.READ, mnemonic, address, 1, "", (read(asdu, OBJECT_AT + i * (step + 3)),))
+        Target(found, mnemonic, address, 1, "", (read(asdu, OBJECT_AT + i * (step + 3)),))
         for i, address in enumerate(addresses)
     )

@@ -9,19 +9,25 @@ from collections.abc import Sequence
 from struct import Struct
 from typing import Any, Final
 
-from penstock.model import Malformed
-from penstock.wire.decoder import Side
+import msgspec
+
+from penstock.model import Malformed, Operation
+from penstock.wire.decoder import Role, Side
 from penstock.wire.iec104 import codes
+from penstock.wire.iec104.answers import shown as shown_values
+from penstock.wire.iec104.elements import SHOWN
 from penstock.wire.iec104.frames import (
     ASDU_AT,
     HEAD_BYTES,
     MAX_FRAME_BYTES,
     START,
+    Iec104Frame,
     check_control,
     end_of_frame,
     frame_of,
 )
 from penstock.wire.iec104.operations import HEAD_BYTES as ASDU_HEAD_BYTES
+from penstock.wire.iec104.pairs import Pairs
 from penstock.wire.protocol import Shown
 
 _unpack = Struct("<HH").unpack_from
@@ -63,13 +69,24 @@ _CAUSES: Final = {
 }
 
 
+class ShownFrame(Iec104Frame, gc=False):
+    """A message of the asset with the values that it tells, which decide nothing and so are not judged."""
+
+    @property
+    def operation(self) -> Operation:
+        """What the message tells.  Raises `Malformed`."""
+        operation, asdu = super().operation, self.data[ASDU_AT:]
+        return msgspec.structs.replace(operation, targets=shown_values(asdu)) if asdu[0] in SHOWN else operation
+
+
 class Iec104Dissector:
     """One flow, read passively.  At most 255 bytes are held for each side."""
 
-    __slots__ = ("_held",)
+    __slots__ = ("_held", "_pairs")
 
     def __init__(self) -> None:
         self._held = {Side.CLIENT: b"", Side.ASSET: b""}
+        self._pairs = Pairs()
 
     def feed(self, side: Side, data: bytes) -> Sequence[Shown]:
         """See `Dissector.feed`."""
@@ -88,7 +105,7 @@ class Iec104Dissector:
                 if start < 0:
                     start = len(stream)
                 continue
-            found.append(shown(side, whole))
+            found.append(shown(whole, self._frame(side, whole)))
             start = end
         self._held[side] = stream[start : start + MAX_FRAME_BYTES]
         return found
@@ -97,12 +114,23 @@ class Iec104Dissector:
         """See `Dissector.lost`."""
         self._held[side] = b""
 
+    def _frame(self, side: Side, data: bytes) -> Iec104Frame:
+        frame = frame_of(side, data)
+        if not frame.is_numbered:
+            return frame
+        if side is Side.CLIENT:
+            self._pairs.asked(data[ASDU_AT], frame.exchange)
+            return frame
+        self._pairs.place(frame)
+        if frame.role is not Role.NOTICE:
+            return frame
+        return ShownFrame(data, side, frame.what, frame.exchange, frame.is_refusal, frame.role, frame.is_last)
 
-def shown(side: Side, data: bytes) -> Shown:
+
+def shown(data: bytes, frame: Iec104Frame) -> Shown:
     """One whole frame in the keys of the reference decode."""
     first, second = _unpack(data, HEAD_BYTES)
     pdu: dict[str, Any] = {"p": "iec60870_104", "len": data[1]}
-    frame = frame_of(side, data)
     if first & 3 == 3:  # noqa: PLR2004 - the U format
         function = first >> 2
         return Shown(
