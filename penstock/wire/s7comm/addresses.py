@@ -172,6 +172,8 @@ def read_memory(target: Target, span: Span) -> tuple[Value, ...] | None:
 def reals(memory: bytes) -> tuple[Value, ...]:
     """Floating-point numbers of four bytes; what is no number (NaN, infinity) is its bytes in hexadecimal."""
     values = unpack(f">{len(memory) // _REAL_BYTES}{REAL}", memory)
+    if len(values) == 1 and isfinite(values[0]):
+        return values
     if all(map(isfinite, values)):
         return values
     places = range(0, len(memory), _REAL_BYTES)

@@ -207,13 +207,18 @@ def read_targets(found: OperationClass, items: Sequence[Item]) -> tuple[Target, 
 
 def write_targets(items: Sequence[Item], body: bytes, at: int, end: int) -> tuple[Target, ...]:
     """The targets of items that are written, with the data in `body` from `at` to `end`.  Raises `Malformed`."""
+    if len(items) == 1:
+        kind, start, stop = _entry(body, at, end)
+        if end != stop and end - stop != (stop - start) % 2:
+            raise Malformed(f"{end - stop} bytes behind the data of an item")
+        return (_written(items[0], kind, body[start:stop]),)
     targets = []
     start = stop = at
     for item in items:
         # An entry of an odd length is followed by a byte that fills it up, unless it is the last one.
         kind, start, stop = _entry(body, stop + (stop - start) % 2, end)
         targets.append(_written(item, kind, body[start:stop]))
-    if end - stop not in {0, (stop - start) % 2}:
+    if end != stop and end - stop != (stop - start) % 2:
         raise Malformed(f"{end - stop} bytes behind the data of {len(items)} items")
     return tuple(targets)
 

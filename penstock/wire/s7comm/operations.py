@@ -99,9 +99,10 @@ def _read_var(body: bytes, end: int, stop: int, unit: int | None) -> Operation:
         raise Malformed("Read Var without items, or with data")
     items = read_items(body, PARAMETERS_AT + 2, end, body[PARAMETERS_AT + 1])
     targets = read_targets(_READ, items)
-    unclear = any(item.extra is OperationClass.UNKNOWN for item in items)
-    classes = (OperationClass.READ, OperationClass.UNKNOWN) if unclear else _READ_CLASSES
-    return Operation("s7comm", classes, "0x04", "Read Var", unit, targets)
+    for item in items:
+        if item.extra is OperationClass.UNKNOWN:
+            return Operation("s7comm", (OperationClass.READ, OperationClass.UNKNOWN), "0x04", "Read Var", unit, targets)
+    return Operation("s7comm", _READ_CLASSES, "0x04", "Read Var", unit, targets)
 
 
 def _write_var(body: bytes, end: int, stop: int, unit: int | None) -> Operation:
@@ -109,9 +110,11 @@ def _write_var(body: bytes, end: int, stop: int, unit: int | None) -> Operation:
         raise Malformed("Write Var without items")
     items = read_items(body, PARAMETERS_AT + 2, end, body[PARAMETERS_AT + 1])
     targets = write_targets(items, body, end, stop)
-    extra = {item.extra for item in items if item.extra is not None}
-    classes = (OperationClass.WRITE, *sorted(extra)) if extra else _WRITE_CLASSES
-    return Operation("s7comm", classes, "0x05", "Write Var", unit, targets)
+    for item in items:
+        if item.extra is not None:
+            extra = {each.extra for each in items if each.extra is not None}
+            return Operation("s7comm", (OperationClass.WRITE, *sorted(extra)), "0x05", "Write Var", unit, targets)
+    return Operation("s7comm", _WRITE_CLASSES, "0x05", "Write Var", unit, targets)
 
 
 def _pi_service(body: bytes, end: int, stop: int, unit: int | None) -> Operation:
