@@ -18,7 +18,7 @@ from captured import CAPTURES, DIFFERENCES, expected, listed, names, require_cap
 
 from penstock.cli import decode
 from penstock.cli.main import main
-from penstock.wire import PROTOCOLS
+from penstock.wire import KNOWN
 
 OWN = {"class", "operation", "object"}
 READ = bytes.fromhex("0001 0000 0006 01 03 0000 0002")
@@ -36,45 +36,51 @@ def without_own(line: dict[str, Any]) -> dict[str, Any]:
     return {**line, "pdus": pdus}
 
 
-#: Which protocol tells which of the reference's kinds of units.
-KINDS = {
-    "mbtcp": "modbus",
-    "s7comm": "s7comm",
-    "cotp": "s7comm",
-    "enip": "enip",
-    "cip": "enip",
-    "cip_io": "enip",
-    "dnp3": "dnp3",
-    "iec60870_104": "iec104",
-    "opcua": "opcua",
-    "bvlc": "bacnet",
-    "bacnet": "bacnet",
-    "bacapp": "bacnet",
-}
+#: Differences of whole lines; those of single keys of units are in the other files, one for each protocol.
+LINES = "lines"
+_NOTHING = "(nothing)"
 
 
-def differing_frames(name: str) -> set[int]:
-    """The frames of a capture that are listed, with the reason, as differing from the reference."""
-    files = sorted(DIFFERENCES.glob("*.json"))
-    return {each["frame"] for file in files for each in listed(file.stem) if each["capture"] == name}
+def units_listed(name: str) -> set[int]:
+    """The frames of a capture of which a protocol's own file says that their units differ, and why."""
+    files = [file.stem for file in sorted(DIFFERENCES.glob("*.json")) if file.stem != LINES]
+    return {each["frame"] for file in files for each in listed(file) if each["capture"] == name}
 
 
-@pytest.mark.parametrize("name", names())
-def test_every_line_equals_the_reference_decode_key_by_key_and_in_its_order(
+def line_differences(name: str, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Where a line differs: which key, or the line as a whole where only one of both has it."""
+    wanted, ours = expected(name), {line["frame"]: without_own(line) for line in found}
+    other = units_listed(name)
+    different: list[dict[str, Any]] = []
+    for frame in sorted(wanted.keys() | ours.keys()):
+        one, line = ours.get(frame), wanted.get(frame)
+        if one is None or line is None:
+            sides = {"tshark": line["pdus"] if line else _NOTHING, "ours": one["pdus"] if one else _NOTHING}
+            different.append({"capture": name, "frame": frame, "key": "", **sides})
+            continue
+        for key in sorted({*one, *line} - ({"pdus"} if frame in other else set())):
+            sides = {"tshark": line.get(key, _NOTHING), "ours": one.get(key, _NOTHING)}
+            if sides["tshark"] != sides["ours"]:
+                different.append({"capture": name, "frame": frame, "key": key, **sides})
+        if one.keys() == line.keys():
+            assert list(one) == list(line), "the keys stand in another order"
+    return different
+
+
+#: Protocols whose captures are here and whose decoders are not yet.
+UNREAD = {"fins-all-commands.pcap"} - {f"{known.name}-all-commands.pcap" for known in KNOWN}
+
+
+@pytest.mark.parametrize("name", sorted({*names()} - UNREAD))
+def test_every_line_equals_the_reference_decode_or_its_difference_is_listed_with_a_reason(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """And what is listed must still differ: the list may only shrink."""
     require_captures()
-    judged = {each.name for each in PROTOCOLS}
-    other = differing_frames(name)
-    wanted = {
-        frame: line
-        for frame, line in expected(name).items()
-        if frame not in other and all(KINDS.get(pdu["p"]) in judged for pdu in line["pdus"])
-    }
-    found = [without_own(line) for line in decoded(capsys, str(CAPTURES / name)) if line["frame"] in wanted]
-    for one, line in zip(found, wanted.values(), strict=True):
-        assert one == line
-        assert list(one) == list(line)
+    found = line_differences(name, decoded(capsys, str(CAPTURES / name)))
+    known = [{k: v for k, v in each.items() if k != "why"} for each in listed(LINES) if each["capture"] == name]
+    assert [each for each in found if each not in known] == []
+    assert [each for each in known if each not in found] == [], f"strike it from differences/{LINES}.json"
 
 
 def test_every_modbus_request_has_class_operation_and_object(capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,6 +74,7 @@ _CONTROL_CLASSES: Final = {3: Is.DISCOVERY, 5: Is.EXECUTE, 6: Is.EXECUTE}
 _STATION, _OPTION_LIST, _CONTROL_RESPONSE = 2, 5, 4
 _FRAMES: Final = frozenset({0xFEFC, 0xFEFD, 0xFEFE, 0xFEFF})
 _HEAD_BYTES: Final = 12
+_COLUMN: Final = "PN-DCP"
 _ADDRESS_BYTES: Final = 4
 #: The words of a target, by option and suboption.
 _OBJECTS: Final = {(1, 2): "ip", (1, 3): "ip", (2, 2): "station", (5, 3): "signal", (5, 5): "reset", (5, 6): "reset"}
@@ -86,7 +87,7 @@ def show_frame(data: bytes, side: Side) -> Sequence[Shown]:
     number = data[0] << 8 | data[1]
     pdu: Pdu = {"p": "pn_rt", "frame_id": number}
     if number not in _FRAMES or len(data) < _HEAD_BYTES:
-        return [Shown(pdu, column="PN-RT" if number not in _FRAMES else "")]
+        return [Shown(pdu, column="PN-RT" if number not in _FRAMES else _COLUMN)]
     service, kind = data[2], data[3]
     named(pdu, "service", service, SERVICES)
     named(pdu, "stype", kind, _TYPES)
@@ -99,7 +100,7 @@ def show_frame(data: bytes, side: Side) -> Sequence[Shown]:
     else:
         _blocks(pdu, data[:end], targets)
     asked = asking(data, side, _operation(service, targets)) if kind == 0 else None
-    return [Shown(pdu, asked)]
+    return [Shown(pdu, asked, _COLUMN)]
 
 
 def _option(pdu: Pdu, option: int, sub: int) -> None:

@@ -194,7 +194,7 @@ class SshDissector:
 def _shown_banner(line: bytes, side: Side) -> Shown:
     banner = shown_text(line.rstrip(b"\r\n"))
     operation = operation_of("ssh", ("banner", _SESSION), "-".join(banner.split("-")[:2]), ("software", banner))
-    return Shown({"p": "ssh", "banner": banner}, asking(line, side, operation) if side is Side.CLIENT else None)
+    return Shown({"p": "ssh", "banner": banner}, asking(line, side, operation) if side is Side.CLIENT else None, "SSH")
 
 
 def _encrypted(half: _Half, side: Side, data: bytes) -> RecognisedFrame | None:
@@ -207,7 +207,7 @@ def _encrypted(half: _Half, side: Side, data: bytes) -> RecognisedFrame | None:
 SSH: Final = RecognisedProtocol(
     name="ssh",
     title="SSH",
-    column="SSH",
+    column="SSHv2",
     ports=("tcp/22",),
     fits=fits,
     dissectors={"tcp": SshDissector},

@@ -59,6 +59,9 @@ _MAX_MINOR: Final = 4
 _TLS_1_3: Final = 0x0304
 _SERVER_NAME, _SUPPORTED_VERSIONS = 0, 43
 VERSIONS: Final = {0x0300: "SSL 3.0", 0x0301: "TLS 1.0", 0x0302: "TLS 1.1", 0x0303: "TLS 1.2", 0x0304: "TLS 1.3"}
+#: What Wireshark's protocol column says of each, and an error that it finds.
+_COLUMNS: Final = {0x0300: "SSLv3", 0x0301: "TLSv1", 0x0302: "TLSv1.1", 0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
+_EMPTY: Final = "Zero-length Handshake fragments are not allowed"
 _CLIENT_HELLO_NAME: Final = ("Client Hello", (Is.SESSION,))
 
 
@@ -124,11 +127,12 @@ class _Half:
 class TlsDissector:
     """One connection.  The records of one packet are shown together, but one that came in parts for itself."""
 
-    __slots__ = ("_halves", "_is_1_3")
+    __slots__ = ("_halves", "_version")
 
     def __init__(self) -> None:
         self._halves = {side: _Half() for side in Side}
-        self._is_1_3 = False
+        self._version = 0
+        """What the server has chosen, 0 before."""
 
     def feed(self, side: Side, data: bytes) -> Sequence[Shown]:
         """See `Dissector.feed`."""
@@ -150,18 +154,19 @@ class TlsDissector:
         asked: RecognisedFrame | None = None
         for record in records:
             kind = record[0]
-            if not (self._is_1_3 and kind == _DATA):
+            if not (self._version == _TLS_1_3 and kind == _DATA):
                 pdu.setdefault("rec", []).append(kind)
                 pdu.setdefault("rec_name", []).append(RECORDS[kind])
             pdu.setdefault("ver", []).append(record[1] << 8 | record[2])
             if kind == _HANDSHAKE and not half.encrypted:
                 asked = self._handshake(half, pdu, record, side) or asked
             elif kind == _CHANGE:
-                half.encrypted = not self._is_1_3
+                half.encrypted = self._version != _TLS_1_3
             elif kind == _DATA and side is Side.CLIENT and not half.has_asked:
                 half.has_asked = True
                 asked = asking(record, side, operation_of("tls", ("encrypted data", (Is.UNKNOWN,)), "23"))
-        return Shown(pdu, asked)
+        errors = (_EMPTY,) if any(record[0] == _HANDSHAKE and len(record) == _HEAD_BYTES for record in records) else ()
+        return Shown(pdu, asked, _COLUMNS.get(self._version or pdu["ver"][0], ""), errors=errors)
 
     def _handshake(self, half: _Half, pdu: Pdu, record: bytes, side: Side) -> RecognisedFrame | None:
         """The messages that a record completes (they may span records)."""
@@ -185,7 +190,8 @@ class TlsDissector:
             if kind == _CLIENT_HELLO and side is Side.CLIENT:
                 asked = _client_hello(pdu, record, message)
             elif kind == _SERVER_HELLO:
-                self._is_1_3 = _extensions(message, False).get(_SUPPORTED_VERSIONS) == b"\x03\x04"
+                chosen = _extensions(message, False).get(_SUPPORTED_VERSIONS) or message[:2]
+                self._version = _number(chosen, 0, 2)
         return asked
 
 
