@@ -105,8 +105,9 @@ def target_text(target: Target | None, protocol: str = "") -> str:
     spelled = "" if target.name else _spelled(protocol, target.table, target.first, target.last)
     if spelled:
         return spelled
-    is_numbered = not target.name or (target.first, target.count) != (0, 1)
-    numbers = range_text(target.first, target.last) if is_numbered else ""
+    numbers = range_text(target.first, target.last)
+    is_in_name = bool(target.name) and target.count == 1 and (not target.first or target.name.endswith(numbers))
+    numbers = "" if is_in_name else numbers
     return " ".join(part for part in (target.table, target.name, numbers) if part)
 
 

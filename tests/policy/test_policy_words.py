@@ -60,6 +60,13 @@ def test_names_and_elements_of_one_span_belong_together() -> None:
     assert not tags.covers(named("Speed", first=5), None)
 
 
+def test_what_is_named_twice_is_one_object() -> None:
+    """Words of several items may bring the same with them (OPC UA: what names no node)."""
+    policy = policy_of("Way: {from: {group: ops}, to: {asset: plc-1}, allow: {modbus: [{read: {coils: [5, 5, 7]}}]}}")
+    (permission,) = policy.site.conduits[0].permissions
+    assert permission.spans == (Span(table="coils", first=5, last=5), Span(table="coils", first=7, last=7))
+
+
 def test_each_name_of_an_object_is_a_name_of_it() -> None:
     """A browse path in a document means the node that the traffic showed under that path."""
     level = Target(CLASSES.WRITE, "Value", 7, 1, "ns=2;i=7", None, None, ("/0:Objects/2:Boiler/2:Level",))

@@ -270,7 +270,7 @@ def test_an_endpoint_may_be_named_for_what_nobody_can_read() -> None:
     permit = Permit.of(Permission(protocol="opcua", operation_class=Is.UNKNOWN, spans=tuple(spans)), "key")
     assert permit.covers(Target(Is.UNKNOWN, "endpoint", 0, 1, "opc.tcp://plc-1:4840"), None)
     assert not permit.covers(Target(Is.UNKNOWN, "endpoint", 0, 1, "opc.tcp://plc-2:4840"), None)
-    assert not permit.covers(Target(Is.UNKNOWN, "service"), None)
+    assert not permit.covers(Target(Is.UNKNOWN, "unknown service"), None)
 
 
 @pytest.mark.parametrize(

@@ -255,13 +255,13 @@ def test_subscriptions_tell_the_nodes_that_they_watch() -> None:
     operation = asked(request)
     assert operation.classes == (Is.READ,)
     assert [(t.table, t.name, t.first) for t in operation.targets] == [
-        ("Subscription", "", 4),
+        ("service", "subscription", 4),
         ("Value", "ns=2;s=Line1.Speed", 0),
     ]
     taken = ua.TransferSubscriptionsRequest()
     taken.Parameters.SubscriptionIds.append(4)
-    assert only(taken) == Target(Is.READ, "Transfer", 4)
-    assert only(ua.PublishRequest()) == Target(Is.READ, "Subscription")
+    assert only(taken) == Target(Is.READ, "Transfer", 4, 1, "subscription")
+    assert only(ua.PublishRequest()) == Target(Is.READ, "service", 0, 1, "subscription")
 
 
 def test_new_and_deleted_nodes_and_references_are_a_program_to_the_device() -> None:

@@ -28,7 +28,7 @@ def read_limits(protocol: WireProtocol, found: OperationClass, table: Table, fau
     keys = tuple(limit.key for limit in protocol.limits)
     fields = Fields(table, faults, f"limits of {found.value!r}", (*keys, *LIMITS), ("hold", "approval"))
     before = len(faults)
-    spans = tuple(span for limit in protocol.limits for span in _spans(fields, limit, found))
+    spans = tuple(dict.fromkeys(span for limit in protocol.limits for span in _spans(fields, limit, found)))
     values, words = _values(fields, protocol, found)
     units, rate = _units(fields), _rate(fields)
     if len(spans) > MAX_SPANS:

@@ -13,7 +13,7 @@ from typing import Final
 from penstock.model import OperationClass, Span
 from penstock.wire.opcua.codes import ATTRIBUTES
 from penstock.wire.opcua.names import step_text
-from penstock.wire.opcua.services import CONTINUATION, ENDPOINTS, SUBSCRIPTION
+from penstock.wire.opcua.services import SERVICE
 from penstock.wire.protocol import Limit, UnreadableError
 from penstock.wire.words import read_range
 
@@ -28,23 +28,22 @@ _GUID: Final = re.compile(r"[0-9a-fA-F*-]{1,36}\Z", re.ASCII)
 _HEX: Final = re.compile(r"[0-9a-fA-F*]+\Z", re.ASCII)
 _STEP: Final = re.compile(r"(?:[0-9]{1,5}|\*):.+\Z|\*\Z", re.ASCII | re.DOTALL)
 _NODE_HINT: Final = 'write it as "ns=2;s=Line1.Speed", "ns=2;i=5-9", "ns=2;s=Line1.*" or "/0:Objects/2:Boiler/2:Level"'
-#: What names no node and is needed beside every node that may be read or browsed.
-_BARE: Final = (SUBSCRIPTION, ENDPOINTS, CONTINUATION)
-_BARE_NODES: Final = tuple(Span(table=table) for table in _BARE)
-_BARE_ATTRIBUTES: Final = tuple(Span(table=table, axis="attribute") for table in _BARE)
+#: What names no node is needed beside every node that may be read or browsed.
+_NO_NODE: Final = Span(table=SERVICE)
+_NO_ATTRIBUTE: Final = Span(table=SERVICE, axis="attribute")
 
 
 def read_nodes(text: str) -> Sequence[Span]:
     """Spans of a node id, a range of numbers, a pattern, or a browse path.  Raises `UnreadableError`."""
     if text.startswith("/"):
-        return (Span(table="", name=_path(text)), *_BARE_NODES)
+        return (Span(table="", name=_path(text)), _NO_NODE)
     prefix, kind, name = _split(text)
     if kind != "i":
-        return (Span(table="", name=f"{prefix}{kind}={name}"), *_BARE_NODES)
+        return (Span(table="", name=f"{prefix}{kind}={name}"), _NO_NODE)
     if name == "*":
-        return (Span(table="", name=f"{prefix}i=*"), *_BARE_NODES)
+        return (Span(table="", name=f"{prefix}i=*"), _NO_NODE)
     first, last = _numbers(text, name)
-    return (Span(table="", first=first, last=last, name=f"{prefix}i=*"), *_BARE_NODES)
+    return (Span(table="", first=first, last=last, name=f"{prefix}i=*"), _NO_NODE)
 
 
 def read_methods(text: str) -> Sequence[Span]:
@@ -66,7 +65,7 @@ def read_attributes(text: str) -> Sequence[Span]:
     if name not in ATTRIBUTES.values() or (bracket and not re.match(r"[0-9:,]+\]\Z", text[len(name) + 1 :])):
         known = ", ".join(ATTRIBUTES.values())
         raise UnreadableError(f"{text!r} is no attribute", f"known: {known}")
-    return (Span(table=text, axis="attribute"), *_BARE_ATTRIBUTES)
+    return (Span(table=text, axis="attribute"), _NO_ATTRIBUTE)
 
 
 def read_endpoints(text: str) -> Sequence[Span]:

@@ -95,7 +95,9 @@ def _unknown(what: bytes, at: int) -> Operation:
         text = read_node(what, at)[0].text
     except BROKEN:
         text = "without a type"
-    return Operation("opcua", (_UNKNOWN,), text, f"unknown service {text}", None, (Target(_UNKNOWN, "service"),))
+    return Operation(
+        "opcua", (_UNKNOWN,), text, f"unknown service {text}", None, (Target(_UNKNOWN, "unknown service", 0, 1, text),)
+    )
 
 
 def _end_of_node(what: bytes, at: int) -> int:

@@ -29,7 +29,8 @@ from penstock.wire.opcua.values import data_values, values_of
 Builder = Callable[[Fields, Names], Iterator[Target]]
 
 #: Tables of what is not a node, or is touched otherwise than by an attribute.
-SUBSCRIPTION, TRANSFER, ENDPOINTS, CONTINUATION = "Subscription", "Transfer", "Endpoints", "Continuation"
+#: `SERVICE` is what names no node and gives none away that was not judged: endpoints, a subscription, more of a browse.
+SERVICE, TRANSFER = "service", "Transfer"
 BROWSE, REGISTER, HISTORY, NODES, USER, SERVER = "Browse", "Register", "History", "Nodes", "user token", "server"
 _UNKNOWN: Final = OperationClass.UNKNOWN
 _READ: Final = OperationClass.READ
@@ -80,31 +81,31 @@ def read_target(item: Fields, names: Names) -> Target:
 
 
 def _monitored(fields: Fields, names: Names) -> Iterator[Target]:
-    yield Target(_READ, SUBSCRIPTION, fields["SubscriptionId"])
+    yield Target(_READ, SERVICE, fields["SubscriptionId"], 1, "subscription")
     for item in fields["ItemsToCreate"]:
         yield read_target(item["ItemToMonitor"], names)
 
 
 def _subscription(fields: Fields, names: Names) -> Iterator[Target]:  # noqa: ARG001 - a builder
-    yield Target(_READ, SUBSCRIPTION, fields.get("SubscriptionId", 0))
+    yield Target(_READ, SERVICE, fields.get("SubscriptionId", 0), 1, "subscription")
 
 
 def _subscriptions(fields: Fields, names: Names) -> Iterator[Target]:  # noqa: ARG001 - a builder
-    return (Target(_READ, SUBSCRIPTION, number) for number in fields["SubscriptionIds"])
+    return (Target(_READ, SERVICE, number, 1, "subscription") for number in fields["SubscriptionIds"])
 
 
 def _transfer(fields: Fields, names: Names) -> Iterator[Target]:  # noqa: ARG001 - a builder
     """A subscription of another session: what it holds was judged for that one, if at all."""
-    return (Target(_READ, TRANSFER, number) for number in fields["SubscriptionIds"])
+    return (Target(_READ, TRANSFER, number, 1, "subscription") for number in fields["SubscriptionIds"])
 
 
 def _endpoints(fields: Fields, names: Names) -> Iterator[Target]:  # noqa: ARG001 - a builder
-    yield Target(_DISCOVERY, ENDPOINTS)
+    yield Target(_DISCOVERY, SERVICE, 0, 1, "endpoints")
 
 
 def _continuation(fields: Fields, names: Names) -> Iterator[Target]:  # noqa: ARG001 - a builder
     """More of what an earlier request asked for."""
-    yield Target(_DISCOVERY, CONTINUATION)
+    yield Target(_DISCOVERY, SERVICE, 0, 1, "continuation")
 
 
 def _browse(fields: Fields, names: Names) -> Iterator[Target]:
