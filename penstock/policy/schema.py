@@ -185,6 +185,8 @@ def _allow() -> _Schema:
 def _operations(protocol: WireProtocol) -> _Schema:
     one: _Schema = {"type": ["integer", "number", "string"]}
     several: _Schema = {"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]}
+    value: _Schema = {"type": ["integer", "number", "string", "boolean"]} if "true" in protocol.words else one
+    values: _Schema = {"anyOf": [value, {"type": "array", "items": value, "minItems": 1}]}
     ranges: _Schema = {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": _RANGE}]}
     units: _Schema = {"anyOf": [ranges, {"type": "array", "items": ranges, "minItems": 1}]}
     words = f", or {', '.join(protocol.words)}" if protocol.words else ""
@@ -192,7 +194,7 @@ def _operations(protocol: WireProtocol) -> _Schema:
         (*(limit.key for limit in protocol.limits), *limits.LIMITS),
         {
             **{limit.key: {"description": f"{limit.about}; {limit.example}", **several} for limit in protocol.limits},
-            "values": {"description": f"what may be written: 0-550, 5{words}", **several},
+            "values": {"description": f"what may be written: 0-550, 5{words}", **values},
             "units": {"description": f"the devices behind the address, 0 to {limits.MAX_UNIT}", **units},
             "at_most": _pattern("6/min, 1/10s, 20/h", _RATE),
         },

@@ -7,10 +7,11 @@ import fnmatch
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from policy_cases import CLASSES, asking, operation, person, policy_of, read, write
+from policy_cases import CLASSES, INVENTORY, asking, operation, person, policy_of, read, write
 
-from penstock.model import Interval, Operation, Permission, Reason, Span, Target, Value
-from penstock.policy import decide
+from penstock.model import Interval, Invalid, Operation, Permission, Reason, Span, Target, Value
+from penstock.policy import accept, decide, parse
+from penstock.policy.describe import target_text
 from penstock.policy.permits import Permit, fits_pattern
 
 WAY = "Way: {from: {group: ops}, to: {asset: plc-1}, allow: {modbus: [%s]}}"
@@ -70,6 +71,7 @@ def test_what_is_named_twice_is_one_object() -> None:
 def test_each_name_of_an_object_is_a_name_of_it() -> None:
     """A browse path in a document means the node that the traffic showed under that path."""
     level = Target(CLASSES.WRITE, "Value", 7, 1, "ns=2;i=7", None, None, ("/0:Objects/2:Boiler/2:Level",))
+    assert target_text(level) == "Value ns=2;i=7", "a number that stands in the name is said once"
     assert permit(Span(table="", name="/0:Objects/2:Boiler/*")).covers(level, None)
     assert permit(Span(table="", name="ns=2;i=*", first=5, last=9)).covers(level, None)
     assert not permit(Span(table="", name="/0:Objects/2:Boiler/2:Speed")).covers(level, None)
@@ -142,3 +144,25 @@ def test_read_only_engineering_lets_look_and_change_nothing() -> None:
 def test_a_signed_limit_of_registers_means_their_twos_complement() -> None:
     assert reason("{write: {values: -5..3}}", write(1, 0xFFFB, 3)) is Reason.ALLOWED
     assert reason("{write: {values: -5..3}}", write(1, 0xFFFA)) is Reason.VALUE_OUT_OF_RANGE
+
+
+@pytest.mark.parametrize("nothing", ["null", "~", "", "true", "[null]"])
+def test_what_is_no_text_names_no_object(nothing: str) -> None:
+    """A tag or a file may be called `null` or `true`; then it stands in quotes."""
+    site = INVENTORY.replace("modbus: 502, web", "enip: 44818, web")
+    way = f"  Way: {{from: {{group: ops}}, to: {{asset: plc-1}}, allow: {{enip: [{{read: {{tags: {nothing}}}}}]}}}}"
+    with pytest.raises(Invalid) as caught:
+        parse({"site.yaml": f"{site}conduits:\n{way}\n"})
+    (problem,) = caught.value.problems
+    assert "tags" in problem.why
+
+
+def test_true_and_false_are_values_where_the_protocol_has_them() -> None:
+    """With and without quotes, and as numbers."""
+    site = INVENTORY.replace("modbus: 502, web", "opcua: 4840, web")
+    way = "  Way: {from: {group: ops}, to: {asset: plc-1}, allow: {opcua: [{write: {values: %s}}]}}"
+    for text, admitted in (("true", True), ('"true"', True), ("[false, 5]", False)):
+        policy = accept(parse({"site.yaml": f"{site}conduits:\n{way % text}\n"}), 1)
+        found = Permit.of(policy.site.conduits[0].permissions[0], "key")
+        assert found.admits(named("ns=2;i=5", "Value", 5, 1, admitted))
+        assert not found.admits(named("ns=2;i=5", "Value", 5, 1, not admitted))

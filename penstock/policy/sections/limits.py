@@ -10,11 +10,13 @@ from penstock.model import Interval, OperationClass, Permission, Rate, Span
 from penstock.policy.faults import Faults, shown
 from penstock.policy.fields import Fields
 from penstock.policy.numbers import read_interval, read_rate
-from penstock.policy.source import Listing, Scalar, Table, Value
+from penstock.policy.source import Kind, Listing, Scalar, Table, Value
 from penstock.wire import Limit, UnreadableError, WireProtocol
 
 #: What narrows a permission beside the objects of its protocol.
 LIMITS = ("values", "units", "at_most")
+#: What YAML reads as something else than words and numbers: in quotes it names an object (a file `null`).
+NO_WORDS = frozenset({Kind.NOTHING, Kind.BOOLEAN})
 #: The classes whose messages carry values.
 VALUED = (OperationClass.WRITE, OperationClass.CONFIG, OperationClass.EXECUTE)
 #: No protocol has more devices behind one address (IEC 60870-5-104: common addresses of two octets; the broadcast too).
@@ -57,7 +59,7 @@ def _spans(fields: Fields, limit: Limit, found: OperationClass) -> list[Span]:
         hint = "remove the limit, or move it to `read`" if read_only else "remove the limit"
         fields.faults.add(fields.place(limit.key), why, hint)
     for item in _items(fields, limit.key, limit.example):
-        if not isinstance(item, Scalar):
+        if not isinstance(item, Scalar) or item.kind in NO_WORDS:
             fields.faults.add(item.place, f"{limit.key!r} must be text or a list of texts", f"write `{limit.example}`")
             continue
         try:
