@@ -36,7 +36,16 @@ RUNS = 9
 #: Messages that one run decodes at least, so that the clock does not matter.
 LEAST_MESSAGES = 2_000
 #: What each decoder has to reach, in microseconds a message.
-BOUNDS: Final = {"modbus": 1.0, "s7comm": 3.0, "enip": 3.0, "dnp3": 6.0, "iec104": 3.0, "opcua": 3.0, "bacnet": 5.0}
+BOUNDS: Final = {
+    "modbus": 1.0,
+    "s7comm": 3.0,
+    "enip": 3.0,
+    "dnp3": 6.0,
+    "iec104": 3.0,
+    "opcua": 3.0,
+    "bacnet": 5.0,
+    "fins": 5.0,
+}
 
 #: Captures of EtherNet/IP begin behind the openings of their connections; without these their messages would be passed
 #: over as unknown, and the figure would be better than it is.

@@ -10,6 +10,7 @@ from penstock.wire.bacnet import BACNET
 from penstock.wire.decoder import NO_ANSWER, Answer, Decoder, Frame, KeepsWaiting, Role, Side, WrongProtocol
 from penstock.wire.dnp3 import DNP3, Dnp3Decoder
 from penstock.wire.enip import ENIP
+from penstock.wire.fins import FINS
 from penstock.wire.iec104 import IEC104, Iec104Decoder, Iec104Frame
 from penstock.wire.modbus import MODBUS, ModbusDecoder, ModbusFrame
 from penstock.wire.opcua import OPCUA, OpcUaDecoder, OpcUaFrame
@@ -30,7 +31,7 @@ from penstock.wire.s7comm import S7COMM, S7Decoder
 from penstock.wire.words import read_range
 
 #: Every protocol whose single operations are judged.  A new one is a line here.
-PROTOCOLS: Final[tuple[WireProtocol, ...]] = (MODBUS, S7COMM, DNP3, IEC104, ENIP, OPCUA, BACNET)
+PROTOCOLS: Final[tuple[WireProtocol, ...]] = (MODBUS, S7COMM, DNP3, IEC104, ENIP, OPCUA, BACNET, FINS)
 
 #: Every protocol that can be told from its bytes, in the order in which they are asked.
 KNOWN: Final[tuple[Known, ...]] = (*PROTOCOLS, *RECOGNISED)

@@ -18,7 +18,6 @@ from captured import CAPTURES, DIFFERENCES, expected, listed, names, require_cap
 
 from penstock.cli import decode
 from penstock.cli.main import main
-from penstock.wire import KNOWN
 
 OWN = {"class", "operation", "object"}
 READ = bytes.fromhex("0001 0000 0006 01 03 0000 0002")
@@ -67,11 +66,7 @@ def line_differences(name: str, found: list[dict[str, Any]]) -> list[dict[str, A
     return different
 
 
-#: Protocols whose captures are here and whose decoders are not yet.
-UNREAD = {"fins-all-commands.pcap"} - {f"{known.name}-all-commands.pcap" for known in KNOWN}
-
-
-@pytest.mark.parametrize("name", sorted({*names()} - UNREAD))
+@pytest.mark.parametrize("name", names())
 def test_every_line_equals_the_reference_decode_or_its_difference_is_listed_with_a_reason(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -80,6 +80,7 @@ KINDS = {
     "iec60870_104": "iec104",
     "opcua": "opcua",
     "bvlc": "bacnet",
+    "omron": "fins",
 }
 
 

@@ -154,7 +154,7 @@ class VncDissector:
     def _take(self, message: bytes, side: Side) -> Shown | None:
         """What the message of this step says; goes on to the next step."""
         pdu: Pdu = {"p": "vnc"}
-        asked = None
+        asked, is_broken = None, False
         match self._step:
             case "server version" | "client version":
                 found = _VERSION.fullmatch(message)
@@ -174,6 +174,7 @@ class VncDissector:
                 asked = operation_of("vnc", _LOG_IN, f"security {message[0]}")
             case "result":
                 pdu["auth_failed"] = message[3]
+                is_broken = any(message) and self._minor >= _WITH_RESULT and not self._held[Side.ASSET]  # no reason
                 self._step = "client init" if not any(message) else _OPAQUE
             case "server init":
                 pdu |= {"w": message[0] << 8 | message[1], "h": message[2] << 8 | message[3]}
@@ -190,7 +191,7 @@ class VncDissector:
                 if side is Side.CLIENT:
                     asked = operation_of("vnc", _SHARE if step == "client init" else _LOG_IN, step)
         kept = b"*" * len(message) if asked and self._step == "result" else None
-        return Shown(pdu, asking(message, side, asked, kept) if asked else None)
+        return Shown(pdu, asking(message, side, asked, kept) if asked else None, is_malformed=is_broken)
 
     def _security(self, pdu: Pdu, message: bytes) -> None:
         if self._step == "decided":
