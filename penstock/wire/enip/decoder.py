@@ -60,7 +60,7 @@ _RR_EXCHANGE: Final = RR_DATA << 64
 _PCCC_REPLY: Final = 0xCB
 _LIST: Final = bytes((LIST,))
 #: Services that may carry or change symbols: Set Attribute List, Create, Delete, packets, project fragments, sent ones.
-_LOOKED_INTO: Final = frozenset({0x04, 0x08, 0x09, 0x0A, 0x50, 0x52})
+_LOOKED_INTO: Final = frozenset({b"\x04", b"\x08", b"\x09", b"\x0a", b"\x50", b"\x52"})
 #: Services whose frames need a look at what they open or close.
 _MANAGED: Final = frozenset({*_OPENING, _CLOSING})
 #: Number and types of the usual items, and the size of the address.
@@ -299,8 +299,10 @@ class EnipDecoder:
         known = self.connections.to_target.get(number)
         exchange = number << 16 | count
         self._note(data[12:20], exchange)
-        if known is None and self._assumed and message:
-            return EnipFrame(data, _CLIENT, self._with_names(count, self._assumed, message), count, False)
+        is_listing = self._is_listing or message[:1] == _LIST
+        if known is None and self._assumed:
+            what = self._with_names(count, self._assumed, message) if is_listing else self._assumed + message
+            return EnipFrame(data, _CLIENT, what, count, False)
         if known is None or not known.is_router:
             return EnipFrame(data, _CLIENT, _OPAQUE + data[36:40] + message, exchange, False)
         what = known.heading + message
@@ -308,17 +310,17 @@ class EnipDecoder:
             what = _broken("a sequence count that stands for another message (3-4.4.2)")
         else:
             known.last_count, known.last = count, what
-            if self._is_listing or message[:1] == _LIST:
+            if is_listing:
                 what = self._with_names(exchange, known.heading, message)
         return EnipFrame(data, _CLIENT, what, exchange, False)
 
     def _with_names(self, exchange: int, heading: bytes, message: bytes) -> bytes:
         """The `what` of a request, with the names of the symbols that it means by number, where a list told them."""
         what, symbols = heading + message, self._symbols
-        if message[0] == LIST:
+        if message[:1] == _LIST:
             self._is_listing = True
             symbols.ask(exchange, heading, message)
-        elif message[0] in _LOOKED_INTO or concerns(message):
+        elif message[:1] in _LOOKED_INTO or concerns(message):
             try:
                 found = operation(what)
             except Malformed:
