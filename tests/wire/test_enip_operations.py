@@ -28,6 +28,9 @@ IS = OperationClass
 IDENTITY = b"\x20\x01\x24\x01"
 
 
+TEXT = request(0x4D, symbol("T"), b"\xa0\2\xce\x0f\1\0" + pack("<I82s2x", 2, b"ok"))
+
+
 def tag(kind: OperationClass, name: str, first: int = 0, count: int = 1, *values: float | str) -> Target:
     return Target(kind, "tags", first, count, name, values or None)
 
@@ -68,6 +71,10 @@ def file(kind: OperationClass, name: str, first: int, count: int, *values: float
          [tag(IS.WRITE, "t", 0, 1, "ok")]),
         (request(0x4D, symbol("T"), b"\xa0\2\x34\x12\1\0\1\2\3"), "write", "0x4D",
          [tag(IS.WRITE, "t", 0, 1, "0x010203")]),
+        (write_dint("Speed", 5) + b"\x09\0" + write_dint("Speed", 5), "write", "0x4D",
+         [tag(IS.WRITE, "speed", 0, 1, 5)]),
+        (TEXT + b"\x09\0" + TEXT, "write", "0x4D",
+         [tag(IS.WRITE, "t", 0, 1, "ok")]),
         (request(0x53, symbol("Big"), b"\xc3\0\x64\0\x28\0\0\0\1\0\2\0"), "write", "0x53",
          [tag(IS.WRITE, "big", 20, 2, 1, 2)]),
         (request(0x53, symbol("Big"), b"\xa0\2\x34\x12\x64\0\x28\0\0\0\1\2"), "write", "0x53",
@@ -222,6 +229,7 @@ def test_a_path_that_the_gate_cannot_follow_is_unknown(path: bytes) -> None:
     assert asked(request(0x4C, path, b"\1\0")).classes == (IS.UNKNOWN,)
 
 
+STOP = request(0x07, b"\x20\x8e\x24\1")
 LATE = together(read_tag("A"), read_tag("B"))
 
 
@@ -239,6 +247,9 @@ LATE = together(read_tag("A"), read_tag("B"))
         request(0x4D, symbol("S"), b"\xc4\0\0\0"), request(0x4D, symbol("S"), b"\xa0\2\1"),
         request(0x4D, symbol("S"), b"\xda\0\1\0\5abc"), request(0x4D, symbol("S"), b"\xda\0\2\0\3abc"),
         request(0x4D, symbol("S"), b"\xc2\0\1\0\1\1"),
+        write_dint("Speed", 5) + b"\x09\0" + write_dint("Speed", 6), write_dint("Speed", 5) + b"\x09\0" + STOP,
+        write_dint("Speed", 5) + b"\x09\0" + write_dint("Other", 5), write_dint("Speed", 5) + write_dint("Speed", 5),
+        write_dint("Speed", 5) + b"\x09\0" + write_dint("Speed", 5) + b"\0", write_dint("Speed", 5) + b"\x09\0\x4d",
         request(0x52, symbol("S"), b"\1\0"), request(0x52, symbol("S"), b"\0\0\0\0\0\0"),
         request(0x53, symbol("S"), b"\xc4\0\1\0\0\0\0\0"), request(0x53, symbol("S"), b"\xc4\0\1\0\1\0\0\0\0\0\0\0"),
         request(0x53, symbol("S"), b"\xc4\0\1\0\4\0\0\0\0\0\0\0"),

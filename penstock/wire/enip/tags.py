@@ -12,12 +12,13 @@ from typing import Final
 from penstock.model import Malformed, OperationClass, Target
 from penstock.wire.enip import values
 from penstock.wire.enip.codes import TEMPLATE
-from penstock.wire.enip.path import Path
+from penstock.wire.enip.path import Path, path_of
 
 Targets = tuple[Target, ...]
 
 _count_offset = Struct("<HI").unpack
 _offset_count = Struct("<IH").unpack
+_WRITE_TAG: Final = 0x4D
 _MASK_SIZES: Final = (1, 2, 4, 8, 12)
 
 
@@ -50,8 +51,23 @@ def write_tag(operation_class: OperationClass, path: Path, data: bytes) -> Targe
     if len(data) < at:
         raise Malformed("Write Tag ends before its data")
     count = _some(data[at - 2] | data[at - 1] << 8)
-    written = values.read(kind, count, data[at:])
-    return (Target(operation_class, path.table, path.first, count, path.name, written),)
+    for size in values.sizes_of(kind):
+        if _is_repeated(path, data, at + size * count):
+            data = data[: at + size * count]
+            break
+    return (Target(operation_class, path.table, path.first, count, path.name, values.read(kind, count, data[at:])),)
+
+
+def _is_repeated(path: Path, data: bytes, end: int) -> bool:
+    """Whether the same request stands behind a sequence count once more, and nothing else: as pycomm3 writes one tag.
+
+    Assets take as many elements as are announced.  Anything else behind them is refused.
+    """
+    again = data[end + 2 :]
+    stop = 2 + 2 * again[1] if len(again) > 1 else 0
+    if not 1 < stop <= len(again) or again[0] != _WRITE_TAG:
+        return False
+    return path_of(again[2:stop]) == path and again[stop:] == data[:end]
 
 
 def write_fragment(operation_class: OperationClass, path: Path, data: bytes) -> Targets:

@@ -77,6 +77,14 @@ def kind_of(data: bytes) -> Kind:
     return Kind(code & ~_BIT_NUMBER if code & 0xFF == _BOOL else code, 0, 2)
 
 
+def sizes_of(kind: Kind) -> tuple[int, ...]:
+    """How many bytes an element has; several where there is a choice, none where it is not public."""
+    if kind.handle == LOGIX_STRING:
+        return _LOGIX_STRING_SIZES
+    size = SIZES.get(kind.code)
+    return () if size is None else (size,)
+
+
 def read(kind: Kind, count: int, data: bytes) -> tuple[Value, ...]:
     """The `count` elements of `data`, or its bytes as one text in hexadecimal.  Raises `Malformed`."""
     code = kind.code
