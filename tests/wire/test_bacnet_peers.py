@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +23,8 @@ from bacpypes3.primitivedata import CharacterString, Double, Enumerated, Integer
 
 from penstock.model import OperationClass as Is
 from penstock.model import Reason, Target
-from penstock.wire.bacnet import BacnetDecoder
+from penstock.wire import Role, Side
+from penstock.wire.bacnet import BacnetDecoder, BacnetFrame
 from penstock.wire.bacnet.properties import property_name
 
 VALUES: list[tuple[Any, object]] = [
@@ -191,3 +194,49 @@ def test_what_changes_a_router_is_refused_with_a_reject(message: str) -> None:
     decoder = BacnetDecoder()
     refusal = decoder.refuse(fed(bvll("0180" + message), decoder=decoder), Reason.OPERATION_NOT_ALLOWED)
     assert refusal == bvll("0180 03 00" + ("0000" if message.startswith("06") else "0005"))
+
+
+PEER = json.loads((Path(__file__).parent / "bacnet_peer.json").read_text())["talks"]
+
+
+def replayed() -> list[tuple[str, BacnetFrame]]:
+    """All that the two said in one flow, as frames."""
+    decoder = BacnetDecoder()
+    said = [(talk["what"], Side(side), data) for talk in PEER for one in talk["said"] for side, data in one.items()]
+    return [(what, fed(bytes.fromhex(data), side, decoder)) for what, side, data in said]
+
+
+def test_what_a_client_and_a_device_of_bacpypes3_say_is_read() -> None:
+    """Requests that were refused have no answer; every other one has, and each answer belongs to a request."""
+    under_way: dict[tuple[Side, int], tuple[str, BacnetFrame]] = {}
+    told: list[tuple[str, str, str, list[object]]] = []
+    for what, frame in replayed():
+        if frame.role in {Role.REQUEST, Role.NOTICE}:
+            assert frame.operation.classes
+            under_way[frame.side, frame.exchange] = what, frame
+        elif frame.role is Role.REPLY and frame.is_last:
+            other = Side.ASSET if frame.side is Side.CLIENT else Side.CLIENT
+            asked, request = under_way.pop((other, frame.exchange))
+            answer = BacnetDecoder().answer(request, frame)
+            told.append((asked, request.operation.name, answer.status, [each.values for each in answer.targets][:2]))
+    assert told == [
+        ("read", "readProperty", "", [(21.0,)]),
+        ("write", "writeProperty", "", []),
+        ("read", "readProperty", "", [(21.5,)]),
+        ("read after", "readProperty", "", [(21.5,)]),
+        ("unknown prop", "readProperty", "2/32 property, unknown-property", []),
+        ("rpm segmented", "readPropertyMultiple", "", [(21.5,), ("av1xxxxxxxx",)]),
+        ("long write (segmented request)", "writeProperty", "", []),
+        ("desc", "readProperty", "", [("y" * 600,)]),
+        ("after", "readProperty", "", [(21.5,)]),
+        ("subscription", "subscribeCOV", "", []),
+        ("subscription", "confirmedCOVNotification", "", []),
+        ("subscription", "writeProperty", "", []),
+    ]
+    unanswered = {what for what, frame in under_way.values() if frame.exchange >= 0}
+    assert unanswered == {"write refused", "rpm refused", "long write refused"}
+
+
+def test_what_bacpypes3_sends_in_segments_is_judged_whole() -> None:
+    whole = [frame for what, frame in replayed() if what.startswith("long write") and frame.role is Role.REQUEST]
+    assert [frame.operation.targets[0].values for frame in whole] == [("y" * 600,), ("z" * 600,)]
