@@ -56,6 +56,14 @@ def dnp3(data: bytes) -> bytes:
     return bytes_of(talk)
 
 
+def bacnet(data: bytes) -> bytes:
+    """Makes type and length of every datagram right (ASHRAE 135, J.2)."""
+    talk = []
+    for side, piece in talk_of(data):
+        talk.append((side, b"\x81" + piece[1:2] + len(piece).to_bytes(2, "big") + piece[4:] if piece[4:] else piece))
+    return bytes_of(talk)
+
+
 def _sum(frame: bytearray, start: int, size: int) -> None:
     end = start + size
     if end + 2 > len(frame):
@@ -83,5 +91,5 @@ def enip(data: bytes) -> bytes:
     return bytes_of(talk)
 
 
-#: By protocol; the others have neither.
-MENDED: Final[dict[str, Callable[[bytes], bytes]]] = {"iec104": iec104, "dnp3": dnp3, "enip": enip}
+#: By protocol; the others have none of these.
+MENDED: Final[dict[str, Callable[[bytes], bytes]]] = {"iec104": iec104, "dnp3": dnp3, "enip": enip, "bacnet": bacnet}
