@@ -151,6 +151,10 @@ HIDDEN = {
     "network version": bvll(b"\2\4" + confirmed(12, READ)),
     "address beyond the datagram": bvll(b"\1\x24\0\3\xff" + confirmed(12, READ)),
     "notice of a client": npdu(unconfirmed(5, "0c 02000001 29 00 3a 00 61")),
+    "value of another's object": npdu(confirmed(1, "09 01 1c 02000001 2c 00000001 39 00 4e 4f")),
+    "event of another's object": npdu(
+        unconfirmed(3, "09 01 1c 02000001 2c 00000001 3e 19 05 3f 49 01 59 64 69 05 89 00 b9 02")
+    ),
     "acknowledged alarm": npdu(confirmed(0, "09 01 1c 00000001 29 02 3e 19 05 3f 4a 00 61 5e 19 06 5f")),
 }
 

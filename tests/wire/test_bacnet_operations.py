@@ -106,9 +106,9 @@ def test_values_of_every_primitive_type_are_decoded(encoded: str, value: object)
 
 
 def test_several_values_and_values_in_groups_stay_in_order() -> None:
-    """A group has no values of its own; a value with a context tag has no type, so it is bytes."""
+    """A group is shown as one; a value with a context tag has no type, so it is bytes."""
     operation = asked(15, "0c 00800001 19 55 3e 21 01 0e 44 3f000000 1a 0102 0f 91 02 3f")
-    assert only(operation)[5] == (1, 0.5, "0x0102", 2)
+    assert only(operation)[5] == (1, "[0", 0.5, "0x0102", "]", 2)
 
 
 def test_everything_in_a_write_of_several_properties_counts() -> None:
@@ -135,8 +135,6 @@ def test_reads_of_several_properties_name_all_of_them() -> None:
     [
         (0, "09 01 1c 00000001 29 02 3e 19 05 3f 4a 00 61 5e 19 06 5f", "write", "acknowledgeAlarm",
          ("analog-input", 1, 1, "alarm", (2,))),
-        (2, "09 01 1c 02000001 2c 00000001 3e 19 05 3f 49 01 59 64 69 05 89 00 b9 02", "read",
-         "confirmedEventNotification", ("analog-input", 1, 1, "event-state", (2,))),
         (6, "c4 02800003 0e 31 ff 22 0200 0f", "file_read", "atomicReadFile", ("file", 3, 1, "octets -1+512", None)),
         (6, "c4 02800003 1e 31 02 21 05 1f", "file_read", "atomicReadFile", ("file", 3, 1, "records 2+5", None)),
         (7, "c4 02800003 0e 31 00 63 010203 0f", "file_write", "atomicWriteFile",
@@ -159,6 +157,39 @@ def test_a_service_names_its_object(service: int, parts: str, title: str, name: 
     operation = asked(service, parts)
     assert (operation.title, operation.name) == (f"bacnet.{title}", name)
     assert only(operation)[1:] == target
+
+
+CHANGED = "09 01 1c 02000001 2c 00000001 39 00 4e 09 55 2e 44 41ac0000 2f 4f"
+EVENT = "09 01 1c 02000001 2c 00000001 3e 19 05 3f 49 01 59 64 69 05 89 00 b9 02"
+SEVERAL = "09 12 1c 02000004 29 00 4e 0c 0000000a 1e 09 55 2e 44 42820000 2f 1f 4f"
+
+
+@pytest.mark.parametrize(
+    ("apdu", "name", "values"),
+    [
+        (confirmed(1, CHANGED), "present-value", (21.5,)),
+        (confirmed(2, EVENT), "event-state", (2,)),
+        (confirmed(31, SEVERAL), "present-value", (65.0,)),
+        (unconfirmed(2, CHANGED), "present-value", (21.5,)),
+        (unconfirmed(3, EVENT), "event-state", (2,)),
+        (unconfirmed(11, SEVERAL), "present-value", (65.0,)),
+    ],
+)
+def test_a_notification_is_the_assets_and_from_a_client_it_is_a_write(
+    apdu: bytes, name: str, values: tuple[object, ...]
+) -> None:
+    """A controller that subscribed to a value acts on what it is told of it."""
+    found = only(meaning(npdu(apdu), Side.ASSET))
+    assert (found[0], found[1], found[4], found[5]) == (Is.READ, "analog-input", name, values)
+    told = only(meaning(npdu(apdu)))
+    assert (told[0], told[1], told[4], told[5]) == (
+        Is.WRITE,
+        "notification",
+        f"analog-input:{found[2]} {name}",
+        values,
+    )
+    assert meaning(npdu(confirmed(32, "09 01"))).classes == (Is.WRITE,)
+    assert meaning(npdu(unconfirmed(12, "09 01")), Side.ASSET).classes == (Is.READ,)
 
 
 def test_a_subscription_names_what_its_notifications_show() -> None:
@@ -207,8 +238,6 @@ def test_what_a_vendor_puts_into_a_private_transfer_needs_no_tags() -> None:
     [
         (0, "c4 02000001 22 05c4 91 03 21 07", "discovery", ("device", 1, 1, "", None)),
         (1, "c4 02000001 c4 00800001 73 00 6162", "discovery", ("analog-value", 1, 1, "", None)),
-        (2, "09 01 1c 02000001 2c 00000001 39 00 4e 09 55 2e 44 41ac0000 2f 4f", "read",
-         ("analog-input", 1, 1, "present-value", (21.5,))),
         (6, "a4 7e0b1701 b4 0e050000", "config", ("clock", 0, 1, "", ("2026-11-23 mon 14:05:00.00",))),
         (7, "2c 00800001", "discovery", ("analog-value", 1, 1, "", None)),
         (7, "09 01 19 05 3b 00 6162", "discovery", ("object", 0, 1, "ab", None)),

@@ -174,8 +174,10 @@ def test_a_refusal_comes_from_the_device_that_was_asked() -> None:
 
 
 def test_what_nobody_answers_is_dropped() -> None:
+    """Unconfirmed requests, messages of networks, and whatever is for more than one device."""
     decoder = BacnetDecoder()
-    for datagram in (npdu(b"\x10\x08"), npdu(b"\x90\x08"), bvll("01020304", 0x0C), bvll("0180 00")):
+    shared = [npdu(confirmed(15, WRITE), function=0x0B), npdu(confirmed(15, WRITE), to=bytes.fromhex("ffff00"))]
+    for datagram in (*shared, npdu(b"\x10\x08"), npdu(b"\x90\x08"), bvll("01020304", 0x0C), bvll("0180 00")):
         assert decoder.refuse(fed(datagram, decoder=decoder), Reason.OPERATION_NOT_ALLOWED) == b""
 
 

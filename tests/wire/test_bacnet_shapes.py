@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.model import Malformed, Operation
+from penstock.wire import Side
 from penstock.wire.bacnet import meanings
 from penstock.wire.bacnet.requests import read_confirmed, read_unconfirmed
 
@@ -112,7 +113,7 @@ def outcome(read: Callable[[], Operation]) -> str:
 @given(asked(CONFIRMED), DAMAGE)
 def test_the_short_way_of_a_confirmed_service_gives_what_its_rules_give(one: tuple[int, bytes], how: Damage) -> None:
     service, parts = one[0], damaged(one[1], how)
-    frame = fed(npdu(confirmed(service, parts)))
+    frame = fed(npdu(confirmed(service, parts)), Side.ASSET if service == 1 else Side.CLIENT)
     by_rules = outcome(lambda: meanings.of_confirmed(service, read_confirmed(service, parts, 0, len(parts)), 0))
     assert outcome(lambda: frame.operation) == by_rules
 
@@ -121,7 +122,7 @@ def test_the_short_way_of_a_confirmed_service_gives_what_its_rules_give(one: tup
 @given(asked(UNCONFIRMED), DAMAGE)
 def test_the_short_way_of_an_unconfirmed_service_gives_what_its_rules_give(one: tuple[int, bytes], how: Damage) -> None:
     service, parts = one[0], damaged(one[1], how)
-    frame = fed(npdu(unconfirmed(service, parts), control=0))
+    frame = fed(npdu(unconfirmed(service, parts), control=0), Side.ASSET if service == 2 else Side.CLIENT)
     by_rules = outcome(lambda: meanings.of_unconfirmed(service, read_unconfirmed(service, parts, 0, len(parts)), 0))
     assert outcome(lambda: frame.operation) == by_rules
 

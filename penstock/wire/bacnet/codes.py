@@ -157,5 +157,9 @@ UNCONFIRMED: Final[Meanings] = {
     14: ("you-are", (Is.CONFIG,)),
 }
 
+#: Notifications (confirmed, unconfirmed) are the device's; one that a client sends feeds the device with values.
+CONFIRMED_NOTIFICATIONS: Final = frozenset({1, 2, 31, 32})
+UNCONFIRMED_NOTIFICATIONS: Final = frozenset({2, 3, 11, 12})
+
 #: Objects whose properties are settings, not process data: device, program, schedule, network-port.
 SETTINGS: Final = frozenset({8, 16, 17, 56})

@@ -111,7 +111,10 @@ class Group:
 
 
 class Anything:
-    """Values of any type between an opening and a closing tag (ABSTRACT-SYNTAX.&Type)."""
+    """Values of any type between an opening and a closing tag (ABSTRACT-SYNTAX.&Type).
+
+    A group among them is ``[3`` and ``]``, with its values in between: what limits values is not met by a group.
+    """
 
     __slots__ = ("_label", "_number")
 
@@ -133,10 +136,12 @@ class Anything:
             reader.next += 1
             if tag[0] == OPENING:
                 depth += 1
+                values.append(f"[{tag[1]}")
             elif tag[0] == CLOSING:
                 depth -= 1
                 if not depth:
                     break
+                values.append("]")
             else:
                 values.append(value_of(reader.data, tag))
                 if tag[0] == APPLICATION and tag[1] == OBJECT:

@@ -28,6 +28,8 @@ _FLAGS: Final = 0x0F
 _UNKNOWN: Final = (Is.UNKNOWN,)
 #: What the asset does for others, as an object of the class `config`: its number is the network that is meant.
 RELAY: Final = "relay"
+#: What a client notifies the asset of, as an object of the class `write` that no word of a site document names.
+NOTIFICATION: Final = "notification"
 _Usual = Mapping[int, Callable[[bytes, int, int, Is], Targets | None]]
 #: What reads a service in its usual shape, and says ``None`` of any other.
 _USUAL_CONFIRMED: Final[_Usual] = {
@@ -49,6 +51,7 @@ _UNCONFIRMED: Final = {number: (f"unconfirmed/{number}", *meaning) for number, m
 def confirmed(scope: Scope, what: bytes, at: int, procedure: int = 0) -> Operation:
     """The operation of a confirmed request; its service choice is at `at`, its flags are two bytes before.
 
+    What the asset sent begins with 0 (see `frames`).
     `procedure` is the backup (2) or restore (4) that is under way.  Raises `Malformed`.
     """
     service = what[at]
@@ -67,10 +70,13 @@ def confirmed(scope: Scope, what: bytes, at: int, procedure: int = 0) -> Operati
     targets = None if read is None else read(what, at + 1, len(what), classes[0])
     if targets is None:
         parts = read_confirmed(service, what, at + 1, len(what))
-        return _scoped(scope, meanings.of_confirmed(service, parts, scope.unit, procedure))
-    if service in _WRITES:
-        classes = tuple(dict.fromkeys([target.operation_class for target in targets]))
-    found = Operation("bacnet", classes, code, name, scope.unit, targets)
+        found = meanings.of_confirmed(service, parts, scope.unit, procedure)
+    else:
+        if service in _WRITES:
+            classes = tuple(dict.fromkeys([target.operation_class for target in targets]))
+        found = Operation("bacnet", classes, code, name, scope.unit, targets)
+    if service in codes.CONFIRMED_NOTIFICATIONS and what[0]:
+        found = _told(found)
     return found if scope is ASSET else _scoped(scope, found)
 
 
@@ -88,8 +94,12 @@ def unconfirmed(scope: Scope, what: bytes, at: int) -> Operation:
     targets = None if read is None else read(what, at + 1, len(what), classes[0])
     if targets is None:
         parts = read_unconfirmed(service, what, at + 1, len(what))
-        return _scoped(scope, meanings.of_unconfirmed(service, parts, scope.unit))
-    return _scoped(scope, Operation("bacnet", classes, code, name, scope.unit, targets))
+        found = meanings.of_unconfirmed(service, parts, scope.unit)
+    else:
+        found = Operation("bacnet", classes, code, name, scope.unit, targets)
+    if service in codes.UNCONFIRMED_NOTIFICATIONS and what[0]:
+        found = _told(found)
+    return _scoped(scope, found)
 
 
 def unknown_message(scope: Scope, what: bytes, at: int) -> Operation:
@@ -137,6 +147,15 @@ def _scoped(scope: Scope, found: Operation) -> Operation:
         return Operation("bacnet", found.classes, found.code, name, found.unit, found.targets)
     relayed = Target(Is.CONFIG, RELAY, scope.unit, 1, scope.relay)
     return Operation("bacnet", _with_config(found.classes), found.code, name, found.unit, (*found.targets, relayed))
+
+
+def _told(found: Operation) -> Operation:
+    """A notification that the client sends: it tells the device values of somebody's objects, which it acts on."""
+    targets = tuple(
+        Target(Is.WRITE, NOTIFICATION, 0, 1, f"{target.table}:{target.first} {target.name}", target.values)
+        for target in found.targets
+    )
+    return Operation("bacnet", (Is.WRITE,), found.code, found.name, found.unit, targets)
 
 
 def _with_config(classes: tuple[Is, ...]) -> tuple[Is, ...]:

@@ -2,7 +2,7 @@
 
 Pure.  ANSI/ASHRAE 135-2020, clause 18 (errors, rejects, aborts), 20.1.7 to 20.1.9, J.2.1 (BVLC results) and 6.4.4.  A
 refusal has the invoke id of its request and comes from the device that the request was for.  What nobody answers (an
-unconfirmed request, a discovery of networks) is dropped.
+unconfirmed request, a discovery of networks, whatever is for more than one device) is dropped.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def refusal(frame: BacnetFrame, reason: Reason) -> bytes:
     """The datagram that refuses `frame`, empty where nobody answers such a message."""
     sealed = envelope(frame.data)
     match frame.kind:
-        case Kind.CONFIRMED | Kind.BROKEN:
+        case Kind.CONFIRMED | Kind.BROKEN if not sealed.from_client.is_shared:
             return reply_to(sealed, _apdu(frame, sealed, reason))
         case Kind.FUNCTION:
             code = _NAKS.get(sealed.function)
