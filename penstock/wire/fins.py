@@ -68,16 +68,13 @@ _BITS: Final = {
 }  # fmt: skip
 #: Areas of single flags: their address is a number, and their bit is 0.
 _FLAGS: Final = {0x01: "CV timer flag", 0x41: "CV timer flag", 0x06: "TK", 0x46: "TK", 0x07: "clock pulse"}
-_TIMER_WORDS: Final = 0x89
-_TIMER_FLAGS: Final = frozenset({0x09, 0x49})
+_TIMER_WORDS, _TIMER_FLAGS = 0x89, frozenset({0x09, 0x49})
 #: Timers are 0x0000 to 0x0FFF, counters 0x8000 to 0x8FFF.
 _COUNTERS: Final = 0x8000
-_WORD_BITS: Final = 16
-_ADDRESSES: Final = 0x1_0000
+_WORD_BITS, _ADDRESSES, _BOTH = 16, 0x1_0000, frozenset({Is.READ, Is.WRITE})
 
 #: Header (3-2): ICF, RSV, GCT, then network, node and unit of the destination and of the source, then SID.
-_LEAST_BYTES: Final = 12
-_LEAST_RESPONSE_BYTES: Final = 14
+_LEAST_BYTES, _LEAST_RESPONSE_BYTES = 12, 14
 MAX_MESSAGE_BYTES: Final = 2012
 _RESPONSE, _NO_RESPONSE, _ICF_RESERVED = 0x40, 0x01, 0x3E
 _GATEWAY, _MAX_GATEWAYS, _GATEWAYS = 0x80, 7, 2
@@ -466,34 +463,37 @@ def _answered(pdu: dict[str, Any], code: int, body: bytes) -> None:
         _listed(pdu, n=body[0] << 8 | body[1])
 
 
-_AREA: Final = re.compile(r"(CIO|W|H|A|D|T|C|E(?:[0-9A-F]{1,2}_)?) ?([0-9]{1,5})(?:\.([0-9]{1,2}))?", re.IGNORECASE)
-_WITH_MEMORY: Final = frozenset({Is.READ, Is.WRITE})
+_AREA: Final = re.compile(r"(CIO|W|H|A|D|T|C|E(?:[0-9A-F]{1,2}_)?)? ?([0-9]{1,5})(?:\.([0-9]{1,2}))?", re.IGNORECASE)
 
 
 def _areas(text: str) -> Sequence[Span]:
+    """``D100-D199, W0.0``."""
+    return tuple(span for part in text.split(",") for span in _range(part))
+
+
+def _range(text: str) -> Sequence[Span]:
     """``D100-D199``, ``W0.0``, ``W0.0-W1.15``: a range of words means their bits as well, never the reverse."""
-    low, _, high = text.strip().partition("-")
-    found = [_AREA.fullmatch(each.strip()) for each in (low, high or low)]
+    low, dash, high = text.strip().partition("-")
+    first, last = (_AREA.fullmatch(each.strip()) for each in (low, high if dash else low))
     hint = "write it as D100-D199, CIO 20, W0.0 or E0_100 (area, word, bit)"
-    first, last = found
-    if first is None or last is None or first[1].upper() != last[1].upper() or (first[3] is None) != (last[3] is None):
+    table = first[1].upper() if first is not None and first[1] else ""
+    if not first or not last or (last[1] or table).upper() != table or (first[3] is None) != (last[3] is None):
         raise UnreadableError(f"{text!r} is no range of one memory area", hint)
-    table, words = first[1].upper(), (int(first[2]), int(last[2]))
-    bits = int(first[3] or 0), int(last[3] or _WORD_BITS - 1)
+    words, bits = (int(first[2]), int(last[2])), (int(first[3] or 0), int(last[3] or _WORD_BITS - 1))
     lowest, highest = words[0] * _WORD_BITS + bits[0], words[1] * _WORD_BITS + bits[1]
-    if words[1] >= _ADDRESSES or max(bits) >= _WORD_BITS or highest < lowest:
+    is_flag = table in {"T", "C"}
+    if not table or words[1] >= _ADDRESSES or max(bits) >= _WORD_BITS or highest < lowest or (is_flag and first[3]):
         raise UnreadableError(f"{text!r} is no range: words go up to 65535, bits to 15, the smaller first", hint)
-    if table in {"T", "C"}:
+    if is_flag:
         return tuple(Span(table=each, first=words[0], last=words[1]) for each in (table, f"{table} flag"))
     whole = (Span(table=table, first=words[0], last=words[1]),) if first[3] is None else ()
     return (*whole, Span(table=f"{table} bit", first=lowest, last=highest))
 
 
 _ABOUT: Final = "memory by area and number: CIO, W, H, A, D, E, E0_ to E18_, T, C; a bit behind a point"
-_EXAMPLE: Final = "areas: [D100-D199, W0.0]"
 FINS: Final = WireProtocol(
     name="fins", title="Omron FINS", column="OMRON", ports=("udp/9600", "tcp/9600"), max_held_bytes=MAX_FRAME_BYTES,
-    limits=(Limit(key="areas", about=_ABOUT, example=_EXAMPLE, classes=_WITH_MEMORY, read=_areas),),
+    limits=(Limit(key="areas", about=_ABOUT, example="areas: [D100-D199, W0.0]", classes=_BOTH, read=_areas),),
     fits=fits, streams=FinsDecoder, datagrams=FinsDatagramDecoder,
     dissectors={"tcp": FinsDissector, "udp": lambda: FinsDissector(FinsDatagramDecoder)},
     words={"on": 1, "off": 0}, wraps_at=_ADDRESSES,

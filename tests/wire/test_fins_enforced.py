@@ -196,6 +196,8 @@ def test_errors_of_the_controller_itself_are_no_refusal() -> None:
         ("CIO 20", [("CIO", 20, 20), ("CIO bit", 320, 335)]),
         ("E0_100-E0_199", [("E0_", 100, 199), ("E0_ bit", 1600, 3199)]),
         ("T5-T9", [("T", 5, 9), ("T flag", 5, 9)]),
+        ("CIO 0-100", [("CIO", 0, 100), ("CIO bit", 0, 1615)]),
+        ("D100-D101, W0.0", [("D", 100, 101), ("D bit", 1600, 1631), ("W bit", 0, 0)]),
     ],
 )
 def test_a_site_document_names_memory_as_the_field_does(text: str, wanted: list[tuple[str, int, int]]) -> None:
@@ -204,7 +206,26 @@ def test_a_site_document_names_memory_as_the_field_does(text: str, wanted: list[
 
 
 @pytest.mark.parametrize(
-    "text", ["", "D", "100", "Q5", "D199-D100", "D1-W2", "D1-D2.5", "W0.16", "D70000", "D1-D2-D3", "D-5", "W1.5-W1.2"]
+    "text",
+    [
+        "",
+        "D",
+        "100",
+        "Q5",
+        "D199-D100",
+        "D1-W2",
+        "D1-D2.5",
+        "W0.16",
+        "D70000",
+        "D1-D2-D3",
+        "D1,",
+        "D1-",
+        "T5.1",
+        "5-D6",
+        "D1, Q2",
+        "D-5",
+        "W1.5-W1.2",
+    ],
 )
 def test_what_names_no_memory_is_told_with_a_hint(text: str) -> None:
     with pytest.raises(UnreadableError) as told:
