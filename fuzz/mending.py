@@ -16,6 +16,10 @@ _IEC104_START: Final = 0x68
 _DNP3_START: Final = b"\x05\x64"
 _DNP3_BLOCK: Final = 16
 _ENIP_HEAD: Final = 24
+#: The packet's head, the unit's and the PDU's; the kind of PDU whose data have a head of their own, and that head.
+_S7_HEAD: Final = 17
+_S7_USERDATA: Final = 7
+_S7_DATA_HEAD: Final = 4
 #: Command, where the length of its data item stands, and where the item begins.
 _ENIP_ITEMS: Final = ((0x6F, 38, 40), (0x70, 42, 44))
 #: IEEE 1815, 9.2.4.1: x^16 + x^13 + x^12 + x^11 + x^10 + x^8 + x^6 + x^5 + x^2 + 1, lowest bit first, complemented.
@@ -91,5 +95,28 @@ def enip(data: bytes) -> bytes:
     return bytes_of(talk)
 
 
+def s7comm(data: bytes) -> bytes:
+    """Makes the lengths of every piece right that begins as one S7 message in one packet (RFC 1006, 6)."""
+    talk = []
+    for side, piece in talk_of(data):
+        mended = bytearray(piece)
+        head = _S7_HEAD + 2 * (piece[8:9] in {b"\2", b"\3"})
+        if mended[:2] == b"\3\0" and mended[4:8] == b"\x02\xf0\x80\x32" and len(mended) >= head:
+            size = min(mended[13] << 8 | mended[14], len(mended) - head)
+            written = len(mended) - head - size
+            mended[2:4], mended[13:15] = len(mended).to_bytes(2, "big"), size.to_bytes(2, "big")
+            mended[15:17] = written.to_bytes(2, "big")
+            if mended[8] == _S7_USERDATA and written >= _S7_DATA_HEAD:
+                mended[head + size + 2 : head + size + 4] = (written - _S7_DATA_HEAD).to_bytes(2, "big")
+        talk.append((side, bytes(mended)))
+    return bytes_of(talk)
+
+
 #: By protocol; the others have none of these.
-MENDED: Final[dict[str, Callable[[bytes], bytes]]] = {"iec104": iec104, "dnp3": dnp3, "enip": enip, "bacnet": bacnet}
+MENDED: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "iec104": iec104,
+    "dnp3": dnp3,
+    "enip": enip,
+    "bacnet": bacnet,
+    "s7comm": s7comm,
+}

@@ -91,10 +91,12 @@ def test_a_mended_conversation_has_the_same_sides_and_lengths(talk: list[tuple[S
 
 
 def test_mended_frames_get_behind_the_first_check() -> None:
-    """Numbers of IEC 104 and check sums of DNP3, both wrong before."""
+    """Numbers of IEC 104, check sums of DNP3 and lengths of S7comm, all of them wrong before."""
     command = bytes.fromhex("680e 2400 4200 2d010600030001000001")
     link = bytes.fromhex("0564 0bc4 0a00 0100 0000 c0c3 013c0206 0000")
-    for name, broken in (("iec104", [(Side.CLIENT, command)] * 3), ("dnp3", [(Side.CLIENT, link)])):
+    job = bytes.fromhex("0300 0030 02f080 3201 0000 0007 0013 0000 0401120a10020004000a84000020")
+    cases = (("iec104", [command] * 3), ("dnp3", [link]), ("s7comm", [job] * 2))
+    for name, broken in ((name, [(Side.CLIENT, data) for data in pieces]) for name, pieces in cases):
         make = NAMED[name].streams if name in NAMED else None
         if make is None:
             continue
