@@ -192,6 +192,20 @@ def _read_node_as(encoding: int, data: bytes, at: int) -> tuple[NodeId, int]:
     return _read_longer_node(data, at, encoding)
 
 
+def end_of_node(data: bytes, at: int) -> int:
+    """Where a NodeId ends that begins at `at`; the place itself where its encoding is none."""
+    encoding = data[at]
+    if encoding in _LONG_NODES:
+        length: int = _int32(data, at + 3)[0]
+        return at + 7 + (length if length > 0 else 0)  # noqa: FURB136 - `max` takes three times as long
+    return at + _NODE_BYTES.get(encoding, 0)
+
+
+#: Table 16: how long the encodings are that have one length; the others say theirs.
+_NODE_BYTES: Final = {0: 2, 1: 4, 2: 7, 4: 19}
+_LONG_NODES: Final = frozenset((3, 5))
+
+
 def read_expanded_node(data: bytes, at: int) -> tuple[NodeId, int]:
     """5.2.2.10: a NodeId that may name its namespace by a URI, and a server."""
     flags = data[at]

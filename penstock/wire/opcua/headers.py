@@ -11,9 +11,11 @@ from typing import Final
 
 import msgspec
 
+from penstock.model import Malformed
 from penstock.wire.opcua.binary import (
     ENDS_EARLY,
     NodeId,
+    end_of_node,
     ends_early,
     read_diagnostic,
     read_extension,
@@ -61,7 +63,9 @@ def read_request(data: bytes, at: int) -> Message:
     """The type and RequestHeader of a request (OPC 10000-4, 7.33).  Raises `Malformed`."""
     try:
         service, node, start = read_type(data, at)
-        _, token_end = read_node(data, start)
+        token_end = end_of_node(data, start)
+        if token_end == start:
+            raise Malformed(f"0x{data[start]:02x} is no encoding of a NodeId (OPC 10000-6, 5.2.2.9)")
         handle, audit, _ = _request_fields(data, token_end)
         end = token_end + _REQUEST_FIELDS
         if audit != _NO_AUDIT or data[end : end + 3] != _NO_ADDITION:

@@ -18,6 +18,7 @@ from penstock.wire.opcua.binary import (
     ENDS_EARLY,
     FORMS,
     NodeId,
+    end_of_node,
     ends_early,
     need,
     read_data_value,
@@ -43,8 +44,6 @@ _UNKNOWN: Final = OperationClass.UNKNOWN
 _NO_RANGE_NO_ENCODING: Final = b"\xff\xff\xff\xff\x00\x00\xff\xff\xff\xff"
 #: The mask of a DataValue that is a value and nothing else (OPC 10000-6, 5.2.2.17).
 _VALUE_ONLY: Final = 1
-_NODE_BYTES: Final = {0: 2, 1: 4, 2: 7, 4: 19}
-_LONG_NODES: Final = frozenset((3, 5))
 _count_of_read = Struct("<8x4xi").unpack_from
 _int32 = Struct("<i").unpack_from
 _uint32 = Struct("<I").unpack_from
@@ -100,21 +99,12 @@ def _unknown(what: bytes, at: int) -> Operation:
     )
 
 
-def _end_of_node(what: bytes, at: int) -> int:
-    """Where a NodeId ends that begins at `at`; the place itself where its encoding is none."""
-    encoding = what[at]
-    if encoding in _LONG_NODES:
-        length: int = _int32(what, at + 3)[0]
-        return at + 7 + (length if length > 0 else 0)  # noqa: FURB136 - `max` takes three times as long
-    return at + _NODE_BYTES.get(encoding, 0)
-
-
 def _read(what: bytes, at: int, names: Names) -> Targets:
     """OPC 10000-4, 5.11.2: the greatest age, which timestamps, then a ReadValueId for each value."""
     count, at = _count_of_read(what, at)[0], at + 16
     known, found = names.targets, []
     for _ in range(count):
-        end = _end_of_node(what, at) + 14
+        end = end_of_node(what, at) + 14
         target = known.get(what[at:end])
         if target is None:
             target, end = _read_item(what, at, names)
@@ -140,7 +130,7 @@ def _write(what: bytes, at: int, names: Names) -> Targets:
     count, at = _int32(what, at)[0], at + 4
     known, found = names.places, []
     for _ in range(count):
-        end = _end_of_node(what, at) + 8
+        end = end_of_node(what, at) + 8
         place = known.get(what[at:end])
         if place is None:
             place, end = _written_place(what, at, names)
