@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 import uvloop
 from loopback import Doors, doors
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "wire"))  # messages are shared with the tests of the decoders
 
 Scene = Callable[[Doors], Awaitable[None]]
 

@@ -192,6 +192,13 @@ def test_an_implicit_connection_is_what_it_consumes_and_produces(
     assert operation.classes == (IS.SESSION, *dict.fromkeys(target.operation_class for target in targets))
 
 
+def test_an_explicit_opening_with_configuration_data_configures() -> None:
+    """Data in the path reach the object with the opening, whatever the connection carries later."""
+    operation = asked(opening(bytes.fromhex("20 04 24 0a 80 01 01 02")))
+    assert [*operation.targets] == objects(IS.CONFIG, "0x4/10")
+    assert operation.classes == (IS.SESSION, IS.CONFIG)
+
+
 def stand(path: bytes = ASSEMBLIES, **fields: int) -> tuple[EnipDecoder, EnipDatagrams]:
     """Both decoders of two ends, with an implicit connection opened over TCP."""
     connections = Connections()

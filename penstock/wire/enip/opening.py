@@ -67,7 +67,8 @@ def read_opening(service: int, data: bytes) -> Opening:
     transport = trigger & _CLASS_BITS
     triad = (serial, vendor, originator)
     if transport in _EXPLICIT:
-        return Opening(triad, to_originator, path, is_implicit=False, is_router=_is_router(path))
+        configured = tuple(application_paths(path)[:1]) or (path.name or "?",)
+        return Opening(triad, to_originator, path, False, _is_router(path), (), (), configured if path.config else ())
     if transport not in _IMPLICIT:
         raise Malformed(f"{transport} is no transport class (3-4.4.1)")
     shift, mask = (_LARGE_TYPE, _LARGE_SIZE) if service == LARGE else (_SMALL_TYPE, _SMALL_SIZE)
