@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import random
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from captured import CapturedFlow, flows_of
+from captured import CapturedFlow, Make, flows_of
+from fuzzing import hold_dissector
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recognised_captures import CAPTURED, Captured
+from recognised_captures import BY_NAME, CAPTURED, Captured
 
 from penstock.wire import RECOGNISED, Dissector, Known, Shown, Side
 
+VECTORS = json.loads((Path(__file__).parent / "recognised_vectors.json").read_text())["vectors"]
 MAKERS = [(each, carrier) for each in RECOGNISED for carrier in each.dissectors]
 every = pytest.mark.parametrize(
     ("known", "carrier"), MAKERS, ids=[f"{each.name}-{carrier}" for each, carrier in MAKERS]
@@ -29,7 +34,7 @@ def read(dissector: Dissector, side: Side, data: bytes) -> list[Shown]:
         assert shown.pdu["p"]
         if shown.frame is not None:
             assert shown.frame.operation.classes
-            assert len(shown.frame.recorded) <= max(len(shown.frame.data), 64)
+            assert len(shown.frame.recorded) == len(shown.frame.data)
     return found
 
 
@@ -79,6 +84,50 @@ def test_a_flow_can_be_read_from_any_place_on(data: st.DataObject, captured: Cap
     for packet in flow.packets[start : start + 20]:
         cut = data.draw(st.integers(0, len(packet.data)))
         read(dissector, packet.side, packet.data[cut:])
+
+
+def broken(source: random.Random, data: bytes) -> bytes:
+    """`data` with one byte changed, some missing, some added, or its end cut off."""
+    changed, at = bytearray(data), source.randrange(len(data))
+    match source.randrange(4):
+        case 0:
+            changed[at] = source.choice((0, 1, 0x7F, 0x80, 0xFF, source.randrange(256)))
+        case 1:
+            del changed[at : at + source.randint(1, 5)]
+        case 2:
+            changed[at:at] = source.randbytes(source.randint(1, 5))
+        case _:
+            del changed[at:]
+    return bytes(changed)
+
+
+def conversations() -> list[tuple[Make, list[tuple[Side, bytes]]]]:
+    """The beginnings of captured flows, and the conversations written for the tests, each with who reads it."""
+    found = []
+    for captured in CAPTURED:
+        make = captured.known.dissectors[captured.carrier]
+        found += [
+            (make, [(packet.side, packet.data) for packet in flow.packets[:25]])
+            for flow in flows_of(captured.name, captured.kinds)[:10]
+        ]
+    for vector in VECTORS:
+        make = BY_NAME[vector["protocol"]].dissectors[vector["carrier"]]
+        found.append((make, [(Side(side), bytes.fromhex(data)) for side, data, _ in vector["packets"]]))
+    return found
+
+
+def test_broken_conversations_keep_the_contract_of_dissectors() -> None:
+    """Deterministic, so that what it finds is found again."""
+    source, talks = random.Random(11), conversations()
+    for _ in range(3000):
+        make, whole = source.choice(talks)
+        start = source.randrange(len(whole))
+        talk = whole[start : start + source.randint(1, 12)]
+        for _ in range(source.randint(1, 6)):
+            at = source.randrange(len(talk))
+            side, data = talk[at]
+            talk[at] = (side, broken(source, data) if data else data)
+        hold_dissector(make, talk)
 
 
 #: Heads that promise more than will come.

@@ -115,6 +115,8 @@ READ_SETTING = ber(0xA4, b"\x80\x01\0", ber(0xA1, ber(0xA1, SETTING)))
 LONG_WRITE = slmp3(0x1401, bytes.fromhex("64000000 a800 0200 01000200"), sub=2)
 MESSAGES = [
     ("ftp", b"stor a b\r\n", ("STOR", (Is.FILE_WRITE,), ["path a b"])),
+    ("ftp", b"DELE a\0b\r\n", ("DELE", (Is.FILE_WRITE,), ["path a\\x0b"])),
+    ("ftp", b"\0DELE a\r\n", ("\\X0DELE", (Is.UNKNOWN,), [])),
     ("ftp", b"LIST\r\n", ("LIST", (Is.FILE_READ,), [])),
     ("ftp", b"XYZZ 1\r\n", ("XYZZ", (Is.UNKNOWN,), [])),
     ("http", b"DELETE /a?b HTTP/1.1\r\nHost: h\r\n\r\n", ("DELETE", (Is.WRITE,), ["path /a?b"])),
@@ -160,7 +162,7 @@ MESSAGES = [
     ("mms", mms(b"\xbf\x28\x00"), ("40", (Is.EXECUTE,), [])),
     ("mms", mms(b"\xbf\x4c\x00"), ("76", (Is.FILE_WRITE,), [])),
     ("mms", mms(b"\xbf\x81\x00\x00"), ("128", (Is.UNKNOWN,), [])),
-    ("mms", mms(b""), ("", (Is.UNKNOWN,), [])),
+    ("mms", mms(b""), ("none", (Is.UNKNOWN,), [])),
     ("s7comm_plus", tpkt("7201000c 31 0000 0542 0000 0001 00000000"), ("0x0542", (Is.WRITE,), [])),
     ("s7comm_plus", tpkt("7203002c 20" + "ab" * 32 + "31 0000 056b 0000 0001"), ("0x056B", (Is.EXECUTE,), [])),
     ("s7comm_plus", tpkt("72020008 31 0000 0999 0000"), ("0x0999", (Is.UNKNOWN,), [])),

@@ -13,7 +13,15 @@ from typing import Final
 from penstock.model import OperationClass as Is
 from penstock.wire.decoder import Side
 from penstock.wire.protocol import Shown
-from penstock.wire.recognised.reading import Lines, Pdu, RecognisedProtocol, asking, operation_of, shown_text
+from penstock.wire.recognised.reading import (
+    Lines,
+    Pdu,
+    RecognisedProtocol,
+    asking,
+    operation_of,
+    shown_text,
+    whole_text,
+)
 
 #: (verbs, name, classes): the taxonomy.
 CODES: Final[tuple[tuple[tuple[str, ...], str, tuple[Is, ...]], ...]] = (
@@ -153,7 +161,7 @@ class FtpDissector:
 def _command(line: bytes) -> Shown:
     verb, space, argument = line.rstrip(b"\r\n").partition(b" ")
     pdu: Pdu = {"p": "ftp"}
-    code = shown_text(verb).upper()
+    code = whole_text(verb).upper()
     if verb:
         pdu["cmd"] = shown_text(verb)
     if space:
@@ -161,9 +169,10 @@ def _command(line: bytes) -> Shown:
     meaning = MEANINGS.get(code)
     is_secret = code in _SECRET
     is_file = meaning is not None and meaning[1][0] in _FILES and argument
-    operation = operation_of("ftp", meaning, code, *((("path", shown_text(argument)),) if is_file else ()))
-    kept = verb + b" " + b"*" * len(argument) + b"\r\n" if is_secret else None
-    return Shown(pdu, asking(line, Side.CLIENT, operation, kept))
+    operation = operation_of("ftp", meaning, code, *((("path", whole_text(argument)),) if is_file else ()))
+    at = len(verb) + len(space)
+    kept = line[:at] + b"*" * len(argument) + line[at + len(argument) :] if is_secret else None
+    return Shown(pdu, asking(line, Side.CLIENT, operation, kept) if verb else None)
 
 
 def _reply(line: bytes) -> Shown:

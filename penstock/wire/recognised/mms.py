@@ -16,7 +16,7 @@ from penstock.wire.decoder import Side
 from penstock.wire.protocol import Shown
 from penstock.wire.recognised.ber import Element, element_at, elements
 from penstock.wire.recognised.mms_codes import MEANINGS, PDUS, SERVICES, UNCONFIRMED
-from penstock.wire.recognised.reading import Pdu, RecognisedProtocol, asking, named, shown_text
+from penstock.wire.recognised.reading import Pdu, RecognisedProtocol, asking, named, shown_text, whole_text
 from penstock.wire.tpkt import TransportUnit, carried
 from penstock.wire.tpkt_dissector import TransportDissector
 
@@ -242,14 +242,13 @@ def _object(pdu: Pdu, parts: Sequence[Element], touched: Touched) -> None:
     for part in parts:
         if part.identifier == _VMD:
             pdu.setdefault("vmd", []).append(shown_text(part.content))
-            touched.append(("", shown_text(part.content)))
+            touched.append(("", whole_text(part.content)))
         elif part.identifier == _DOMAIN:
             texts = [each.content for each in elements(part.content) if each.identifier == _VISIBLE_STRING]
             if len(texts) == 2:  # noqa: PLR2004 - domain and item
-                domain, item = map(shown_text, texts)
-                pdu.setdefault("domain", []).append(domain)
-                pdu.setdefault("item", []).append(item)
-                touched.append((domain, item))
+                pdu.setdefault("domain", []).append(shown_text(texts[0]))
+                pdu.setdefault("item", []).append(shown_text(texts[1]))
+                touched.append((whole_text(texts[0]), whole_text(texts[1])))
 
 
 _REQUESTS: Final = {
@@ -271,7 +270,7 @@ def _operation(pdu: Pdu, tag: int, touched: Touched) -> Operation | None:
         return None
     code = pdu.get("svc")
     if not isinstance(code, int):
-        return Operation("mms", (Is.UNKNOWN,), "", "unknown")
+        return Operation("mms", (Is.UNKNOWN,), "none", "no service")
     name, classes = MEANINGS.get(code, (f"unknown {code}", (Is.UNKNOWN,)))
     targets = tuple(_targets(code, classes, touched))
     if code == _WRITE and targets:

@@ -185,11 +185,12 @@ def show_packet(data: bytes, side: Side) -> Sequence[Shown]:
 
 def _operation(number: int, touched: list[tuple[int, int, int, int]]) -> Operation:
     name, classes = MEANINGS.get(number, (f"unknown {number}", (Is.UNKNOWN,)))
-    if classes == (Is.READ,) and touched:
+    is_read = classes == (Is.READ,)
+    if is_read and touched:
         classes = tuple(dict.fromkeys(_read_class(index) for *_, index in touched))
     targets = tuple(
         Target(
-            classes[0] if Is.CONFIG in classes else _read_class(index),
+            _read_class(index) if is_read else classes[0],
             "record",
             index,
             1,

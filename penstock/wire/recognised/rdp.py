@@ -149,7 +149,8 @@ class RdpDissector(TransportDissector):
         try:
             element = element_at(unit.payload, 0)[0]
             named(pdu, "connect", element.tag, _CONNECTS)
-            _conference(rdp, elements(element.content)[-1].content)
+            for part in elements(element.content)[-1:]:  # the user data comes last
+                _conference(rdp, part.content)
         except Malformed:
             return (Shown(pdu, is_malformed=True),)
         asked = asking(unit.data, side, _session(rdp)) if unit.payload[1] == 0x65 else None  # noqa: PLR2004

@@ -65,6 +65,11 @@ def shown_text(data: bytes) -> str:
     return words if words.isprintable() else "".join(map(_shown_letter, words))
 
 
+def whole_text(data: bytes) -> str:
+    """Text for records: as `shown_text`, but nothing is cut off behind a zero byte."""
+    return "\\x0".join(shown_text(part) for part in data.split(b"\0"))
+
+
 def _shown_letter(letter: str) -> str:
     if letter in "\r\n\t":
         return " "

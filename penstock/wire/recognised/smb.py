@@ -205,8 +205,13 @@ def _command(data: bytes, side: Side) -> list[Shown]:
             pdu["dialect"] = [_little(body, 4, 2)]
         return [Shown(pdu), *(_content(body[16:]) if code == _READ and _little(body, 0, 2) == _HAS_READ else ())]
     file = _fields(pdu, code, data, body)
-    asked = asking(data, side, _operation(code, body, file), data[:_HEADER_BYTES] if code == _WRITE else None)
+    asked = asking(data, side, _operation(code, body, file), _without_content(data) if code == _WRITE else None)
     return [Shown(pdu, asked), *(_content(body[48:]) if code == _WRITE else ())]
+
+
+def _without_content(data: bytes) -> bytes:
+    """A write with what it writes overwritten."""
+    return data[: _HEADER_BYTES + 48] + b"*" * (len(data) - _HEADER_BYTES - 48)
 
 
 def _content(data: bytes) -> Sequence[Shown]:
