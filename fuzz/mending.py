@@ -22,6 +22,12 @@ _S7_USERDATA: Final = 7
 _S7_DATA_HEAD: Final = 4
 #: Command, where the length of its data item stands, and where the item begins.
 _ENIP_ITEMS: Final = ((0x6F, 38, 40), (0x70, 42, 44))
+#: Head of each message, the end of the numbers in MSG and CLO, and what stands in front of them in a clear OPN: the
+#: policy None, no certificate, no thumbprint.
+_OPCUA_KINDS: Final = (b"HEL", b"ACK", b"ERR", b"RHE", b"OPN", b"CLO", b"MSG")
+_OPCUA_HEAD: Final = 8
+_OPCUA_NUMBERS_END: Final = 24
+_OPCUA_CLEAR: Final = b"#None" + b"\xff" * 8
 #: IEEE 1815, 9.2.4.1: x^16 + x^13 + x^12 + x^11 + x^10 + x^8 + x^6 + x^5 + x^2 + 1, lowest bit first, complemented.
 _DNP3_POLYNOMIAL: Final = 0xA6BC
 
@@ -112,6 +118,40 @@ def s7comm(data: bytes) -> bytes:
     return bytes_of(talk)
 
 
+def opcua(data: bytes) -> bytes:
+    """Makes sizes, channel, sequence numbers and request ids right in what each side says (OPC 10000-6, 6.7.2).
+
+    The answers belong to the requests in their order.
+    """
+    talk = talk_of(data)
+    said = {side: bytearray(b"".join(piece for each, piece in talk if each is side)) for side in Side}
+    channel = bytes(said[Side.ASSET][at + 8 : at + 12]) if (at := said[Side.ASSET].find(b"OPNF")) >= 0 else bytes(4)
+    for stream in said.values():
+        _number_opcua(stream, channel)
+    mended = []
+    for side, piece in talk:
+        mended.append((side, bytes(said[side][: len(piece)])))
+        del said[side][: len(piece)]
+    return bytes_of(mended)
+
+
+def _number_opcua(stream: bytearray, channel: bytes) -> None:
+    at, number = 0, 0
+    while at + _OPCUA_HEAD <= len(stream) and stream[at : at + 3] in _OPCUA_KINDS:
+        kind, size = bytes(stream[at : at + 3]), int.from_bytes(stream[at + 4 : at + 8], "little")
+        size = size if _OPCUA_HEAD <= size <= len(stream) - at else len(stream) - at
+        stream[at + 4 : at + 8] = size.to_bytes(4, "little")
+        if kind in {b"MSG", b"CLO"} and size >= _OPCUA_NUMBERS_END:
+            number += 1
+            stream[at + 8 : at + 12] = channel
+            stream[at + 16 : at + _OPCUA_NUMBERS_END] = number.to_bytes(4, "little") * 2
+        elif kind == b"OPN" and (policy := stream.find(_OPCUA_CLEAR, at, at + size)) >= 0:
+            number += 1
+            start = policy + len(_OPCUA_CLEAR)
+            stream[start : start + 4] = number.to_bytes(4, "little")
+        at += size
+
+
 #: By protocol; the others have none of these.
 MENDED: Final[dict[str, Callable[[bytes], bytes]]] = {
     "iec104": iec104,
@@ -119,4 +159,5 @@ MENDED: Final[dict[str, Callable[[bytes], bytes]]] = {
     "enip": enip,
     "bacnet": bacnet,
     "s7comm": s7comm,
+    "opcua": opcua,
 }

@@ -19,7 +19,7 @@ from penstock.wire import NAMED, PROTOCOLS, Frame, ModbusDecoder, Side
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "fuzz"))
 from mending import MENDED
-from seeds import write_seeds
+from seeds import CAPTURES, parts, write_seeds
 
 FOUND = json.loads((Path(__file__).parent / "fuzz_found.json").read_text())["found"]
 READ = bytes.fromhex("0001 0000 0006 01 03 0000 0002")
@@ -103,6 +103,17 @@ def test_mended_frames_get_behind_the_first_check() -> None:
         with pytest.raises(Malformed):
             take_all(make(), broken)
         assert len(take_all(make(), talk_of(MENDED[name](bytes_of(broken))))) == len(broken)
+
+
+def test_a_mended_talk_of_opc_ua_counts_as_its_ends_do() -> None:
+    """Sizes, numbers and the channel, all of them wrong before; four open the channel, then a request."""
+    require_captures()
+    talk = next(part for part in parts(CAPTURES / "opcua-translate-read.pcap", NAMED["opcua"]))
+    broken = [(side, data[:4] + b"\0\0" + data[6:16] + b"\x55" + data[17:]) for side, data in talk[4:]]
+    with pytest.raises(Malformed):
+        take_all(NAMED["opcua"].streams(), talk[:4] + broken)  # type: ignore[misc]
+    frames = take_all(NAMED["opcua"].streams(), talk_of(MENDED["opcua"](bytes_of(talk[:4] + broken[:1]))))  # type: ignore[misc]
+    assert [frame.data[:3] for frame in frames] == [b"HEL", b"ACK", b"OPN", b"OPN", b"MSG"]
 
 
 def take_all(decoder: object, talk: Sequence[tuple[Side, bytes]]) -> list[Frame]:
