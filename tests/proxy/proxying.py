@@ -58,9 +58,9 @@ def message(number: int, rest: bytes) -> bytes:
 
 
 def decide(operation: Operation) -> Decision:
-    """Reads are free, three writes a minute are, and nothing else is allowed."""
+    """Sessions and reads are free, three writes a minute are, and nothing else is allowed."""
     match operation.classes:
-        case (OperationClass.READ,):
+        case (OperationClass.READ,) | (OperationClass.SESSION,):
             return Decision(is_allowed=True, reason=Reason.ALLOWED, revision=3, conduit="polls")
         case (OperationClass.WRITE,):
             charge = Charge(key="writes", count=3, period_s=60)
