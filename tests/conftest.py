@@ -6,12 +6,14 @@ back; it is listed, timed and captured like any other.  Where namespaces are for
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import select
 import signal
 import time
 import warnings
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -27,6 +29,28 @@ hypothesis.settings.load_profile("unhurried")
 PLANTS = {"plant", "works"}
 #: Such tests take seconds; a hanging one is killed then.
 DEADLINE_S = 90.0
+
+
+@pytest.fixture
+def empty_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state database of a gate that has not run: made once for all forks, as making it takes as long as the rest.
+
+    That a gate makes it by itself is seen in the journeys whose gates start without a plant.
+    """
+    path = tmp_path_factory.getbasetemp() / "empty-state.db"
+    if not path.exists():
+        made = path.with_suffix(".made")
+        asyncio.run(_make_state(made))
+        made.rename(path)
+    return path
+
+
+async def _make_state(path: Path) -> None:
+    from penstock.control import Store  # noqa: PLC0415  a fork that finds it made loads no database
+
+    store = Store(path)
+    await store.open()
+    await store.close()
 
 
 @pytest.hookimpl(tryfirst=True)
