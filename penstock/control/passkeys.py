@@ -164,7 +164,7 @@ class Passkeys:
         A passkey cannot be guessed, so only addresses are counted: whoever locks an account cannot lock its passkey.
         """
         now_us = self._clock().wall_us
-        async with self._turnstile.enter("", source, now_us) as entry:
+        async with self._turnstile.enter("", source, now_us, is_quick=True) as entry:
             if entry.wait_s:
                 return entry.wait_s
             try:

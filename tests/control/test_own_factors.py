@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +232,17 @@ def test_a_passkey_beside_a_card_lifts_no_zone_in_which_the_card_does_not_count(
         assert await world.gate.passkeys.prove(PARTY, entered.sign_in, answer, STATION)
         (now,) = world.gate.state.now.sign_ins.values()
         assert (now.subject.factors, now.subject.barred_zones) == ({Factor.PASSKEY}, {"control"})
+
+    play(world, scenario)
+
+
+def test_a_flood_of_strangers_passwords_keeps_nobody_with_a_passkey_out(world: World) -> None:
+    async def scenario(world: World) -> None:
+        _, key = await owner(world)
+        async with AsyncExitStack() as flood:
+            for line in range(2):
+                await flood.enter_async_context(world.gate.turnstile._turns.of(f"10.9.0.{line}", is_known=line == 0))
+            assert isinstance(await asyncio.wait_for(enter(world, key), 10), SignedIn)
 
     play(world, scenario)
 
