@@ -18,6 +18,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 from _pytest.runner import runtestprotocol
+from xdist.scheduler import LoadFileScheduling
 
 from penstock.lab.netns import die_with_parent, enter
 
@@ -27,8 +28,26 @@ hypothesis.settings.load_profile("unhurried")
 
 #: Fixtures that lay cables: a test that asks for one runs in namespaces of its own.
 PLANTS = {"plant", "works"}
+#: Tests that take ports of this machine which others of them take as well.
+TOGETHER = "tests/cli/"
 #: Such tests take seconds; a hanging one is killed then.
 DEADLINE_S = 90.0
+
+
+class Files(LoadFileScheduling):
+    """Shares whole files out among the workers of a run; all of tests/cli goes to one worker.
+
+    There, `connect` gives an asset the same local port of this machine every day, in whichever worker.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return TOGETHER if nodeid.startswith(TOGETHER) else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Files | None:
+    """Use it where files are to be shared out."""
+    return Files(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture

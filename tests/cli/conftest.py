@@ -13,14 +13,6 @@ from penstock.cli import main
 Cli = Callable[..., int]
 
 
-@pytest.hookimpl(tryfirst=True)  # before the tests are shared out
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker runs all of these tests: `connect` gives an asset the same local port every day, on any worker."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.xdist_group("cli"))
-
-
 @pytest.fixture(scope="session")
 def authority() -> TestAuthority:
     return TestAuthority()
