@@ -72,6 +72,12 @@ async def _make_state(path: Path) -> None:
     await store.close()
 
 
+def pytest_configure() -> None:
+    """Programs under test are ended as from a terminal: a script's background job would have them ignore SIGINT."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
     """Run the tests that have a plant, and no others, in a forked process."""

@@ -196,6 +196,17 @@ class LabGate:
             )
         return Done(status=done.returncode, printed=done.stdout, said=done.stderr)
 
+    def search(self, *words: str) -> list[dict[str, Any]]:
+        """All entries of the evidence that fit, the oldest first, as the command line finds them."""
+        found = self.command(
+            "evidence", "search", str(self.evidence), "--json", "--limit", "0", *words, station=self.node
+        )
+        return [json.loads(line) for line in found.printed.splitlines() if line.startswith("{")]
+
+    def records(self, kind: str) -> list[dict[str, Any]]:
+        """All records of a kind."""
+        return self.search("--kind", kind)
+
     def environment(self, person: Person | None) -> Mapping[str, str]:
         """The environment of a person's shell, or of the administrator's."""
         environment = {**os.environ, "PENSTOCK_RUN": str(self.run_dir), "PENSTOCK_STATE": str(self.state_dir)}

@@ -183,18 +183,12 @@ class Works:
             env={**os.environ, **token.environment},
         )
 
-    def records(self, kind: str) -> list[dict[str, Any]]:
-        """Everything of that kind in the evidence."""
-        words = ("evidence", "search", str(self.gate.evidence), "--json", "--kind", kind)
-        found = self.gate.command(*words, station=self.machine)
-        return [json.loads(line) for line in found.printed.splitlines() if line.startswith("{")]
-
     def wait_for(self, kind: str, **wanted: str) -> dict[str, Any]:
         """The first record of that kind whose detail says all that."""
         found: list[dict[str, Any]] = []
 
         def is_there() -> bool:
-            for row in self.records(kind):
+            for row in self.gate.records(kind):
                 told = {**row["detail"], "subject": row.get("subject"), "reason": row.get("reason")}
                 if all(part in str(told.get(key, "")) for key, part in wanted.items()):
                     found.append(row)
@@ -332,10 +326,10 @@ def test_refused_handshakes_leave_a_record_with_the_reason_and_the_subject(site:
 
 
 def test_many_refused_handshakes_are_counted_and_not_each_written(site: Works) -> None:
-    before = len(site.records("tls.refused"))
+    before = len(site.gate.records("tls.refused"))
     url = f"http://127.0.0.1:{site.card_port}/[1-60]"
     subprocess.run(["curl", "-sS", "--no-keepalive", url], capture_output=True, timeout=60, check=False)
-    assert len(site.records("tls.refused")) < before + 30
+    assert len(site.gate.records("tls.refused")) < before + 30
 
 
 def test_a_person_signs_in_with_a_card_in_the_browser(site: Works, chromium: Browser) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import re
 import shutil
@@ -13,7 +12,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -242,7 +240,7 @@ def test_another_host_key_under_the_assets_name_is_refused(bench: Bench) -> None
         done = bench.ssh("-o", "StrictHostKeyChecking=accept-new", "echo reached")
     finally:
         known.write_text(former)
-    assert (done.returncode, done.stdout) == (255, "")
+    assert (done.returncode, done.stdout) == (255, ""), done.stderr
     assert "REMOTE HOST IDENTIFICATION HAS CHANGED" in done.stderr
 
 
@@ -259,13 +257,6 @@ def test_a_revoked_grant_cuts_ssh_and_says_so(bench: Bench) -> None:
     assert f"penstock: grant {number}: the grant was revoked" in said
 
 
-def records(bench: Bench, kind: str) -> list[dict[str, Any]]:
-    found = bench.gate.command(
-        "evidence", "search", str(bench.gate.evidence), "--json", "--kind", kind, station=bench.machine
-    )
-    return [json.loads(line) for line in found.printed.splitlines() if line.startswith("{")]
-
-
 def test_both_ways_in_are_on_record(bench: Bench) -> None:
-    bench.gate.wait(lambda: len(records(bench, "client.confirmed")) == 2, "both confirmations on record")
-    assert {one["detail"]["way"] for one in records(bench, "client.confirmed")} == {"browser", "device"}
+    bench.gate.wait(lambda: len(bench.gate.records("client.confirmed")) == 2, "both confirmations on record")
+    assert {one["detail"]["way"] for one in bench.gate.records("client.confirmed")} == {"browser", "device"}

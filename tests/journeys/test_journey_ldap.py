@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -116,17 +115,12 @@ class Works:
             self.grant(signed, asset)
         return str(caught.value)
 
-    def records(self, kind: str) -> list[dict[str, Any]]:
-        words = ("evidence", "search", str(self.gate.evidence), "--json", "--kind", kind)
-        found = self.gate.command(*words, station=self.machine)
-        return [json.loads(line) for line in found.printed.splitlines() if line.startswith("{")]
-
     def recorded(self, kind: str, is_it: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The first such record, as soon as it is there."""
         found: list[dict[str, Any]] = []
 
         def look() -> bool:
-            found[:] = [each for each in self.records(kind) if is_it(each)]
+            found[:] = [each for each in self.gate.records(kind) if is_it(each)]
             return bool(found)
 
         self.gate.wait(look, f"a record {kind}", 45)
