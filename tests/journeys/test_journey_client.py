@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from penstock.lab.gate import LabGate, Person
-from penstock.lab.machine import Machine
+from penstock.lab.machine import Machine, free_port
 
 SITE = """
 site: bench
@@ -39,12 +39,6 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 WAIT_S = 60
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def key_at(path: Path) -> Path:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
     return path
@@ -60,17 +54,7 @@ class Bench:
         self.sshd = self._start_sshd()
         site = folder / "site.yaml"
         site.write_text(SITE.format(port=self.ssh_port))
-        portal = free_port()
-        self.gate = LabGate(
-            node=self.machine,
-            folder=folder,
-            site=site,
-            address="127.0.0.1",
-            portal=(f"127.0.0.1:{portal}",),
-            tunnel=(f"127.0.0.1:{free_port()}",),
-            portal_port=portal,
-            has_kernel=False,
-        )
+        self.gate = LabGate.on_loopback(self.machine, folder, site)
         self.gate.start()
         self.maria = self.gate.enrol("maria", "operators", PASSWORD, self.machine)
 

@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from playwright.sync_api import Page, sync_playwright
 from slapd import GATE, GATE_SECRET, GROUPS, PASSWORD, PEOPLE, Slapd, beginning, group, of, person
-from test_journey_no_kernel import free_port
 
 from penstock.lab.gate import LabFailure, LabGate, Person
 from penstock.lab.machine import Machine
@@ -77,17 +76,7 @@ class Works:
         secret.parent.mkdir(parents=True, mode=0o700)
         secret.touch(0o600)
         secret.write_text(GATE_SECRET + "\n")
-        portal, tunnel = free_port(), free_port()
-        self.gate = LabGate(
-            node=self.machine,
-            folder=folder,
-            site=site,
-            address="127.0.0.1",
-            portal=(f"127.0.0.1:{portal}",),
-            tunnel=(f"127.0.0.1:{tunnel}",),
-            portal_port=portal,
-            has_kernel=False,
-        )
+        self.gate = LabGate.on_loopback(self.machine, folder, site)
         self.gate.start()
 
     def close(self) -> None:

@@ -43,12 +43,6 @@ SET_POINT = 11
 PASSWORD = "turbine hall seven"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Bench:
     """A controller and a gate on this machine, and maria, who is signed in."""
 
@@ -61,17 +55,7 @@ class Bench:
         self.plc_port = json.loads(self.plc.stdout.readline())["port"]
         site = folder / "site.yaml"
         site.write_text(SITE.format(port=self.plc_port))
-        portal, tunnel = free_port(), free_port()
-        self.gate = LabGate(
-            node=self.machine,
-            folder=folder,
-            site=site,
-            address="127.0.0.1",
-            portal=(f"127.0.0.1:{portal}",),
-            tunnel=(f"127.0.0.1:{tunnel}",),
-            portal_port=portal,
-            has_kernel=False,
-        )
+        self.gate = LabGate.on_loopback(self.machine, folder, site)
 
     def maria(self) -> Person:
         person = self.gate.enrol("maria", "operators", PASSWORD, self.machine)

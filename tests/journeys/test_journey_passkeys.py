@@ -23,7 +23,7 @@ from penstock.lab.machine import Machine
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from test_journey_no_kernel import PASSWORD, free_port
+from test_journey_no_kernel import PASSWORD
 
 SITE = """
 site: bench
@@ -61,18 +61,8 @@ class Site:
         self.machine = Machine()
         site = folder / "site.yaml"
         site.write_text(SITE)
-        portal, tunnel = free_port(), free_port()
-        self.gate = LabGate(
-            node=self.machine,
-            folder=folder,
-            site=site,
-            address="127.0.0.1",
-            portal=(f"127.0.0.1:{portal}",),
-            tunnel=(f"127.0.0.1:{tunnel}",),
-            portal_port=portal,
-            has_kernel=False,
-        )
-        self.url, self.by_address = f"https://localhost:{portal}", f"https://127.0.0.1:{portal}"
+        self.gate = LabGate.on_loopback(self.machine, folder, site)
+        self.url, self.by_address = f"https://localhost:{self.gate.portal_port}", self.gate.url
 
     def person(self, name: str) -> Person:
         return self.gate.enrol(name, "operators", PASSWORD, self.machine)
