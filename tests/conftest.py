@@ -6,16 +6,19 @@ back; it is listed, timed and captured like any other.  Where namespaces are for
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import select
 import signal
 import time
 import warnings
+from pathlib import Path
 
 import hypothesis
 import pytest
 from _pytest.runner import runtestprotocol
+from xdist.scheduler import LoadFileScheduling
 
 from penstock.lab.netns import die_with_parent, enter
 
@@ -25,8 +28,54 @@ hypothesis.settings.load_profile("unhurried")
 
 #: Fixtures that lay cables: a test that asks for one runs in namespaces of its own.
 PLANTS = {"plant", "works"}
+#: Tests that take ports of this machine which others of them take as well.
+TOGETHER = "tests/cli/"
 #: Such tests take seconds; a hanging one is killed then.
 DEADLINE_S = 90.0
+
+
+class Files(LoadFileScheduling):
+    """Shares whole files out among the workers of a run; all of tests/cli goes to one worker.
+
+    There, `connect` gives an asset the same local port of this machine every day, in whichever worker.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return TOGETHER if nodeid.startswith(TOGETHER) else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Files | None:
+    """Use it where files are to be shared out."""
+    return Files(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+@pytest.fixture
+def empty_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state database of a gate that has not run: made once for all forks, as making it takes as long as the rest.
+
+    That a gate makes it by itself is seen in the journeys whose gates start without a plant.
+    """
+    path = tmp_path_factory.getbasetemp() / "empty-state.db"
+    if not path.exists():
+        made = path.with_suffix(".made")
+        asyncio.run(_make_state(made))
+        made.rename(path)
+    return path
+
+
+async def _make_state(path: Path) -> None:
+    from penstock.control import Store  # noqa: PLC0415  a fork that finds it made loads no database
+
+    store = Store(path)
+    await store.open()
+    await store.close()
+
+
+def pytest_configure() -> None:
+    """Programs under test are ended as from a terminal: a script's background job would have them ignore SIGINT."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)

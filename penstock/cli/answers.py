@@ -9,6 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from penstock.model import Unavailable
+
+
+class NotNow(Unavailable):
+    """The gate answers, and cannot do it at this moment: an inspecting worker starts anew, say."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AboutGate:

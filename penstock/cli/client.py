@@ -28,6 +28,7 @@ from penstock.cli.answers import (
     Enrolment,
     ErrorAnswer,
     GrantsSeen,
+    NotNow,
     OpenedGrant,
     Proved,
     ReachAnswer,
@@ -47,7 +48,7 @@ GLANCE_TIMEOUT_S = 3.0
 #: what is not done yet must not be given up before it comes.
 ADMIN_TIMEOUT_S = 30.0
 _DEFAULT_RUN_DIR = "/run/penstock"
-_BAD_REQUEST, _UNAUTHENTICATED, _FORBIDDEN, _TOO_MANY, _SERVER_FAILED = 400, 401, 403, 429, 500
+_BAD_REQUEST, _UNAUTHENTICATED, _FORBIDDEN, _TOO_MANY, _SERVER_FAILED, _NOT_NOW = 400, 401, 403, 429, 500, 503
 
 
 class CodeRefused(Unauthenticated):
@@ -472,7 +473,7 @@ def _raise_for(response: httpx2.Response, where: str) -> None:
         locked.add_note(f"try again in {response.headers.get('Retry-After', 'some')} seconds")
         raise locked
     if status >= _SERVER_FAILED:
-        raise Unavailable(f"{where}: {text}")
+        raise (NotNow if status == _NOT_NOW else Unavailable)(f"{where}: {text}")
     problems = said.problems
     raise Invalid(
         *(Problem(where=p.where, why=p.why, hint=p.hint) for p in problems)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import os
+import secrets
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -239,9 +239,10 @@ def _ready_file(path: Path | None, doors: Sequence[Door]) -> Iterator[None]:
     if path is None:
         yield
         return
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        draft.write_text("".join(f"{each.address}\n" for door in doors for each in door.openings), encoding="ascii")
+        with draft.open("x", encoding="ascii") as file:  # a new one, never what a link of somebody else leads to
+            file.writelines(f"{each.address}\n" for door in doors for each in door.openings)
         draft.replace(path)
     except OSError as error:
         raise Invalid(Problem(where=str(path), why=f"cannot be written: {error.strerror}")) from error

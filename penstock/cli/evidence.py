@@ -16,6 +16,7 @@ from pathlib import Path
 
 from penstock.cli import output, payload
 from penstock.evidence import (
+    MAX_PROOF_BYTES,
     PUBLIC_KEY_NAME,
     Damage,
     Entry,
@@ -136,7 +137,8 @@ def run_check_proof(args: argparse.Namespace) -> int:
     """Check a proof and print the record that it proves."""
     key = load_verifying_key(args.key)
     try:
-        entry = check_proof(args.file.read_bytes(), key)
+        with args.file.open("rb") as file:
+            entry = check_proof(file.read(MAX_PROOF_BYTES + 1), key)
     except OSError as error:
         raise Invalid(Problem(where=str(args.file), why=f"the proof cannot be read: {error.strerror}")) from error
     except Malformed as error:

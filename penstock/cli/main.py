@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -52,6 +53,8 @@ EXIT_REFUSED, EXIT_INVALID, EXIT_UNAUTHENTICATED, EXIT_UNAVAILABLE, EXIT_INTERRU
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that its character set lacks must end nothing
+        sys.stdout.reconfigure(errors="backslashreplace")
     words, command = split_command(sys.argv[1:] if argv is None else argv)
     try:
         parser = parser_for(words)

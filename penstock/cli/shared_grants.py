@@ -7,10 +7,16 @@ give it back while another program of this profile uses it: its flows would end.
 from __future__ import annotations
 
 import os
-from typing import Protocol
+import time
+from contextlib import suppress
+from typing import Final, Protocol
 
-from penstock.cli.answers import OpenedGrant, Refusal
+from penstock.cli.answers import NotNow, OpenedGrant, Refusal
 from penstock.cli.profile import Profile
+
+#: A hung worker is found within two seconds, and its successor has the revision a second later.
+TRIES: Final = 5
+REST_S = 1.0
 
 
 class Grantor(Protocol):
@@ -33,7 +39,17 @@ class SharedGrants:
         self._gate, self._place = gate, place
 
     def open_grant(self, asset: str, service: str | None) -> OpenedGrant | Refusal:
-        """A grant, or why not; noted as this process's."""
+        """A grant, or why not; noted as this process's.
+
+        A gate that cannot give one at this moment is asked again: its worker is back within seconds.
+        """
+        for _ in range(TRIES - 1):
+            with suppress(NotNow):
+                return self._open_grant(asset, service)
+            time.sleep(REST_S)
+        return self._open_grant(asset, service)
+
+    def _open_grant(self, asset: str, service: str | None) -> OpenedGrant | Refusal:
         with self._place.grant_users() as users:
             answer = self._gate.open_grant(asset, service)
             if isinstance(answer, OpenedGrant):

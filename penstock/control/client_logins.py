@@ -146,15 +146,17 @@ class ClientLogins:
         self._recorder.put([self._said(RecordKind.CLIENT_REFUSED, visitor, portal, "refused by the person")])
 
     def redeem(self, code: str, verifier: str, source: str) -> LetIn | ClientError | TooMany:
-        """Spend a code.  A wrong verifier spends it too: whoever has the code and not the verifier stole it."""
-        if wait := self._wait_s(_sent(source)):
-            return TooMany(retry_after_s=wait)
+        """Spend a code.  A wrong verifier spends it too: whoever has the code and not the verifier stole it.
+
+        Guesses make only guesses wait: many people may share an address, and nobody guesses 256 bits.
+        """
         self._forget_old()
         key = hash_of_code(code)
         found = self._codes.get(key)
         if found is None:
-            self._count(_sent(source), SENT_LIMIT)
-            return ClientError.INVALID
+            return self._guessed(source, ClientError.INVALID)
+        if found.is_spent and (wait := self._wait_s(_sent(source))):
+            return TooMany(retry_after_s=wait)
         self._codes[key] = replace(found, is_spent=True)
         portal = self._portal(found.portal)
         if found.is_spent or not is_verifier_of(verifier, found.challenge):
@@ -216,14 +218,11 @@ class ClientLogins:
 
     def poll(self, device_code: str, source: str) -> LetIn | ClientError | TooMany:
         """Ask whether somebody has confirmed; a code that was good is spent (RFC 8628 section 3.5)."""
-        if wait := self._wait_s(_sent(source)):
-            return TooMany(retry_after_s=wait)
         self._forget_old()
         key, now_us = hash_of_code(device_code), self._clock().steady_us
         found = self._devices.get(key)
         if found is None:
-            self._count(_sent(source), SENT_LIMIT)
-            return ClientError.EXPIRED
+            return self._guessed(source, ClientError.EXPIRED)
         if now_us < found.next_us:
             slower = found.interval_us + _US_SLOWER
             self._devices[key] = replace(found, interval_us=slower, next_us=now_us + slower)
@@ -268,6 +267,12 @@ class ClientLogins:
             detail["source"] = at
         subject = None if portal is None else portal.subject.name
         return Record(kind=kind, at_us=self._clock().wall_us, subject=subject, reason=reason, detail=detail)
+
+    def _guessed(self, source: str, error: ClientError) -> ClientError | TooMany:
+        if wait := self._wait_s(_sent(source)):
+            return TooMany(retry_after_s=wait)
+        self._count(_sent(source), SENT_LIMIT)
+        return error
 
     def _wait_s(self, key: str) -> int:
         attempts = self._failures.get(key)

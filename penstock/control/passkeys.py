@@ -103,8 +103,10 @@ class Passkeys:
         if isinstance(passkey, int):
             return False
         key = name if sign_in.identity == LOCAL else await self._sign_ins.key_of(name)
-        proof = self._proof(passkey, sign_in.identity, key, sign_in)
-        return await self._sign_ins.prove_again(sign_in, proof)
+        mine = (each for each in self._sign_ins.of_subject(name) if each.token_hash == sign_in.token_hash)
+        present = next(mine, sign_in)  # as it is now: what its source took from it meanwhile stays away
+        proof = self._proof(passkey, sign_in.identity, key, present)
+        return await self._sign_ins.prove_again(present, proof)
 
     async def ask_to_add(self, party: Party, sign_in: ActiveSignIn) -> str:
         """What the browser is asked to make, as JSON."""
@@ -164,7 +166,7 @@ class Passkeys:
         A passkey cannot be guessed, so only addresses are counted: whoever locks an account cannot lock its passkey.
         """
         now_us = self._clock().wall_us
-        async with self._turnstile.enter("", source, now_us) as entry:
+        async with self._turnstile.enter("", source, now_us, is_quick=True) as entry:
             if entry.wait_s:
                 return entry.wait_s
             try:

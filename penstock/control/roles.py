@@ -7,7 +7,7 @@ apart, or take the last administrator away.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 
 from penstock.control.ports import Clock, Recorder
@@ -15,6 +15,8 @@ from penstock.control.roster_store import RosterStore
 from penstock.control.rows import StoredSubject
 from penstock.model import APART, LOCAL, Invalid, Json, Problem, Record, RecordKind, Role, Unavailable
 
+#: How long whoever cuts somebody off waits to hear who else administers.
+READ_WITHIN_S = 2.0
 _HINT = "penstock role ls shows who has which"
 
 
@@ -67,17 +69,23 @@ class Roles:
                 await self._store.take_role(name, role)
 
     @asynccontextmanager
-    async def leaving(self, name: str, by: str) -> AsyncIterator[None]:
+    async def leaving(self, name: str, by: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
         """Around taking this subject out of use: nobody counts as another administrator who is leaving as well.
 
         Raises `Invalid`, recorded, for the last administrator.  An emergency waits for no disk: where it cannot be
-        read who else administers, it goes on, and nothing of it is kept either.
+        read, or not in time, who else administers, it goes on.  What is yielded is asked before anything of it is
+        kept, and raises the same then.
         """
-        with suppress(Unavailable):
+
+        async def require_other() -> None:
             if await self.is_last_administrator(name):
                 raise self._refused(name, Role.ADMINISTRATOR, by, _last(name))
+
+        with suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(READ_WITHIN_S):
+                await require_other()
         with self._away(name):
-            yield
+            yield require_other
 
     @contextmanager
     def _away(self, name: str) -> Iterator[None]:

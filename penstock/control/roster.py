@@ -7,6 +7,7 @@ else's.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -149,8 +150,8 @@ class Roster:
     async def remove(self, name: str, by: str) -> int:
         """The end of a subject: everything it holds ends, its factors go, its name stays taken.  Raises `Invalid`."""
         await self._known(name)
-        async with self._roles.leaving(name, by):
-            return await self._end(name, by, "removed", is_final=True)
+        async with self._roles.leaving(name, by) as require:
+            return await self._end(name, by, "removed", require)
 
     async def follow_sponsor(self, name: str, by: str) -> None:
         """Whoever answered for vendors does so no more: they are suspended as well.
@@ -216,7 +217,7 @@ class Roster:
         for vendor in tuple(self._vendors.values()):
             if vendor.ends_at_us <= now_us:
                 with suppress(Unavailable):
-                    await self._end(vendor.name, "the gate", "its time is over", is_final=False)
+                    await self._end(vendor.name, "the gate", "its time is over")
         for name, by in tuple(self._unfollowed.items()):
             with suppress(Unavailable):
                 await self.follow_sponsor(name, by)
@@ -224,11 +225,19 @@ class Roster:
         for name in self._over & here:
             await self._subjects.end_everything(name, "the gate", Reason.SUBJECT_ENDED)
 
-    async def _end(self, name: str, by: str, why: str, *, is_final: bool) -> int:
-        """Memory first: an end waits for no disk.  What could not be kept is tried again at the next sweep."""
+    async def _end(self, name: str, by: str, why: str, require: Callable[[], Awaitable[None]] | None = None) -> int:
+        """Memory first: an end waits for no disk.  What could not be kept is tried again at the next sweep.
+
+        With `require` it is for good, once that does not raise.
+        """
         self._over.add(name)
         ended = await self._subjects.end_everything(name, by, Reason.SUBJECT_ENDED)
-        if is_final:
+        if require is not None:
+            try:
+                await require()
+            except Invalid:
+                self._over.discard(name)
+                raise
             await self._store.remove(name)
             self._roles.forget(name)
         else:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 
 from penstock.control.grants import Grants
 from penstock.control.people_store import PeopleStore
@@ -35,8 +35,8 @@ class Subjects:
     ) -> None:
         self._source, self._store, self._state, self._recorder = source, store, state, recorder
         self._grants, self._clock, self._people = grants, clock, people
-        self.leaving: Callable[[str, str], AbstractAsyncContextManager[None]] = lambda *_: nullcontext()
-        """Around a suspension: whoever has a say in it raises `Invalid`."""
+        self.leaving: Callable[[str, str], AbstractAsyncContextManager[Callable[[], Awaitable[None]]]] = _unasked
+        """Around a suspension: whoever has a say in it raises `Invalid`, and again before it is kept."""
         self.after_suspending: Callable[[str, str], Awaitable[None]] = _nothing
         self.before_resuming: Callable[[str], Awaitable[None]] = _nothing
         self.forget_sign_ins: Callable[..., Awaitable[None]] = _nothing
@@ -98,8 +98,9 @@ class Subjects:
         Raises `Invalid` when there is no such subject.  An emergency waits for no disk: `Unavailable` means that
         everything has ended, but a proof may help again.
         """
-        async with self.leaving(name, by):
+        async with self.leaving(name, by) as require:
             ended = await self.end_everything(name, by)
+            await require()
             await self._suspend(name, by)
             ended += await self.end_everything(name, by)  # what began in between
         await self.after_suspending(name, by)
@@ -148,6 +149,12 @@ class Subjects:
 
 async def _nothing(*_: str) -> None:
     """Nobody else has a say."""
+
+
+@asynccontextmanager
+async def _unasked(*_: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """The same."""
+    yield _nothing
 
 
 def check_names(name: str, groups: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ from penstock.evidence.keys import PUBLIC_KEY_NAME, load_key, load_or_make_key, 
 from penstock.evidence.line import Entry, encode, format_time, gap_record
 from penstock.evidence.log import Log
 from penstock.evidence.payload import PayloadFile, digest_of, path_of, payload_files, payload_problems
-from penstock.evidence.proof import check_proof, prove
+from penstock.evidence.proof import MAX_PROOF_BYTES, check_proof, prove
 from penstock.evidence.query import (
     Outcome,
     PerformedOperation,
@@ -26,6 +26,7 @@ from penstock.evidence.verify import verify_log
 from penstock.evidence.writer import Timing, Writer
 
 __all__ = [
+    "MAX_PROOF_BYTES",
     "PUBLIC_KEY_NAME",
     "Checkpoint",
     "Damage",

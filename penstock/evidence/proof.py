@@ -69,6 +69,8 @@ def prove(source: Source, seq: int, key: VerifyingKey) -> bytes:
 
 def check_proof(document: bytes, key: VerifyingKey) -> Entry:
     """The record that a proof proves.  Raises `Malformed` when it is no proof, `Tampered` when it does not hold."""
+    if len(document) > MAX_PROOF_BYTES:
+        raise Malformed(f"not an inclusion proof: longer than {MAX_PROOF_BYTES} bytes")
     try:
         proof = msgspec.json.decode(document, type=_Proof)
         path = [b64decode(value, validate=True) for value in proof.path]

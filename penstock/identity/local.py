@@ -225,7 +225,7 @@ class LocalSource:
         return enrolment.subject
 
     async def _find(self, code: str, source: str, now_us: int) -> Enrolment:
-        async with self.turnstile.enter("", source, now_us) as entry:
+        async with self.turnstile.enter("", source, now_us, is_quick=True) as entry:
             if entry.wait_s:
                 raise NotLookedAt(_BAD_CODE)
             enrolment = await self._store.enrolment(code_hash(code), now_us)

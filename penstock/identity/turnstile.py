@@ -27,6 +27,8 @@ KNOWN_FOR_US = 30 * 86_400 * US_PER_S
 MAX_STATIONS_OF_AN_ACCOUNT = 16
 #: A stranger's address may try so many times at once, and then one time in two seconds: before any work is done.
 BURST, PER_S = 30, 0.5
+#: Checks that cost next to nothing: signatures, and codes of so many random bits that a plain hash is enough.
+QUICK_AT_ONCE = 8
 _MAX_SOURCES = 4096
 _MAX_REMEMBERED = 8192
 _MAX_SUMMED = 10
@@ -94,7 +96,7 @@ class Turnstile:
     """Lets attempts in, counts them, and forgives those that were right."""
 
     def __init__(self, store: CounterStore, turns: Turns) -> None:
-        self._store, self._turns = store, turns
+        self._store, self._turns, self._quick = store, turns, Turns(QUICK_AT_ONCE)
         self.is_answered_for: Callable[[str], bool] = lambda _: False
         """Whether others let this very account in now, so that strangers' failures must not keep its owner out."""
         self._stations: dict[str, OrderedDict[str, int]] = {}
@@ -104,10 +106,11 @@ class Turnstile:
         self._unseen = Unseen()
 
     @asynccontextmanager
-    async def enter(self, name: str, source: str, now_us: int) -> AsyncIterator[Entry]:
+    async def enter(self, name: str, source: str, now_us: int, *, is_quick: bool = False) -> AsyncIterator[Entry]:
         """One attempt: inside, with no wait, it may be looked at, and counts as a failure until `passed`.
 
-        `source` is an address.  Raises `Unavailable`.
+        `source` is an address.  `is_quick`: nothing slow is computed, so it stands in no line with passwords, and a
+        flood of these keeps nobody out who comes with a passkey or an envelope.  Raises `Unavailable`.
         """
         name = counted_name(name)
         is_known = await self.knows(name, source, now_us)
@@ -118,7 +121,8 @@ class Turnstile:
             return
         async with AsyncExitStack() as stack:
             try:
-                await stack.enter_async_context(self._turns.of(counted_as(source), is_known=is_known))
+                turns = self._quick if is_quick else self._turns
+                await stack.enter_async_context(turns.of(counted_as(source), is_known=is_known))
             except Busy:
                 entry = Entry(wait_s=RETRY_S)
             else:

@@ -22,7 +22,7 @@ from typing import Any
 
 import pyotp
 
-from penstock.lab.machine import Machine
+from penstock.lab.machine import Machine, free_port
 from penstock.lab.netns import Node
 from penstock.model import PenstockError
 
@@ -52,6 +52,22 @@ class LabGate:
     has_kernel: bool = True
     process: subprocess.Popen[bytes] | None = None
     people: dict[str, Person] = field(default_factory=dict)
+
+    @classmethod
+    def on_loopback(cls, machine: Machine, folder: Path, site: Path, *, has_cards: bool = False) -> LabGate:
+        """A gate on this machine, without the kernel, on free ports of 127.0.0.1."""
+        portal, tunnel, cards = free_port(), free_port(), (free_port(),) if has_cards else ()
+        return cls(
+            node=machine,
+            folder=folder,
+            site=site,
+            address="127.0.0.1",
+            portal=(f"127.0.0.1:{portal}",),
+            tunnel=(f"127.0.0.1:{tunnel}",),
+            cards=tuple(f"127.0.0.1:{port}" for port in cards),
+            portal_port=portal,
+            has_kernel=False,
+        )
 
     @property
     def run_dir(self) -> Path:
@@ -195,6 +211,17 @@ class LabGate:
                 env=self.environment(person),
             )
         return Done(status=done.returncode, printed=done.stdout, said=done.stderr)
+
+    def search(self, *words: str) -> list[dict[str, Any]]:
+        """All entries of the evidence that fit, the oldest first, as the command line finds them."""
+        found = self.command(
+            "evidence", "search", str(self.evidence), "--json", "--limit", "0", *words, station=self.node
+        )
+        return [json.loads(line) for line in found.printed.splitlines() if line.startswith("{")]
+
+    def records(self, kind: str) -> list[dict[str, Any]]:
+        """All records of a kind."""
+        return self.search("--kind", kind)
 
     def environment(self, person: Person | None) -> Mapping[str, str]:
         """The environment of a person's shell, or of the administrator's."""

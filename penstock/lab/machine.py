@@ -19,6 +19,13 @@ _POWERLESS = (
 )  # fmt: skip
 
 
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class Machine:
     """Looks like a `Node`, is no namespace."""
 

@@ -53,10 +53,7 @@ class Scene:
 
     def search(self, *words: str) -> list[dict[str, Any]]:
         """Entries of the evidence, as the command line finds them."""
-        found = self.gate.command(
-            "evidence", "search", str(self.gate.evidence), *words, "--json", station=self.plant.nodes["gate"]
-        )
-        return [json.loads(line) for line in found.printed.splitlines() if line.startswith("{")]
+        return self.gate.search(*words)
 
     def find(self, *words: str, within_s: float = 6.0) -> list[dict[str, Any]]:
         """The same, once there is at least one: evidence is written in the background."""

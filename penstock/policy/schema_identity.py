@@ -107,7 +107,7 @@ _KEYS: Mapping[str, Json] = {
     "authorities": {"description": "certificates in PEM form; the only ones believed", "type": "string"},
     "groups": {
         "description": "its own names of groups, and what conduits call them; others are not taken",
-        "type": "object",
+        "type": ["object", "null"],
         "additionalProperties": _TEXT,
     },
     "subject": {"description": "what of a card's certificate names its holder", "enum": [*CardRule]},
@@ -152,10 +152,10 @@ def identity_schema() -> dict[str, Json]:
         {
             "sources": {
                 "description": "where people prove who they are, in the order of the sign-in page",
-                "type": "object",
+                "type": ["object", "null"],
                 "additionalProperties": {"anyOf": kinds},
             },
-            "banner": _table({"title": dict(_TEXT), "text": {"type": "string"}}, identity.BANNER),
+            "banner": _table({"title": dict(_TEXT), "text": dict(_TEXT)}, identity.BANNER),
             "sign_in": _table({key: _SIGN_IN.get(key, dict(_TEXT)) for key in identity.SIGN_IN}, identity.SIGN_IN),
         },
         KEYS,

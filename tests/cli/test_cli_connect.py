@@ -212,6 +212,20 @@ def test_the_ready_file_holds_the_address_while_the_port_is_open(tmp_path: Path)
     assert not ready.exists()
 
 
+def test_a_link_of_somebody_else_is_not_written_through(
+    signed_in: FakeGate, cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """In a folder that others use, such as /tmp."""
+    monkeypatch.setattr("penstock.cli.connect.secrets.token_hex", lambda _: "guessed")
+    mine, ready = tmp_path / "mine", tmp_path / "ready"
+    mine.write_text("mine")
+    (tmp_path / ".ready.guessed").symlink_to(mine)
+    assert cli("connect", "plc-dosing", "--ready-file", str(ready)) == 2
+    assert "cannot be written: File exists" in capsys.readouterr().err
+    assert mine.read_text() == "mine"
+    assert signed_in.answers.paths()[-1] == "DELETE /api/grants/7"
+
+
 def test_a_gate_that_cannot_be_told_of_the_end_is_mentioned(signed_in: FakeGate) -> None:
     signed_in.answers.routes["DELETE", "/api/grants/7"] = (503, {"error": "starting"})
     with connected("plc-dosing") as (program, _):

@@ -14,7 +14,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from fake_gate import FakeGate, FakeTunnel
+from fake_gate import REACH, FakeGate, FakeTunnel
 
 from penstock.cli import station
 from penstock.cli.tunnel import patience
@@ -177,3 +177,23 @@ def test_each_system_is_told_in_its_own_words_when_to_give_an_end_up(
     system: str, known: dict[str, int], options: dict[int, int]
 ) -> None:
     assert dict(patience(system, known)) == options
+
+
+def test_names_that_the_systems_own_character_set_lacks_are_shown_as_well_as_it_can(gate: FakeGate, home: Path) -> None:
+    """Where stdout is a file or a pipe, Windows takes the character set of the country."""
+    assert home.name == "home"
+    words = ("login", "--gate", gate.url, "--fingerprint", gate.authority.fingerprint, "--as", "maria")
+    assert run("linux", *words, "--password-stdin", typed="correct horse\n123456\n").returncode == 0
+    gate.answers.routes["GET", "/api/reach"] = (
+        200,
+        {"reach": [{**REACH[0], "allows": ["żółw"]}], "gateway": "10.20.0.2"},
+    )
+    shown = subprocess.run(
+        [sys.executable, "-m", "penstock", "ls"],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"},
+        timeout=60,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert rb"\u017c" + b"\xf3" + rb"\u0142w" in shown.stdout

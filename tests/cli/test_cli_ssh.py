@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from fake_gate import HOST, FakeGate, FakeTunnel, TestAuthority, tunnel_port
 
-from penstock.cli import ssh, ssh_proxy
+from penstock.cli import shared_grants, ssh, ssh_proxy
 from penstock.cli.answers import OpenedGrant, Reachable
 from penstock.cli.client import verifying
 from penstock.cli.keys import key_and_request
@@ -82,6 +82,19 @@ def test_ssh_goes_through_the_tunnel_under_the_grant(
     asked = signed_in.answers.paths()
     assert asked[-2:] == ["POST /api/grants", "DELETE /api/grants/7"]
     assert signed_in.answers.asked[-2].body == {"asset": "plc-dosing", "binding": "certificate", "service": "ssh"}
+
+
+@pytest.mark.parametrize(("busy", "status"), [(2, 0), (5, 4)])
+def test_a_gate_whose_inspection_starts_anew_is_asked_again_for_a_few_seconds(
+    signed_in: FakeGate, cli: Any, stand_in: Any, monkeypatch: pytest.MonkeyPatch, busy: int, status: int
+) -> None:
+    stand_in()
+    monkeypatch.setattr(shared_grants, "REST_S", 0.0)
+    granted = signed_in.answers.routes["POST", "/api/grants"]
+    answers = [(503, {"error": "inspection is not alive", "problems": []})] * busy
+    signed_in.answers.routes["POST", "/api/grants"] = lambda _: answers.pop() if answers else granted
+    assert cli("ssh", "plc-dosing") == status
+    assert answers == []
 
 
 def test_nothing_secret_is_in_the_words_of_any_process(signed_in: FakeGate, cli: Any, stand_in: Any) -> None:

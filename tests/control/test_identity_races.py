@@ -286,6 +286,41 @@ def test_an_administrator_is_cut_off_though_nobody_can_read_who_else_is_one(worl
     play(world, scenario)
 
 
+@pytest.mark.parametrize("is_last", [False, True])
+def test_an_administrator_is_cut_off_while_the_disk_hangs_but_never_the_last_for_good(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, is_last: bool
+) -> None:
+    monkeypatch.setattr("penstock.control.roles.READ_WITHIN_S", 0.01)
+
+    async def scenario(world: World) -> None:
+        sign_in = await world.signed_in()
+        for name in ("ada",) if is_last else ("ada", "bob"):
+            if name != "ada":
+                await world.enrol(name)
+            await world.gate.roles.give(name, Role.ADMINISTRATOR, "uid 0")
+        grant, run, goes_on = await world.open(sign_in), world.gate.store._run, asyncio.Event()
+
+        async def hanging(work: Any) -> Any:
+            await goes_on.wait()
+            return await run(work)
+
+        world.gate.store._run = hanging  # type: ignore[method-assign]
+        suspending = asyncio.create_task(world.gate.subjects.suspend("ada", "uid 0"))
+        async with asyncio.timeout(30):
+            while grant.number in world.enforcer.open or world.gate.state.now.sign_ins:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        goes_on.set()
+        if is_last:
+            with pytest.raises(Invalid, match="last administrator"):
+                await suspending
+        else:
+            await suspending
+        kept = {each.name: each.is_suspended for each in await world.gate.store.subjects()}
+        assert kept["ada"] is not is_last
+
+    play(world, scenario)
+
+
 def test_every_vendor_of_a_suspended_sponsor_is_suspended_though_the_disk_failed_for_one(world: World) -> None:
     async def scenario(world: World) -> None:
         await world.enrol()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +232,49 @@ def test_a_passkey_beside_a_card_lifts_no_zone_in_which_the_card_does_not_count(
         assert await world.gate.passkeys.prove(PARTY, entered.sign_in, answer, STATION)
         (now,) = world.gate.state.now.sign_ins.values()
         assert (now.subject.factors, now.subject.barred_zones) == ({Factor.PASSKEY}, {"control"})
+
+    play(world, scenario)
+
+
+def test_a_group_that_is_taken_away_while_a_passkey_is_looked_at_stays_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(world: World) -> None:
+        gate = world.gate
+        proof = Proof(
+            source="plant",
+            key="uuid-1",
+            name="mia",
+            proved_at_us=world.clock.wall_us,
+            groups=frozenset({"operators"}),
+            factors=frozenset({Factor.PASSWORD}),
+            graded=FactorStrength.TWO,
+        )
+        entered = await gate.sign_ins.admit(proof, PORTAL)
+        assert isinstance(entered, SignedIn)
+        key, looked_up = device(), gate.sign_ins.key_of
+        await add(world, entered.sign_in, key)
+
+        async def taken_meanwhile(name: str) -> str:
+            await gate.following.regroup(name, frozenset(), "identity source plant")
+            return await looked_up(name)
+
+        monkeypatch.setattr(gate.sign_ins, "key_of", taken_meanwhile)
+        answer = key.sign_in(await gate.passkeys.ask_to_prove(PARTY, entered.sign_in))
+        assert await gate.passkeys.prove(PARTY, entered.sign_in, answer, STATION)
+        now = gate.state.now.sign_ins[entered.sign_in.token_hash]
+        assert (now.subject.factors, now.subject.groups) == ({Factor.PASSKEY}, frozenset())
+
+    play(world, scenario)
+
+
+def test_a_flood_of_strangers_passwords_keeps_nobody_with_a_passkey_out(world: World) -> None:
+    async def scenario(world: World) -> None:
+        _, key = await owner(world)
+        async with AsyncExitStack() as flood:
+            for line in range(2):
+                await flood.enter_async_context(world.gate.turnstile._turns.of(f"10.9.0.{line}", is_known=line == 0))
+            assert isinstance(await asyncio.wait_for(enter(world, key), 10), SignedIn)
 
     play(world, scenario)
 

@@ -11,7 +11,7 @@ from evidence_fakes import KEY, ORIGIN, PUBLIC, MemorySource, open_log, record
 from penstock.cli import evidence as cli
 from penstock.evidence.checkpoint import VerifyingKey
 from penstock.evidence.keys import load_key, load_or_make_key, load_verifying_key, make_key, publish_key
-from penstock.evidence.proof import check_proof, prove
+from penstock.evidence.proof import MAX_PROOF_BYTES, check_proof, prove
 from penstock.model import Invalid, Malformed, Tampered
 
 
@@ -80,6 +80,19 @@ def test_altered_proof_does_not_hold(folder: Path, old: str, new: str) -> None:
 def test_document_that_is_no_proof_is_malformed(document: bytes) -> None:
     with pytest.raises(Malformed):
         check_proof(document, PUBLIC)
+
+
+def test_of_a_file_that_is_too_long_for_a_proof_no_more_is_read_than_that_takes(folder: Path, tmp_path: Path) -> None:
+    """Spaces at the end make no difference to JSON, so only the length can be what is refused."""
+    document = prove(MemorySource.of(folder), 5, PUBLIC)
+    longest = document.ljust(MAX_PROOF_BYTES)
+    assert check_proof(longest, PUBLIC).seq == 5
+    with pytest.raises(Malformed, match="longer than"):
+        check_proof(longest + b" ", PUBLIC)
+    with (tmp_path / "endless").open("wb") as endless:
+        endless.truncate(1 << 40)
+    with pytest.raises(Invalid, match="longer than"):
+        run("check-proof", tmp_path / "endless", "--key", folder / "evidence.pub")
 
 
 def test_key_is_made_for_its_owner_alone_and_loaded_again(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -167,5 +168,22 @@ def test_a_wait_that_runs_is_answered_without_the_store() -> None:
         for _ in range(1000):
             assert await world.attempt("ada", HOME) == 30
         assert world.store.asked == asked
+
+    asyncio.run(scenario())
+
+
+def test_what_is_quickly_looked_at_stands_in_no_line_with_passwords() -> None:
+    async def scenario() -> None:
+        turns, world = Turns(), World()
+        world.turnstile = Turnstile(world.store, turns)
+        async with AsyncExitStack() as slow:
+            await slow.enter_async_context(turns.of("10.9.0.1", is_known=False))
+            line = [asyncio.create_task(world.attempt("ada", f"10.9.1.{n}")) for n in range(40)]
+            await asyncio.sleep(0)
+            assert turns.waiting == 16, "strangers' passwords wait, as many as may"
+            assert await world.attempt("ada", "10.9.2.1") > 0
+            async with world.turnstile.enter("", "10.20.0.9", world.now_us, is_quick=True) as entry:
+                assert entry.wait_s == 0
+        await asyncio.gather(*line)
 
     asyncio.run(scenario())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def responders() -> tuple[str, ...]:
 
 
 @pytest.fixture
-def works(tmp_path: Path, site_text: str, responders: tuple[str, ...]) -> Iterator[Works]:
+def works(tmp_path: Path, site_text: str, responders: tuple[str, ...], empty_state: Path) -> Iterator[Works]:
     """The plant is up, the gate is ready, both pollers are answered."""
     site = tmp_path / "site.yaml"
     site.write_text(site_text)
@@ -34,6 +35,8 @@ def works(tmp_path: Path, site_text: str, responders: tuple[str, ...]) -> Iterat
         gate = LabGate(
             node=plant.nodes["gate"], folder=tmp_path, site=site, address=plant.address("gate"), responders=responders
         )
+        gate.state_dir.mkdir(mode=0o700)
+        shutil.copy(empty_state, gate.state_dir / "state.db")
         try:
             gate.start()
             for poller in ("scada-1", "historian-1"):

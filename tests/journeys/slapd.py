@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from penstock.lab.machine import free_port
+
 ROOT, PEOPLE, GROUPS = "dc=plant,dc=example", "ou=people,dc=plant,dc=example", "ou=groups,dc=plant,dc=example"
 GATE, GATE_SECRET = "cn=gate,ou=services,dc=plant,dc=example", "the gate's own secret"
 DIRECTOR, DIRECTOR_SECRET = "cn=director,dc=plant,dc=example", "the director's secret"
@@ -91,7 +93,7 @@ class Slapd:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.port, self.plain_port = _free_port(), _free_port()
+        self.port, self.plain_port = free_port(), free_port()
         self.authorities = _certificates(folder)
         (folder / "data").mkdir()
         (folder / "like-ad.schema").write_text(LIKE_AD)
@@ -202,12 +204,6 @@ def ssha(password: str) -> str:
     """As slappasswd(8) writes it."""
     salt = os.urandom(8)
     return "{SSHA}" + base64.b64encode(hashlib.sha1(password.encode() + salt).digest() + salt).decode()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _certificates(folder: Path) -> str:

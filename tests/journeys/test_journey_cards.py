@@ -27,7 +27,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "identity"))
 
 from card_pki import Authority, key_pem, name, pem, upn
 from card_token import MODULE, PIN, Token
-from test_journey_no_kernel import free_port
 
 SITE = """
 site: riverside
@@ -114,7 +113,6 @@ class Works:
         self.issuing, self.guests = self.root.issuing(), Authority.root(now, "Visitors")
         self.responder = Responder(self.guests)
         self.revoked: list[x509.Certificate] = []
-        self.portal_port, self.card_port = free_port(), free_port()
         self.lists = folder / "state" / "keys" / "sources"
         self.lists.mkdir(mode=0o700, parents=True)
         (folder / "state").chmod(0o700)
@@ -124,17 +122,8 @@ class Works:
         named = json.dumps(pem(self.root.certificate, self.issuing.certificate))
         guests = json.dumps(pem(self.guests.certificate))
         site.write_text(SITE.format(plc=plc_port, authorities=named, visitors=guests))
-        self.gate = LabGate(
-            node=self.machine,
-            folder=folder,
-            site=site,
-            address="127.0.0.1",
-            portal=(f"127.0.0.1:{self.portal_port}",),
-            tunnel=(f"127.0.0.1:{free_port()}",),
-            cards=(f"127.0.0.1:{self.card_port}",),
-            portal_port=self.portal_port,
-            has_kernel=False,
-        )
+        self.gate = LabGate.on_loopback(self.machine, folder, site, has_cards=True)
+        (self.cards,) = self.gate.cards
         self.ca = folder / "state" / "keys" / "ca.pem"
 
     def publish(self) -> None:
@@ -173,7 +162,7 @@ class Works:
         """Run curl with the card's key, through OpenSSL's engine."""
         uri = f"pkcs11:token={token.label.replace(' ', '%20')};id=%01;pin-value={PIN}"
         card = ["--engine", "pkcs11", "--cert", uri, "--cert-type", "ENG", "--key", uri, "--key-type", "ENG"]
-        url = f"https://127.0.0.1:{self.card_port}{path}"
+        url = f"https://{self.cards}{path}"
         return subprocess.run(
             ["curl", "-sS", "-i", "--cacert", str(self.ca), *card, *words, url],
             capture_output=True,
@@ -183,18 +172,12 @@ class Works:
             env={**os.environ, **token.environment},
         )
 
-    def records(self, kind: str) -> list[dict[str, Any]]:
-        """Everything of that kind in the evidence."""
-        words = ("evidence", "search", str(self.gate.evidence), "--json", "--kind", kind)
-        found = self.gate.command(*words, station=self.machine)
-        return [json.loads(line) for line in found.printed.splitlines() if line.startswith("{")]
-
     def wait_for(self, kind: str, **wanted: str) -> dict[str, Any]:
         """The first record of that kind whose detail says all that."""
         found: list[dict[str, Any]] = []
 
         def is_there() -> bool:
-            for row in self.records(kind):
+            for row in self.gate.records(kind):
                 told = {**row["detail"], "subject": row.get("subject"), "reason": row.get("reason")}
                 if all(part in str(told.get(key, "")) for key, part in wanted.items()):
                     found.append(row)
@@ -232,7 +215,7 @@ def chromium() -> Iterator[Browser]:
 
 def with_card(chromium: Browser, site: Works, card: x509.Certificate, key: Any) -> BrowserContext:
     """A browser that has this card."""
-    origin = f"https://127.0.0.1:{site.card_port}"
+    origin = f"https://{site.cards}"
     mine = {"origin": origin, "cert": pem(card).encode(), "key": key_pem(key)}
     return chromium.new_context(ignore_https_errors=True, client_certificates=[mine])  # type: ignore[list-item]
 
@@ -285,10 +268,10 @@ def test_a_tls_client_with_the_cards_key_is_known_by_its_handshake(site: Works) 
     token, _ = site.token("tess")
     without = site.curl(token)
     assert "303" in without.stdout.splitlines()[0], without.stderr
-    assert f"location: https://127.0.0.1:{site.portal_port}/sign-in" in without.stdout.splitlines()
+    assert f"location: {site.gate.url}/sign-in" in without.stdout.splitlines()
     proved = site.curl(token, "/card", "--cookie", "__Host-penstock-form=of-this-browser")
     assert "/sign-in/card" in proved.stdout, proved.stdout
-    url = f"https://127.0.0.1:{site.portal_port}/sign-in/card"
+    url = f"{site.gate.url}/sign-in/card"
     words = ["curl", "-sS", "-i", "--cacert", str(site.ca), "--cookie", "__Host-penstock-form=of-this-browser", url]
     first = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
     assert "303" in first.splitlines()[0]
@@ -300,7 +283,7 @@ def test_a_tls_client_with_the_cards_key_is_known_by_its_handshake(site: Works) 
 def test_nobody_else_takes_what_a_card_proved(site: Works) -> None:
     token, _ = site.token("tara")
     site.curl(token, "/card", "--cookie", "__Host-penstock-form=taras-own")
-    url = f"https://127.0.0.1:{site.portal_port}/sign-in/card"
+    url = f"{site.gate.url}/sign-in/card"
     words = ["curl", "-sS", "-i", "--cacert", str(site.ca), "--cookie", "__Host-penstock-form=another", url]
     assert "401" in subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
 
@@ -323,19 +306,19 @@ def test_refused_handshakes_leave_a_record_with_the_reason_and_the_subject(site:
     assert site.curl(foreign, "/card", "--tls-max", "1.2").returncode != 0
     site.wait_for("tls.refused", why="the version of TLS is too old")
     assert row["detail"]["source"] == "127.0.0.1"
-    bare = ["curl", "-sS", "--cacert", str(site.ca), f"https://127.0.0.1:{site.card_port}/card"]
+    bare = ["curl", "-sS", "--cacert", str(site.ca), f"https://{site.cards}/card"]
     assert subprocess.run(bare, capture_output=True, timeout=60, check=False).returncode != 0
     site.wait_for("tls.refused", why="no certificate was sent")
-    plain = ["curl", "-sS", f"http://127.0.0.1:{site.card_port}/card"]
+    plain = ["curl", "-sS", f"http://{site.cards}/card"]
     assert subprocess.run(plain, capture_output=True, timeout=60, check=False).returncode != 0
     site.wait_for("tls.refused", why="plain HTTP")
 
 
 def test_many_refused_handshakes_are_counted_and_not_each_written(site: Works) -> None:
-    before = len(site.records("tls.refused"))
-    url = f"http://127.0.0.1:{site.card_port}/[1-60]"
+    before = len(site.gate.records("tls.refused"))
+    url = f"http://{site.cards}/[1-60]"
     subprocess.run(["curl", "-sS", "--no-keepalive", url], capture_output=True, timeout=60, check=False)
-    assert len(site.records("tls.refused")) < before + 30
+    assert len(site.gate.records("tls.refused")) < before + 30
 
 
 def test_a_person_signs_in_with_a_card_in_the_browser(site: Works, chromium: Browser) -> None:

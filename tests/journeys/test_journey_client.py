@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import re
 import shutil
@@ -13,13 +12,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from penstock.lab.gate import LabGate, Person
-from penstock.lab.machine import Machine
+from penstock.lab.machine import Machine, free_port
 
 SITE = """
 site: bench
@@ -41,12 +39,6 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 WAIT_S = 60
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def key_at(path: Path) -> Path:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
     return path
@@ -62,17 +54,7 @@ class Bench:
         self.sshd = self._start_sshd()
         site = folder / "site.yaml"
         site.write_text(SITE.format(port=self.ssh_port))
-        portal = free_port()
-        self.gate = LabGate(
-            node=self.machine,
-            folder=folder,
-            site=site,
-            address="127.0.0.1",
-            portal=(f"127.0.0.1:{portal}",),
-            tunnel=(f"127.0.0.1:{free_port()}",),
-            portal_port=portal,
-            has_kernel=False,
-        )
+        self.gate = LabGate.on_loopback(self.machine, folder, site)
         self.gate.start()
         self.maria = self.gate.enrol("maria", "operators", PASSWORD, self.machine)
 
@@ -242,7 +224,7 @@ def test_another_host_key_under_the_assets_name_is_refused(bench: Bench) -> None
         done = bench.ssh("-o", "StrictHostKeyChecking=accept-new", "echo reached")
     finally:
         known.write_text(former)
-    assert (done.returncode, done.stdout) == (255, "")
+    assert (done.returncode, done.stdout) == (255, ""), done.stderr
     assert "REMOTE HOST IDENTIFICATION HAS CHANGED" in done.stderr
 
 
@@ -259,13 +241,6 @@ def test_a_revoked_grant_cuts_ssh_and_says_so(bench: Bench) -> None:
     assert f"penstock: grant {number}: the grant was revoked" in said
 
 
-def records(bench: Bench, kind: str) -> list[dict[str, Any]]:
-    found = bench.gate.command(
-        "evidence", "search", str(bench.gate.evidence), "--json", "--kind", kind, station=bench.machine
-    )
-    return [json.loads(line) for line in found.printed.splitlines() if line.startswith("{")]
-
-
 def test_both_ways_in_are_on_record(bench: Bench) -> None:
-    bench.gate.wait(lambda: len(records(bench, "client.confirmed")) == 2, "both confirmations on record")
-    assert {one["detail"]["way"] for one in records(bench, "client.confirmed")} == {"browser", "device"}
+    bench.gate.wait(lambda: len(bench.gate.records("client.confirmed")) == 2, "both confirmations on record")
+    assert {one["detail"]["way"] for one in bench.gate.records("client.confirmed")} == {"browser", "device"}

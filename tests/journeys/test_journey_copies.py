@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -52,13 +51,6 @@ def echo(listener: socket.socket) -> None:
                 connection.sendall(data)
 
 
-def records(works: Works, *words: str) -> list[dict[str, Any]]:
-    found = works.gate.command(
-        "evidence", "search", str(works.gate.evidence), "--json", *words, station=works.plant.nodes["gate"]
-    )
-    return [json.loads(line) for line in found.printed.splitlines() if line.startswith("{")]
-
-
 def poll(client: socket.socket, count: int) -> None:
     """Ask, and be answered, so often."""
     for number in range(count):
@@ -80,24 +72,24 @@ def test_what_the_kernel_path_carries_is_kept_read_and_missed_on_record(works: W
     os.kill(observer, signal.SIGKILL)
     poll(client, 40)  # the supervisor takes 0.3 s to start the next one
     gate.wait(lambda: gate.pid("observer") not in (None, observer), "a new observer", 20)
-    gate.wait(lambda: bool(records(works, "--kind", "payload.lost")), "the loss on record", 20)
+    gate.wait(lambda: bool(works.gate.records("payload.lost")), "the loss on record", 20)
     time.sleep(1)
     poll(client, 30)
     client.close()
     (tmp_path / "plain.yaml").write_text(SITE_PATH.read_text())
     done = gate.command("revision", "apply", str(tmp_path / "plain.yaml"), station=works.plant.nodes["gate"])
     assert done.status == 0, done.said
-    gate.wait(lambda: len(records(works, "--kind", "payload.stored")) >= 2, "both files on record", 30)
-    stored = records(works, "--kind", "payload.stored")
+    gate.wait(lambda: len(works.gate.records("payload.stored")) >= 2, "both files on record", 30)
+    stored = works.gate.records("payload.stored")
     assert {(one["subject"], one["asset"]) for one in stored} == {("historian-1", "scada-1")}
     assert [one["detail"]["was_recovered"] for one in stored].count(True) == 1
-    losses = [one["detail"] for one in records(works, "--kind", "payload.lost")]
+    losses = [one["detail"] for one in works.gate.records("payload.lost")]
     counted = [loss for loss in losses if loss["count"]]
     assert sum(loss["count"] for loss in counted) >= 40
     assert any("no observer ran" in loss["why"] for loss in counted)
 
     def operations() -> list[dict[str, Any]]:
-        return [one for one in records(works, "--kind", "operations") if one["detail"].get("path") == "kernel"]
+        return [one for one in works.gate.records("operations") if one["detail"].get("path") == "kernel"]
 
     gate.wait(lambda: sum(len(one["detail"]["rows"]) for one in operations()) >= 55, "the operations on record", 20)
     assert all(one["detail"]["is_enforced"] is False and one["asset"] == "scada-1" for one in operations())

@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from itertools import pairwise
-from typing import Any
 
 from works import Works
 
@@ -20,12 +19,6 @@ def asked(works: Works, *words: str) -> tuple[int, str]:
     return done.status, done.printed
 
 
-def records(works: Works, kind: str) -> list[dict[str, Any]]:
-    words = ("evidence", "search", str(works.gate.evidence), "--json", "--kind", kind)
-    found = works.gate.command(*words, station=works.plant.nodes["gate"])
-    return [json.loads(line) for line in found.printed.splitlines() if line.startswith("{")]
-
-
 def polls(works: Works, since: float) -> list[float]:
     lines = works.plant.polls("scada-1").lines()
     return [line["at"] for line in lines if line["ok"] and line["target"] == FILTER and line["at"] >= since]
@@ -36,8 +29,8 @@ def test_a_flushed_ruleset_is_back_before_anybody_misses_it(works: Works) -> Non
     assert asked(works, "kernel", "verify")[0] == 0
     worker, before = works.gate.pid("worker-1"), time.time()
     works.plant.nodes["gate"].run(["nft", "flush", "ruleset"])
-    works.gate.wait(lambda: bool(records(works, "kernel.corrected")), "the correction on record")
-    drifted = records(works, "kernel.drifted")
+    works.gate.wait(lambda: bool(works.gate.records("kernel.corrected")), "the correction on record")
+    drifted = works.gate.records("kernel.drifted")
     assert len(drifted) == 1
     assert "the table inet penstock is gone" in drifted[0]["detail"]["differences"]
     assert drifted[0]["detail"]["by"].startswith("nft (pid ")
@@ -45,7 +38,7 @@ def test_a_flushed_ruleset_is_back_before_anybody_misses_it(works: Works) -> Non
     gap_s = max(later - sooner for sooner, later in pairwise([before, *polls(works, before)]))
     assert gap_s < 1.5, f"{gap_s:.3f} s without an answer"
     assert works.gate.pid("worker-1") == worker
-    assert records(works, "failed_open") == []
+    assert works.gate.records("failed_open") == []
     status, printed = asked(works, "kernel", "verify", "--json")
     assert (status, json.loads(printed)["differences"]) == (0, [])
     assert "as it was told" in asked(works, "status")[1]
@@ -65,7 +58,7 @@ def test_killing_control_again_and_again_leaves_no_operation_out_of_the_evidence
     works.gate.stop()
     recorded = [
         said["detail"]["from_us"] + row[0]
-        for said in records(works, "operations")
+        for said in works.gate.records("operations")
         if (said["subject"], said["asset"]) == ("scada-1", FILTER)
         for row in said["detail"]["rows"]
     ]

@@ -34,11 +34,6 @@ def penstock(works: Works, *words: str) -> Done:
     return works.gate.command(*words, station=works.plant.nodes["gate"])
 
 
-def records(works: Works, kind: str) -> list[dict[str, Any]]:
-    found = penstock(works, "evidence", "search", str(works.gate.evidence), "--json", "--kind", kind)
-    return [json.loads(line) for line in found.printed.splitlines() if line.startswith("{")]
-
-
 def shown(works: Works, conduit: str) -> dict[str, Any]:
     done = penstock(works, "failures", conduit, "--json")
     assert done.status == 0, done.said
@@ -56,7 +51,7 @@ def wait_for_both(works: Works) -> None:
     def are_up() -> bool:
         lines = works.plant.polls("scada-1").lines()
         last = {line["target"]: line["ok"] for line in lines}
-        inspected = [one["asset"] for one in records(works, "flow.opened") if one.get("subject") == "scada-1"]
+        inspected = [one["asset"] for one in works.gate.records("flow.opened") if one.get("subject") == "scada-1"]
         return last == {"plc-filter-1": True, "plc-dosing": True} and set(inspected) == set(last)
 
     works.gate.wait(are_up, "both of SCADA's connections")
@@ -68,7 +63,7 @@ def test_a_drill_of_the_open_conduit_passes_and_the_plant_hardly_notices(works: 
     done = penstock(works, "drill", SAFETY, "--for", "4s")
     after = time.time()
     assert (done.status, done.printed.splitlines()[0]) == (0, "result    passed"), done.printed + done.said
-    (started,), (ended,) = records(works, "drill.started"), records(works, "drill.ended")
+    (started,), (ended,) = works.gate.records("drill.started"), works.gate.records("drill.ended")
     assert started["seq"] < ended["seq"]
     assert {one["asset"] for one in ended["detail"]["exercised"]} == {"plc-filter-1", "plc-dosing"}
     for one in ended["detail"]["exercised"]:
@@ -94,7 +89,7 @@ def test_a_drill_of_the_closed_conduit_lets_nothing_pass_and_inspection_is_back_
     before = time.time()
     done = penstock(works, "drill", CLOSED, "--for", "3s")
     assert (done.status, done.printed.splitlines()[:2]) == (0, ["result    passed", "passed    nothing"]), done.said
-    (ended,) = records(works, "drill.ended")
+    (ended,) = works.gate.records("drill.ended")
     assert ended["detail"]["refused"] >= 5, "the historian tried again each 200 ms"
     cut, back = ended["detail"]["began_at_us"] / 1e6 + 0.3, ended["detail"]["began_at_us"] / 1e6 + 3
     assert polls(works, "historian-1", cut, back)
@@ -171,7 +166,7 @@ def test_the_kernel_ends_a_drill_by_itself_when_control_dies_and_control_says_so
     os.kill(supervisor, signal.SIGCONT)
     drill.communicate(timeout=30)
     works.gate.wait(works.gate.is_ready, "the gate to be ready again", 30)
-    (ended,) = records(works, "drill.ended")
+    (ended,) = works.gate.records("drill.ended")
     assert (ended["detail"]["result"], ended["detail"]["why"]) == ("aborted", "control was started anew meanwhile")
     works.gate.wait(lambda: shown(works, SAFETY)["intervals"][0]["ended_at"] is not None, "the interval to end", 20)
 
@@ -192,15 +187,15 @@ def test_what_failed_open_goes_on_until_it_is_restored_and_the_register_says_so(
     done = penstock(works, "failures", "restore", SAFETY)
     assert done.status == 0, done.said
     assert done.said.count("reset 1 flow of scada-1 to plc-") == 2
-    works.gate.wait(lambda: bool(records(works, "conduit.inspected_again")), "the first inspected flow")
-    assert 0 < records(works, "conduit.inspected_again")[0]["detail"]["after_us"] < 1_500_000
-    (back,) = records(works, "conduit.stood_back")
+    works.gate.wait(lambda: bool(works.gate.records("conduit.inspected_again")), "the first inspected flow")
+    assert 0 < works.gate.records("conduit.inspected_again")[0]["detail"]["after_us"] < 1_500_000
+    (back,) = works.gate.records("conduit.stood_back")
     assert (back["detail"]["by"], back["detail"]["why"]) == (f"uid {os.getuid()}", "restored")
     works.gate.wait(lambda: shown(works, SAFETY)["intervals"][0]["ended_at"] is not None, "the interval to end")
     (interval,) = shown(works, SAFETY)["intervals"]
     assert (interval["flows"], interval["live_flows"]) == (2, 0)
     assert interval["packets"] > 10
-    (ended,) = records(works, "failed_open.ended")
+    (ended,) = works.gate.records("failed_open.ended")
     assert (ended["detail"]["packets"], ended["detail"]["cause"]) == (interval["packets"], "worker_killed")
     assert works.gate.status()["uninspected"] == {}
     assert polls(works, "scada-1", before, time.time()).count(False) <= 2, "each flow is dialled anew once"
@@ -225,7 +220,7 @@ def test_an_open_interval_is_told_truly_though_everything_was_killed_while_it_la
     assert interval["ended_at"] is None
     assert before - 1 <= interval["began_at_us"] / 1e6 <= before + 3, "it began when the gate died"
     assert interval["packets"] > 10
-    assert [one for one in records(works, "flow.opened") if one["detail"].get("was_found")]
+    assert [one for one in works.gate.records("flow.opened") if one["detail"].get("was_found")]
 
 
 def _command(*words: str) -> list[str]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from test_journey_failures import SET_POINT, _connected, longest_gap_s, records, verified, wait_for_record
+from test_journey_failures import SET_POINT, _connected, longest_gap_s, verified, wait_for_record
 from works import Works
 
 from penstock.lab.modbus import Conversation
@@ -70,9 +70,9 @@ def test_an_isolated_controller_is_silent_to_engineers_and_machines_while_safety
     (isolated,) = wait_for_record(works, "--kind", "isolated")
     assert isolated["detail"]["why"] == WHY
     assert [flow["subject"] for flow in isolated["detail"]["goes_on"]] == ["scada-1"]
-    ended = records(works, "--kind", "grant.closed", "--reason", "isolated")
+    ended = works.gate.search("--kind", "grant.closed", "--reason", "isolated")
     assert {one["subject"] for one in ended} == {"maria", "historian-1"}
-    assert [one["subject"] for one in records(works, "--kind", "grant.refused")] == ["maria"]
+    assert [one["subject"] for one in works.gate.records("grant.refused")] == ["maria"]
     assert len(wait_for_record(works, "--kind", "released")) == 1
     works.gate.stop()
     assert verified(works)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -24,16 +23,9 @@ LONGEST_INTERRUPTION_S = 1.5
 PROCESSES = ("enforcer", "control", "worker-1")
 
 
-def records(works: Works, *words: str) -> list[dict[str, Any]]:
-    found = works.gate.command(
-        "evidence", "search", str(works.gate.evidence), "--json", *words, station=works.plant.nodes["gate"]
-    )
-    return [json.loads(line) for line in found.printed.splitlines() if line.startswith("{")]
-
-
 def wait_for_record(works: Works, *words: str, within_s: float = 10.0) -> list[dict[str, Any]]:
-    works.gate.wait(lambda: bool(records(works, *words)), f"a record {words}", within_s)
-    return records(works, *words)
+    works.gate.wait(lambda: bool(works.gate.search(*words)), f"a record {words}", within_s)
+    return works.gate.search(*words)
 
 
 def verified(works: Works) -> bool:
@@ -88,7 +80,7 @@ def test_safety_critical_flows_are_inspected_from_the_gate_s_start(works: Works)
     """Also though their client dials without a pause while the gate starts."""
     found = wait_for_record(works, "--kind", "operations", "--subject", "scada-1")
     assert {one["asset"] for one in found} <= {"plc-filter-1", "plc-dosing"}
-    opened = records(works, "--kind", "flow.opened", "--subject", "scada-1")
+    opened = works.gate.search("--kind", "flow.opened", "--subject", "scada-1")
     assert [one for one in opened if one["detail"].get("path") == "kernel"] == []
 
 

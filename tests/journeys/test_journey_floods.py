@@ -81,7 +81,7 @@ def test_a_flood_of_attempts_keeps_nobody_out_and_fills_nothing(
     assert rows < answered / 10
 
     def summed() -> int:
-        refused = bench.records("--kind", "sign_in.refused")
+        refused = gate.records("sign_in.refused")
         return sum(int(each.get("detail", {}).get("attempts", 1)) for each in refused)
 
     if addresses > 1:  # both floods are over

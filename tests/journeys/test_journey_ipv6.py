@@ -8,7 +8,6 @@ import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from works import PASSWORD, Works
@@ -46,13 +45,6 @@ def works(tmp_path: Path) -> Iterator[Works]:
             gate.stop()
 
 
-def records(works: Works, kind: str) -> list[dict[str, Any]]:
-    found = works.gate.command(
-        "evidence", "search", str(works.gate.evidence), "--json", "--kind", kind, station=works.plant.nodes["gate"]
-    )
-    return [json.loads(line) for line in found.printed.splitlines() if line.startswith("{")]
-
-
 def test_a_station_with_ipv6_only_signs_in_reads_a_register_and_may_not_bind_its_address(works: Works) -> None:
     station = works.plant.nodes["eng-1"]
     assert "inet " not in station.run(["ip", "addr", "show", "dev", "eth0"])
@@ -68,8 +60,8 @@ def test_a_station_with_ipv6_only_signs_in_reads_a_register_and_may_not_bind_its
     read = works.gate.command("connect", "plc-dosing", "--", *tool, station=station, person=maria)
     assert read.status == 0, read.printed + read.said
     assert re.search(r"^\[11\]:\s+\d+$", read.printed, re.MULTILINE), read.printed
-    works.gate.wait(lambda: bool(records(works, "flow.closed")), "the flow on record")
-    mine = [one for one in records(works, "flow.opened") if one.get("subject") == "maria"]
+    works.gate.wait(lambda: bool(works.gate.records("flow.closed")), "the flow on record")
+    mine = [one for one in works.gate.records("flow.opened") if one.get("subject") == "maria"]
     assert mine
     assert all(one["detail"]["source"].startswith(f"[{STATION6}]:") for one in mine)
 
@@ -79,8 +71,8 @@ def test_a_station_with_ipv6_only_signs_in_reads_a_register_and_may_not_bind_its
         seen_from_here.api(station, "POST", "/api/grants", wish, bearer=token)
     assert "address_not_ipv4" in str(refused.value)
     assert "penstock connect" in str(refused.value)
-    works.gate.wait(lambda: bool(records(works, "grant.refused")), "the refusal on record")
-    assert [one["reason"] for one in records(works, "grant.refused")] == ["address_not_ipv4"]
+    works.gate.wait(lambda: bool(works.gate.records("grant.refused")), "the refusal on record")
+    assert [one["reason"] for one in works.gate.records("grant.refused")] == ["address_not_ipv4"]
 
 
 def test_nothing_but_the_gate_s_own_ports_answers_over_ipv6(works: Works) -> None:

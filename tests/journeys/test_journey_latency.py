@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from test_journey_failures import longest_gap_s, records, verified, wait_for_record
+from test_journey_failures import longest_gap_s, verified, wait_for_record
 from works import Works
 
 from penstock.lab.layout import SITE_PATH
@@ -114,7 +114,7 @@ def test_an_overloaded_worker_loses_the_safety_critical_conduit_until_somebody_b
     assert metrics(works)["penstock_own_seconds_count", POLLS] >= counted + 3
     again = gate.command("conduits", "return", POLLS, station=works.plant.nodes["gate"])
     assert (again.status, "does not stand aside" in again.said) == (2, True)
-    assert not records(works, "--kind", "process.ended")
+    assert not works.gate.records("process.ended")
     assert verified(works)
 
 

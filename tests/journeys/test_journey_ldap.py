@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from playwright.sync_api import Page, sync_playwright
 from slapd import GATE, GATE_SECRET, GROUPS, PASSWORD, PEOPLE, Slapd, beginning, group, of, person
-from test_journey_no_kernel import free_port
 
 from penstock.lab.gate import LabFailure, LabGate, Person
 from penstock.lab.machine import Machine
@@ -78,17 +76,7 @@ class Works:
         secret.parent.mkdir(parents=True, mode=0o700)
         secret.touch(0o600)
         secret.write_text(GATE_SECRET + "\n")
-        portal, tunnel = free_port(), free_port()
-        self.gate = LabGate(
-            node=self.machine,
-            folder=folder,
-            site=site,
-            address="127.0.0.1",
-            portal=(f"127.0.0.1:{portal}",),
-            tunnel=(f"127.0.0.1:{tunnel}",),
-            portal_port=portal,
-            has_kernel=False,
-        )
+        self.gate = LabGate.on_loopback(self.machine, folder, site)
         self.gate.start()
 
     def close(self) -> None:
@@ -116,17 +104,12 @@ class Works:
             self.grant(signed, asset)
         return str(caught.value)
 
-    def records(self, kind: str) -> list[dict[str, Any]]:
-        words = ("evidence", "search", str(self.gate.evidence), "--json", "--kind", kind)
-        found = self.gate.command(*words, station=self.machine)
-        return [json.loads(line) for line in found.printed.splitlines() if line.startswith("{")]
-
     def recorded(self, kind: str, is_it: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The first such record, as soon as it is there."""
         found: list[dict[str, Any]] = []
 
         def look() -> bool:
-            found[:] = [each for each in self.records(kind) if is_it(each)]
+            found[:] = [each for each in self.gate.records(kind) if is_it(each)]
             return bool(found)
 
         self.gate.wait(look, f"a record {kind}", 45)

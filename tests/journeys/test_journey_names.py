@@ -54,13 +54,6 @@ def knows(works: Works, station: str, name: str, expected: tuple[str, list[str]]
     works.gate.wait(is_so, f"{station} to learn {expected} of {name}", 15)
 
 
-def records(works: Works, kind: str) -> list[dict[str, Any]]:
-    found = works.gate.command(
-        "evidence", "search", str(works.gate.evidence), "--json", "--kind", kind, station=works.plant.nodes["gate"]
-    )
-    return [json.loads(line) for line in found.printed.splitlines() if line.startswith("{")]
-
-
 def test_each_asker_learns_what_it_may_reach_and_a_stranger_is_refused_and_recorded(works: Works) -> None:
     knows(works, "scada-1", DOSING, ("NOERROR", ["100.64.10.12"]))
     scada = works.plant.nodes["scada-1"]
@@ -74,8 +67,8 @@ def test_each_asker_learns_what_it_may_reach_and_a_stranger_is_refused_and_recor
     assert dig(scada, "example.org") == ("REFUSED", [])
     assert dig(works.plant.nodes["rogue-1"], DOSING) == ("REFUSED", [])
     assert dig(works.plant.nodes["rogue-1"], DOSING, "+tcp") == ("REFUSED", [])
-    works.gate.wait(lambda: bool(records(works, "names.refused")), "the refusal on record", 15)
-    refused = records(works, "names.refused")
+    works.gate.wait(lambda: bool(works.gate.records("names.refused")), "the refusal on record", 15)
+    refused = works.gate.records("names.refused")
     assert {one["detail"]["source"] for one in refused} == {works.plant.address("rogue-1")}
     assert sum(one["detail"]["count"] for one in refused) >= 1
 

@@ -43,12 +43,6 @@ SET_POINT = 11
 PASSWORD = "turbine hall seven"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Bench:
     """A controller and a gate on this machine, and maria, who is signed in."""
 
@@ -61,17 +55,7 @@ class Bench:
         self.plc_port = json.loads(self.plc.stdout.readline())["port"]
         site = folder / "site.yaml"
         site.write_text(SITE.format(port=self.plc_port))
-        portal, tunnel = free_port(), free_port()
-        self.gate = LabGate(
-            node=self.machine,
-            folder=folder,
-            site=site,
-            address="127.0.0.1",
-            portal=(f"127.0.0.1:{portal}",),
-            tunnel=(f"127.0.0.1:{tunnel}",),
-            portal_port=portal,
-            has_kernel=False,
-        )
+        self.gate = LabGate.on_loopback(self.machine, folder, site)
 
     def maria(self) -> Person:
         person = self.gate.enrol("maria", "operators", PASSWORD, self.machine)
@@ -83,10 +67,6 @@ class Bench:
         tunnel = self.gate.connect(person, "plc-dosing", self.machine)
         assert tunnel.stdout is not None
         return tunnel, int(tunnel.stdout.readline().rpartition(":")[2])
-
-    def records(self, *words: str) -> list[dict[str, Any]]:
-        found = self.gate.command("evidence", "search", str(self.gate.evidence), "--json", *words, station=self.machine)
-        return [json.loads(line) for line in found.printed.splitlines() if line.startswith("{")]
 
     def close(self) -> None:
         self.gate.stop()
@@ -128,8 +108,8 @@ def test_the_whole_main_job_needs_no_right(bench: Bench) -> None:
         with pytest.raises(OSError):
             talk.read(SET_POINT)
     assert tunnel.wait(15) == 1, "penstock connect says that the grant was revoked"
-    gate.wait(lambda: bool(bench.records("--kind", "grant.closed")), "the end of the grant on record")
-    assert [one["reason"] for one in bench.records("--kind", "operation.refused")] == ["value_out_of_range"]
+    gate.wait(lambda: bool(bench.gate.records("grant.closed")), "the end of the grant on record")
+    assert [one["reason"] for one in bench.gate.records("operation.refused")] == ["value_out_of_range"]
     gate.stop()
     key = gate.evidence / "evidence.pub"
     done = gate.command("evidence", "verify", str(gate.evidence), "--key", str(key), station=bench.machine)
@@ -176,15 +156,17 @@ def test_datagrams_and_ranges_need_no_kernel_and_end_with_their_grant(bench: Ben
                 tool.recv(100)
         tunnel.terminate()
         assert tunnel.wait(20) == 0
-    gate.wait(lambda: bool(bench.records("--kind", "flow.closed", "--reason", "grant_revoked")), "the end on record")
-    (closed,) = bench.records("--kind", "flow.closed", "--reason", "grant_revoked")
+    gate.wait(
+        lambda: bool(bench.gate.search("--kind", "flow.closed", "--reason", "grant_revoked")), "the end on record"
+    )
+    (closed,) = bench.gate.search("--kind", "flow.closed", "--reason", "grant_revoked")
     assert (closed["detail"]["datagrams_from_client"], closed["detail"]["datagrams_from_asset"]) == (4, 4)
     assert closed["detail"]["bytes_from_client"] == 61_401
 
 
 def test_every_report_says_what_is_not_enforced(bench: Bench) -> None:
     gate, maria = bench.gate, bench.maria()
-    (started,) = bench.records("--kind", "gate.started")
+    (started,) = bench.gate.records("gate.started")
     missing = started["detail"]["not_enforced"]
     assert started["detail"]["has_kernel"] is False
     assert len(missing) >= 4
@@ -208,9 +190,9 @@ def test_a_grant_for_an_address_is_refused_and_says_what_helps(bench: Bench) -> 
         gate.api(bench.machine, "POST", "/api/grants", wish, bearer=token)
     assert "kernel_absent" in str(refused.value)
     assert "penstock connect" in str(refused.value)
-    gate.wait(lambda: bool(bench.records("--kind", "grant.refused")), "the refusal on record")
-    assert [one["reason"] for one in bench.records("--kind", "grant.refused")] == ["kernel_absent"]
-    assert bench.records("--kind", "grant.opened") == []
+    gate.wait(lambda: bool(bench.gate.records("grant.refused")), "the refusal on record")
+    assert [one["reason"] for one in bench.gate.records("grant.refused")] == ["kernel_absent"]
+    assert bench.gate.records("grant.opened") == []
 
 
 def test_a_hung_worker_passes_nothing_is_killed_and_replaced(bench: Bench) -> None:
@@ -226,9 +208,9 @@ def test_a_hung_worker_passes_nothing_is_killed_and_replaced(bench: Bench) -> No
     gate.wait(lambda: gate.pid("worker-1") not in (None, hung) and gate.is_ready(), "a fresh worker", 20)
     with Conversation(bench.machine, "127.0.0.1", port) as again:
         assert again.read(SET_POINT) != 400, "what the hung worker held never arrived"
-    (ended,) = bench.records("--kind", "process.ended")
+    (ended,) = bench.gate.records("process.ended")
     assert ended["detail"]["name"] == "worker-1"
-    closed = bench.records("--kind", "failed_closed")
+    closed = bench.gate.records("failed_closed")
     assert [one["detail"]["conduits"] for one in closed] == [["Operators set the dosing rate"]]
 
 
@@ -260,7 +242,7 @@ def test_a_revision_that_needs_the_kernel_is_refused_and_changes_nothing(bench: 
     assert done.status == 2
     assert "machines are known by their address" in done.said
     assert bench.gate.status()["revision"] == 1
-    assert [one["kind"] for one in bench.records("--kind", "revision.refused")] == ["revision.refused"]
+    assert [one["kind"] for one in bench.gate.records("revision.refused")] == ["revision.refused"]
 
 
 def test_a_second_gate_on_the_same_folders_does_not_start_and_the_first_one_goes_on(bench: Bench) -> None:

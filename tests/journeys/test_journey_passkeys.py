@@ -6,7 +6,6 @@ connection with certificate errors, whether or not they are ignored.
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -24,7 +23,7 @@ from penstock.lab.machine import Machine
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from test_journey_no_kernel import PASSWORD, free_port
+from test_journey_no_kernel import PASSWORD
 
 SITE = """
 site: bench
@@ -62,25 +61,11 @@ class Site:
         self.machine = Machine()
         site = folder / "site.yaml"
         site.write_text(SITE)
-        portal, tunnel = free_port(), free_port()
-        self.gate = LabGate(
-            node=self.machine,
-            folder=folder,
-            site=site,
-            address="127.0.0.1",
-            portal=(f"127.0.0.1:{portal}",),
-            tunnel=(f"127.0.0.1:{tunnel}",),
-            portal_port=portal,
-            has_kernel=False,
-        )
-        self.url, self.by_address = f"https://localhost:{portal}", f"https://127.0.0.1:{portal}"
+        self.gate = LabGate.on_loopback(self.machine, folder, site)
+        self.url, self.by_address = f"https://localhost:{self.gate.portal_port}", self.gate.url
 
     def person(self, name: str) -> Person:
         return self.gate.enrol(name, "operators", PASSWORD, self.machine)
-
-    def records(self, *words: str) -> list[dict[str, Any]]:
-        found = self.gate.command("evidence", "search", str(self.gate.evidence), "--json", *words, station=self.machine)
-        return [json.loads(line) for line in found.printed.splitlines() if line.startswith("{")]
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +184,7 @@ def test_a_passkey_from_registration_to_the_conduit_that_asks_for_it(site: Site,
     expect(page.get_by_text("Signed in as maria")).to_be_visible()
     assert page.url == site.url + "/"
     assert "plc-trip" in may_reach(page), "what asks for phishing-resistant is open to a passkey"
-    found = site.records("--kind", "signed_in", "--subject", "maria")
+    found = site.gate.search("--kind", "signed_in", "--subject", "maria")
     (signed,) = [one for one in found if one["detail"]["factors"] == ["passkey"]]
     assert signed["detail"]["strength"] == "phishing-resistant"
     assert all(url.startswith(site.url) for url in station.requests), "no page needs anything from elsewhere"
@@ -248,7 +233,7 @@ def test_the_key_of_somebody_else_is_refused_for_a_sign_in_that_runs(site: Site,
     mine.page.evaluate(LIE.format("allowCredentials = []"))
     mine.page.get_by_role("button", name="Use a passkey").click()
     expect(mine.page.get_by_role("alert")).to_contain_text("This passkey is not yours.")
-    (refused,) = site.records("--kind", "sign_in.refused", "--subject", "nina")
+    (refused,) = site.gate.search("--kind", "sign_in.refused", "--subject", "nina")
     assert (refused["detail"]["why"], refused["detail"]["passkey_of"]) == ("passkey_of_another_subject", "otto")
     assert own["credentialId"] != foreign["credentialId"]
 
@@ -265,7 +250,7 @@ def test_without_a_pin_or_a_finger_there_is_no_sign_in(site: Site, stations: lis
     page.evaluate(LIE.format("userVerification = 'discouraged'"))
     page.get_by_role("button", name="Use a passkey").click()
     expect(page.get_by_role("alert")).to_contain_text("did not check that it is you")
-    found = site.records("--kind", "sign_in.refused", "--subject", "vera")
+    found = site.gate.search("--kind", "sign_in.refused", "--subject", "vera")
     assert [one["detail"]["why"] for one in found] == ["user_not_verified"]
     page.get_by_role("button", name="Sign out").click()
     station.enter()
@@ -342,5 +327,5 @@ def test_a_code_of_the_enrolment_page_opens_the_way_to_a_new_authenticator(site:
     page.get_by_label("The code that it shows now").fill(pyotp.TOTP(secret).now())
     page.get_by_role("button", name="Use this one").click()
     expect(page.get_by_text("The new authenticator counts from now on.")).to_be_visible()
-    (used,) = site.records("--kind", "factor.removed", "--subject", "lost")
+    (used,) = site.gate.search("--kind", "factor.removed", "--subject", "lost")
     assert (used["detail"]["factor"], used["detail"]["left"]) == ("recovery_code", 9)

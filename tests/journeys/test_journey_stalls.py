@@ -20,10 +20,7 @@ KINDS = {"failed_open", "failed_closed", "inspection.restored", "process.ended"}
 def records(works: Works) -> list[dict[str, Any]]:
     """The records of these kinds, the oldest first."""
     words = [word for kind in sorted(KINDS) for word in ("--kind", kind)]
-    found = works.gate.command(
-        "evidence", "search", str(works.gate.evidence), "--json", *words, station=works.plant.nodes["gate"]
-    )
-    return [json.loads(line) for line in found.printed.splitlines() if line.startswith("{")]
+    return works.gate.search(*words)
 
 
 def assert_replaced(works: Works, worker: int, before: int) -> None:

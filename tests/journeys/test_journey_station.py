@@ -32,12 +32,6 @@ def read_rate(works: Works) -> str | None:
     return found[1] if found else None
 
 
-def records(works: Works, kind: str) -> list[dict[str, Any]]:
-    gate = works.gate
-    said = gate.command("evidence", "search", str(gate.evidence), "--json", "--kind", kind, station=gate.node).printed
-    return [json.loads(line) for line in said.splitlines() if line.startswith("{")]
-
-
 def test_a_station_reads_through_inspection_until_another_machine_has_its_address(works: Works) -> None:
     station, maria = works.plant.nodes["eng-1"], works.maria()
     station.route("100.64.0.0/16", GATE_ADDRESS)
@@ -46,7 +40,7 @@ def test_a_station_reads_through_inspection_until_another_machine_has_its_addres
     works.gate.api(station, "POST", "/api/grants", {"asset": "plc-dosing", "binding": "address"}, bearer=token)
     assert read_rate(works) is not None
     (link,) = json.loads(station.run(["ip", "-j", "link", "show", "eth0"]))
-    (opened,) = [each for each in records(works, "grant.opened") if each["subject"] == "maria"]
+    (opened,) = [each for each in works.gate.records("grant.opened") if each["subject"] == "maria"]
     assert opened["detail"]["station"] == link["address"]
 
     changed = datetime.now(UTC)
@@ -55,11 +49,11 @@ def test_a_station_reads_through_inspection_until_another_machine_has_its_addres
     assert read_rate(works) is None
 
     def ended() -> list[dict[str, Any]]:
-        return [each for each in records(works, "grant.closed") if each["subject"] == "maria"]
+        return [each for each in works.gate.records("grant.closed") if each["subject"] == "maria"]
 
     works.gate.wait(lambda: bool(ended()), "the end of the grant on record", 20)
     (closed,) = ended()
     assert closed["reason"] == "station_changed"
-    refused = [each for each in records(works, "flow.refused") if each["reason"] == "station_changed"]
+    refused = [each for each in works.gate.records("flow.refused") if each["reason"] == "station_changed"]
     assert refused, "the packets of the other machine are on record"
     assert all(datetime.fromisoformat(each["time"]) > changed for each in refused)

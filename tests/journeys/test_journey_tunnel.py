@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -122,12 +121,6 @@ def until_cut(talk: Conversation) -> None:
             talk.read(SET_POINT)
 
 
-def records(works: Works, kind: str) -> list[dict[str, Any]]:
-    words = ("evidence", "search", str(works.gate.evidence), "--json", "--kind", kind)
-    found = works.gate.command(*words, station=works.plant.nodes["gate"])
-    return [json.loads(line) for line in found.printed.splitlines() if line.startswith("{")]
-
-
 def test_every_service_is_reached_at_local_ports_and_with_two_capabilities_at_the_overlay_address(works: Works) -> None:
     station, overlay = works.plant.nodes["eng-1"], works.plant.overlay("plc-dosing")
     last = works.plant.nodes["plc-dosing"].listen(works.plant.address("plc-dosing"), LAST)
@@ -179,7 +172,7 @@ def told_what_to_run(works: Works) -> None:
 
 
 def _udp_flows(works: Works) -> list[dict[str, Any]]:
-    details = [record["detail"] for record in records(works, "flow.closed")]
+    details = [record["detail"] for record in works.gate.records("flow.closed")]
     return [detail for detail in details if "datagrams_from_client" in detail]
 
 
@@ -217,9 +210,9 @@ def test_the_tunnel_outlasts_restarts_of_the_gate_and_another_address_without_a_
         assert dig(station, "127.0.0.1", ports[1]) == ANSWER
         client.until("has not the address 10.20.20.21 any more")
 
-        sources = {each["detail"]["source"].split(":")[0] for each in records(works, "flow.opened")}
+        sources = {each["detail"]["source"].split(":")[0] for each in works.gate.records("flow.opened")}
         assert "10.20.20.99" in sources
-        assert len([one for one in records(works, "signed_in") if one["subject"] == "maria"]) == 1
+        assert len([one for one in works.gate.records("signed_in") if one["subject"] == "maria"]) == 1
         assert client.program.poll() is None
         (number,) = [
             row["number"]

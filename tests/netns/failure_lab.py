@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -165,16 +164,11 @@ class FailureLab:
             stream: seen(self.lines(stream), fault_at, repaired_at, is_put_right=is_put_right) for stream in Stream
         }
         during, after = set(), set()
-        for record in self._records():
+        for record in self.gate.search():
             at = datetime.fromisoformat(record["time"]).timestamp()
             if record["kind"] in TELLING and at >= fault_at:
                 (during if at < repaired_at else after).add(record["kind"])
         return Row(fault=fault, streams=streams, during=tuple(sorted(during)), after=tuple(sorted(after)))
-
-    def _records(self) -> list[dict[str, Any]]:
-        words = ("evidence", "search", str(self.gate.evidence), "--json", "--limit", "0")
-        found = self.gate.command(*words, station=self.plant.nodes["gate"])
-        return [json.loads(line) for line in found.printed.splitlines() if line.startswith("{")]
 
     def _tunnel(self, person: Person) -> int:
         station = self.plant.nodes["eng-1"]

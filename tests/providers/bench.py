@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from provider import Provider, free_port
+from provider import Provider
 
 from penstock.evidence import FolderSource, Search, format_time, search
 from penstock.lab.gate import LabGate, Person
-from penstock.lab.machine import Machine
+from penstock.lab.machine import Machine, free_port
 from penstock.lab.modbus import Conversation
 from penstock.model import RecordKind
 
@@ -67,17 +67,7 @@ class Bench:
         port = json.loads(self._plc.stdout.readline())["port"]
         site = folder / "site.yaml"
         site.write_text(SITE.format(port=port, sources="".join(each.plan() for each in providers)))
-        portal, tunnel = free_port(), free_port()
-        self.gate = LabGate(
-            node=self.machine,
-            folder=folder,
-            site=site,
-            address="127.0.0.1",
-            portal=(f"127.0.0.1:{portal}",),
-            tunnel=(f"127.0.0.1:{tunnel}",),
-            portal_port=portal,
-            has_kernel=False,
-        )
+        self.gate = LabGate.on_loopback(self.machine, folder, site)
 
     def start(self) -> None:
         """The gate first: it must start while its providers are away, and they must know its authority."""

@@ -13,8 +13,10 @@ import httpx2
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from playwright.sync_api import Page
-from provider import FETCHED, PASSWORD, TOTP, Codes, Missing, Program, address, free_port, indented, new_secret, web
+from provider import FETCHED, PASSWORD, TOTP, Codes, Missing, Program, address, indented, new_secret, web
 from trust import Trust
+
+from penstock.lab.machine import free_port
 
 UNPACKED = FETCHED / "glewlwyd"
 #: The two come with its dependency glewlwyd-common.

@@ -20,12 +20,13 @@ from provider import (
     Missing,
     Program,
     address,
-    free_port,
     indented,
     new_secret,
     web,
 )
 from trust import Trust
+
+from penstock.lab.machine import free_port
 
 REALM = ROOT / "docs" / "guides" / "keycloak-realm.json"
 PEOPLE = Path(__file__).with_name("keycloak-people.json")

@@ -12,8 +12,10 @@ from typing import Any
 
 import playwright
 from playwright.sync_api import Page, expect
-from provider import PASSWORD, TOTP, Codes, Missing, Program, address, free_port, indented, new_secret
+from provider import PASSWORD, TOTP, Codes, Missing, Program, address, indented, new_secret
 from trust import Trust
+
+from penstock.lab.machine import free_port
 
 PROGRAM = Path(__file__).with_name("node") / "provider.js"
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -31,13 +30,6 @@ PASSWORD = "heavy water valve nine"
 TOTP = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 #: A slow machine may need this long for a Java server; each start waits for a condition, not for a time.
 READY_WITHIN_S = 150.0
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Missing(Exception):

@@ -236,6 +236,26 @@ def test_a_bad_request_for_a_certificate_does_not_spend_the_code(world: World) -
     play(world, scenario)
 
 
+def test_whoever_guesses_keeps_nobody_out_who_comes_from_the_same_address_with_a_code(world: World) -> None:
+    """A whole site may share one address (NAT); and what is right was not guessed: 256 bits."""
+
+    async def scenario(world: World) -> None:
+        await world.enrol()
+        browser, client = Browser(world), Client(world)
+        await browser.sign_in()
+        begun = await begin_device(client)
+        page = await browser.submit(await browser.get("/device"), "/device", code=begun["user_code"])
+        await browser.submit(page, "/device/confirm")
+        code = await confirmed(browser)
+        guessed = [(await redeem(client, f"no-code-{at}")).status_code for at in range(21)]
+        assert guessed[-1] == 429
+        assert (await redeem(client, code)).status_code == 200
+        assert (await poll(client, begun)).status_code == 200
+        assert (await redeem(client, code)).status_code == 429, "spent: a guess like any other"
+
+    play(world, scenario)
+
+
 def test_guessing_codes_is_slowed_down_by_source(world: World) -> None:
     async def scenario(world: World) -> None:
         client, other = Client(world), Client(world, station="10.20.0.99")

@@ -282,7 +282,14 @@ def test_the_password_is_changed_and_mistakes_are_told(world: World) -> None:
         short = await browser.submit(page, "/me/password", password="short", repeated="short")
         assert (short.status_code, "shorter than 12" in short.text) == (422, True)
         good = "several quiet turbines"
-        assert (await browser.submit(page, "/me/password", password=good, repeated=good)).status_code == 303
+        elsewhere = Browser(world)
+        assert (await elsewhere.sign_in()).status_code == 303
+        changed = await browser.submit(page, "/me/password", password=good, repeated=good)
+        assert changed.status_code == 303
+        assert "end what may not be yours" in (await browser.get(changed.headers["location"])).text
+        await browser.submit(await browser.get("/sign-ins"), "/sign-ins/others/end")
+        assert "end what may not be yours" not in (await browser.get(changed.headers["location"])).text
+        assert (await elsewhere.get("/me")).headers["location"] == "/sign-in"
         assert (await Browser(world).sign_in()).status_code == 401
 
     play(world, scenario)

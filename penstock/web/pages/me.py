@@ -26,6 +26,8 @@ _DONE = {
     "password": "The password was changed.",
     "authenticator": "The new authenticator counts from now on.",
 }
+#: After these, whoever has the old factor may still be signed in with it.
+_REPLACING = frozenset(("password", "authenticator", "removed"))
 Change = Callable[[Gate, ActiveSignIn, Mapping[str, str]], Awaitable[Response]]
 
 
@@ -154,6 +156,7 @@ async def _page(
     request: Request, signed: ActiveSignIn, trouble: tuple[str, ...] = (), *, status: int = 200
 ) -> Response:
     gate, needs_proof, why_not = gate_of(request), False, ""
+    done = request.query_params.get("done", "")
     try:
         await gate.factors.require(signed)
     except ProofNeeded:
@@ -169,7 +172,8 @@ async def _page(
         needs_proof=needs_proof,
         why_not=why_not,
         trouble=trouble,
-        done="" if trouble else _DONE.get(request.query_params.get("done", ""), ""),
+        done="" if trouble else _DONE.get(done, ""),
+        others_go_on=done in _REPLACING and len(gate.sign_ins.of_subject(signed.subject.name)) > 1,
         is_recovered=Factor.RECOVERY_CODE in signed.subject.factors,
         most=MAX_PASSKEYS,
     )
