@@ -98,9 +98,9 @@ class _Http:
         self._expect_done(response)
         return _decoded(kind, response, self._where)
 
-    def _told(self, method: str, path: str) -> dict[str, Json]:
+    def _told(self, method: str, path: str, body: Mapping[str, Json] | None = None) -> dict[str, Json]:
         """An order whose answer may have something to say."""
-        response = self._ask(method, path)
+        response = self._ask(method, path, body)
         self._expect_done(response)
         return _decoded(dict[str, Any], response, self._where) if response.content else {}
 
@@ -275,9 +275,7 @@ class Admin(_Http):
 
     def tell(self, method: str, path: str, body: Mapping[str, Json] | None = None) -> dict[str, Json]:
         """An order or a question under ``/admin/``, and the answer, empty where there is none."""
-        response = self._ask(method, f"/admin/{path}", body)
-        self._expect_done(response)
-        return _decoded(dict[str, Any], response, self._where) if response.content else {}
+        return self._told(method, f"/admin/{path}", body)
 
     def suspend(self, name: str) -> dict[str, Json]:
         """Suspend a subject, which ends what is under way; what is not done yet."""

@@ -34,7 +34,7 @@ def crypto(arguments: argparse.Namespace) -> int:
             return _fips(http.check_fips(), as_json=arguments.json)
         answer = http.look("crypto")
     if arguments.probe:
-        probed = [{**row, "probed": _probe(row)} for row in _tables(answer, "listeners")]
+        probed = [{**row, "probed": _probe(row)} for row in admin.rows_of(answer, "listeners")]
         return _show_probe(probed, as_json=arguments.json)
     if arguments.json:
         output.data_json(answer)
@@ -45,7 +45,7 @@ def crypto(arguments: argparse.Namespace) -> int:
 
 def _show(answer: dict[str, Json]) -> None:
     rows = []
-    for row in _tables(answer, "listeners"):
+    for row in admin.rows_of(answer, "listeners"):
         shown = row.get("certificate")
         made = shown if isinstance(shown, dict) else {}
         who = "needed" if row.get("asks_for_certificate") else "not asked for"
@@ -53,7 +53,7 @@ def _show(answer: dict[str, Json]) -> None:
     output.show_table(
         ("LISTENER", "ADDRESS", "TLS", "CLIENT CERTIFICATE", "OWN CERTIFICATE"), rows, nothing="no listener"
     )
-    suites = {name for row in _tables(answer, "listeners") for name in _list(row, "suites")}
+    suites = {name for row in admin.rows_of(answer, "listeners") for name in _list(row, "suites")}
     modules = answer.get("modules")
     found = modules if isinstance(modules, dict) else {}
     output.show_table(
@@ -85,7 +85,7 @@ def _fips(answer: dict[str, Json], *, as_json: bool) -> int:
             _text(row, "found"),
             "" if row.get("is_right") else "<- not as wanted",
         )
-        for row in _tables(answer, "findings")
+        for row in admin.rows_of(answer, "findings")
     ]
     output.show_table(("TRIED", "FIPS MODE", "FOUND", ""), rows, nothing="nothing was tried")
     if is_on:
@@ -141,11 +141,6 @@ def _show_probe(rows: list[dict[str, Json]], *, as_json: bool) -> int:
             shown.append((_text(row, "name"), _text(row, "address"), version, str(found)))
     output.show_table(("LISTENER", "ADDRESS", "TLS", "HANDSHAKE"), shown, nothing="no listener")
     return 0
-
-
-def _tables(answer: dict[str, Json], key: str) -> list[dict[str, Json]]:
-    found = answer.get(key)
-    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
 
 
 def _list(row: dict[str, Json], key: str) -> list[str]:

@@ -58,7 +58,7 @@ class Authority:
         return found[-1].public_bytes(Encoding.PEM).decode()
 
     def renew(self, now_us: int) -> bool:
-        """Make the gate's certificate anew where it is missing, ends within 30 days, or names change."""
+        """Make the gate's certificate anew where it is missing, ends within `RENEW_AHEAD`, or names change."""
         key = _private_key(self._folder / "gate.key")
         path = self._folder / "gate.pem"
         if path.exists():

@@ -47,8 +47,13 @@ def actor_of(request: Request) -> str:
 
 def grant_number_of(request: Request) -> int:
     """The grant number in the path; 0, which no grant has, where it is none."""
+    return number_of(request, _MAX_DIGITS)
+
+
+def number_of(request: Request, most_digits: int) -> int:
+    """The number in the path; 0, which nothing has, where it is none or too long."""
     text: str = request.path_params["number"]
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else 0
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= most_digits else 0
 
 
 def client_sign_in(request: Request) -> ActiveSignIn:

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from penstock.control import Drill, Gate, Interval, RegisterRow
 from penstock.model import Json
-from penstock.web.asking import actor_of, body_of, gate_of, moment_text
+from penstock.web.asking import actor_of, body_of, gate_of, moment_text, number_of
 
 _MAX_DIGITS = 18
 
@@ -63,9 +63,7 @@ async def begin_drill(request: Request) -> JSONResponse:
 
 async def show_drill(request: Request) -> JSONResponse:
     """GET: a drill that runs, as far as it is seen, or how it ended."""
-    text = request.path_params["number"]
-    number = int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else 0
-    drill = await gate_of(request).drills.drill(number)
+    drill = await gate_of(request).drills.drill(number_of(request, _MAX_DIGITS))
     if drill is None:
         raise HTTPException(404)
     return JSONResponse(drill_json(drill))

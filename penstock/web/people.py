@@ -14,7 +14,7 @@ from starlette.routing import Route
 from penstock.control import Gate, Glass, StoredSubject
 from penstock.identity import Invitation
 from penstock.model import Invalid, Json, LdapPlan, Problem, Role
-from penstock.web.asking import actor_of, body_of, gate_of, moment_text
+from penstock.web.asking import actor_of, body_of, gate_of, moment_text, number_of
 
 _MAX_DIGITS = 12
 
@@ -166,16 +166,19 @@ async def ask_break_glass(request: Request) -> JSONResponse:
 
 async def switch_break_glass(request: Request) -> JSONResponse:
     """POST: ``approve``, ``refuse`` or ``close`` a request."""
-    text, verb, by = request.path_params["number"], request.path_params["verb"], actor_of(request)
-    number = int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else 0
-    break_glass = gate_of(request).break_glass
-    match verb:
+    return JSONResponse(glass_row(await decide_break_glass(request, actor_of(request))))
+
+
+async def decide_break_glass(request: Request, by: str) -> Glass:
+    """Do what the path says to the request that it names.  Raises `Invalid`, and 404 for another verb."""
+    number, break_glass = number_of(request, _MAX_DIGITS), gate_of(request).break_glass
+    match request.path_params["verb"]:
         case "approve":
-            return JSONResponse(glass_row(await break_glass.approve(number, by)))
+            return await break_glass.approve(number, by)
         case "refuse":
-            return JSONResponse(glass_row(await break_glass.refuse(number, by)))
+            return await break_glass.refuse(number, by)
         case "close":
-            return JSONResponse(glass_row(await break_glass.close(number, by)))
+            return await break_glass.close(number, by)
     raise HTTPException(404)
 
 

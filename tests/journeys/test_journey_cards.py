@@ -6,7 +6,6 @@ import datetime as dt
 import http.server
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -15,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import launched
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext
 
 from penstock.lab.gate import Done, LabGate, Person
 from penstock.lab.machine import Machine
@@ -64,7 +64,6 @@ identity:
       groups: {{"*": operators}}
       refresh: 1s
 """
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
 
 class Responder:
@@ -205,12 +204,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        path = shutil.which("chromium") or shutil.which("chromium-browser")
-        assert path, "Chromium is missing; scripts/system-packages test installs it"
-        launched = playwright.chromium.launch(executable_path=path, headless=True, args=FLAGS)
-        yield launched
-        launched.close()
+    with launched() as browser:
+        yield browser
 
 
 def with_card(chromium: Browser, site: Works, card: x509.Certificate, key: Any) -> BrowserContext:

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from chromium import launched
+from playwright.sync_api import Browser, Page
 
 from penstock.lab.gate import LabGate, Person
 from penstock.lab.machine import Machine, free_port
@@ -35,7 +36,6 @@ conduits:
     require: {{factors: two}}
 """
 PASSWORD = "turbine hall seven"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 WAIT_S = 60
 
 
@@ -119,12 +119,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        path = shutil.which("chromium") or shutil.which("chromium-browser")
-        assert path, "Chromium is missing; scripts/system-packages test installs it"
-        launched = playwright.chromium.launch(executable_path=path, headless=True, args=FLAGS)
-        yield launched
-        launched.close()
+    with launched() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")

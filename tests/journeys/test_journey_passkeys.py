@@ -7,7 +7,6 @@ connection with certificate errors, whether or not they are ignored.
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +15,8 @@ from typing import Any
 
 import pyotp
 import pytest
-from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, expect, sync_playwright
+from chromium import launched
+from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, expect
 
 from penstock.lab.gate import LabGate, Person
 from penstock.lab.machine import Machine
@@ -46,7 +46,6 @@ conduits:
     allow: {modbus: [read]}
     require: {factors: phishing-resistant}
 """
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 #: What a browser would do that somebody has changed.
 LIE = """const ask = navigator.credentials.get.bind(navigator.credentials);
 navigator.credentials.get = (options) => {{ options.publicKey.{}; return ask(options); }};
@@ -87,14 +86,8 @@ def browser(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Br
     authority = str(site.gate.state_dir / "keys" / "ca.pem")
     for words in (["-N", "--empty-password"], ["-A", "-t", "C,,", "-n", "gate", "-i", authority]):
         subprocess.run(["certutil", "-d", f"sql:{store}", *words], check=True, capture_output=True)
-    with sync_playwright() as playwright:
-        path = shutil.which("chromium") or shutil.which("chromium-browser")
-        assert path, "Chromium is missing; scripts/system-packages test installs it"
-        launched = playwright.chromium.launch(
-            executable_path=path, headless=True, args=FLAGS, env={"HOME": str(home), "PATH": "/usr/bin:/bin"}
-        )
-        yield launched
-        launched.close()
+    with launched({"HOME": str(home), "PATH": "/usr/bin:/bin"}) as browser:
+        yield browser
 
 
 class Station:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from chromium import launched
 from glewlwyd_provider import Glewlwyd
 from keycloak_provider import Keycloak
 from npm_provider import NpmProvider
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from provider import Missing, Provider, missing
 from trust import make_trust
 from visit import Visit
 
 from bench import Bench
-
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +69,8 @@ def provider(request: pytest.FixtureRequest, bench: Bench) -> Provider:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        path = shutil.which("chromium") or shutil.which("chromium-browser")
-        assert path, "Chromium is missing; scripts/system-packages test installs it"
-        launched = playwright.chromium.launch(executable_path=path, headless=True, args=FLAGS)
-        yield launched
-        launched.close()
+    with launched() as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -39,9 +39,6 @@ async def confirm(request: Request) -> JSONResponse:
     asked, gate, source = await body_of(request, Confirmation), gate_of(request), source_of(request)
     name = await gate.subjects.confirm(asked.code, asked.password, asked.totp, source)
     codes: list[Json] = []
-    account = await gate.store.account(name)
-    if account is not None and account.is_elsewhere:  # whoever loses this authenticator is invited again
-        return JSONResponse({"recovery_codes": codes})
     with suppress(Unavailable):  # enrolled all the same: codes can be made later
         codes += await gate.factors.first_codes(name, source)
     return JSONResponse({"recovery_codes": codes})

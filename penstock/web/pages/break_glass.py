@@ -15,9 +15,9 @@ from penstock.web.api.admin import missing_for, record_missing
 from penstock.web.asking import gate_of, source_of
 from penstock.web.pages.forms import form_of, portal_sign_in
 from penstock.web.pages.render import page, see
+from penstock.web.people import decide_break_glass
 
 _DECIDE = ("POST", "/admin/break-glass/{number}/{verb}")
-_MAX_DIGITS = 12
 
 
 async def show(request: Request) -> Response:
@@ -50,18 +50,8 @@ async def decide(request: Request) -> Response:
     if missing:
         record_missing(request, sign_in, missing)
         raise HTTPException(404)
-    text, by = request.path_params["number"], sign_in.subject.name
-    number = int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else 0
     try:
-        match request.path_params["verb"]:
-            case "approve":
-                await gate.break_glass.approve(number, by)
-            case "refuse":
-                await gate.break_glass.refuse(number, by)
-            case "close":
-                await gate.break_glass.close(number, by)
-            case _:
-                raise HTTPException(404)
+        await decide_break_glass(request, sign_in.subject.name)
     except Invalid as invalid:
         return await _page(request, sign_in, tuple(f"{problem.why}." for problem in invalid.problems))
     return see("/break-glass")

@@ -50,9 +50,6 @@ async def confirm(request: Request) -> Response:
         except Unauthenticated as error:
             return page(request, "enrol.html", status=401, prepared=None, code="", trouble=(_sentence(str(error)),))
         return _second_step(request, prepared, code, tuple(_said(problem) for problem in invalid.problems))
-    account = await gate_of(request).store.account(name)
-    if account is not None and account.is_elsewhere:  # whoever loses this authenticator is invited again
-        return see("/sign-in?enrolled")
     try:
         codes = await gate_of(request).factors.first_codes(name, source_of(request))
     except Unavailable:  # enrolled all the same: codes can be made later, on the page for that
