@@ -17,6 +17,7 @@ from penstock.model import (
     Event,
     EventsLost,
     FlowsRefused,
+    HoldEnded,
     Json,
     KernelDrifted,
     KernelFlowClosed,
@@ -25,6 +26,7 @@ from penstock.model import (
     KernelVerified,
     LatencyMeasured,
     NamesRefused,
+    OperationHeld,
     PayloadLost,
     PayloadRemoved,
     PayloadStored,
@@ -66,6 +68,8 @@ class Events:
                 found = _drifted(event)
             case LatencyMeasured() | WorkerMeasured() | KernelVerified():
                 found = []  # kept, not recorded: what is over budget, and what differs, has a record of its own
+            case OperationHeld() | HoldEnded():
+                found = []  # the worker's journal has said so already, before it told
             case (
                 KernelFlowOpened()
                 | KernelFlowClosed()

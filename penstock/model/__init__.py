@@ -95,6 +95,13 @@ from penstock.model.message import (
     WorkerMeasured,
     WorkerTripped,
 )
+from penstock.model.message_held import (
+    MAX_WHY_CHARACTERS,
+    HoldDecided,
+    HoldEnded,
+    HoldEnding,
+    OperationHeld,
+)
 from penstock.model.message_traffic import (
     EventsLost,
     KernelFlowsFolded,
@@ -177,6 +184,7 @@ __all__ = [
     "FIRST_WORKER_MARK",
     "GRANT_MASK",
     "LOCAL",
+    "MAX_WHY_CHARACTERS",
     "NOT_ENFORCED",
     "OCSP_OF_CERTIFICATE",
     "PIV_AUTHENTICATION",
@@ -223,6 +231,9 @@ __all__ = [
     "GroupMap",
     "GroupWay",
     "Hello",
+    "HoldDecided",
+    "HoldEnded",
+    "HoldEnding",
     "Identity",
     "Inspected",
     "Interval",
@@ -249,6 +260,7 @@ __all__ = [
     "OpenGrant",
     "Operation",
     "OperationClass",
+    "OperationHeld",
     "PasskeyRules",
     "PayloadLost",
     "PayloadRemoved",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from penstock.model.grant import Grant
+from penstock.model.message_held import HoldDecided, HoldEnded, OperationHeld
 from penstock.model.message_traffic import (
     EventsLost,
     KernelFlowsFolded,
@@ -468,6 +469,8 @@ Event = (
     | PayloadLost
     | PayloadRemoved
     | WorkerTripped
+    | OperationHeld
+    | HoldEnded
     | NamesRefused
     | ProcessEnded
     | ProcessStarted
@@ -481,5 +484,6 @@ Publication = (
     | BarSources
     | PublishNames
     | ObserveGrants
+    | HoldDecided
     | EndWorker
 )
