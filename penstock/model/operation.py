@@ -35,6 +35,8 @@ class OperationClass(StrEnum):
     FIRMWARE = "firmware"
     VENDOR = "vendor"
     UNKNOWN = "unknown"
+    ENCRYPTED = "encrypted"
+    """Bytes that only the two ends can read: any operation may be among them."""
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):

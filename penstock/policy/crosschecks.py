@@ -20,6 +20,7 @@ from penstock.policy.selection import (
     sources_of,
     targets_of,
 )
+from penstock.policy.unseen import check_unseen
 from penstock.wire import TRANSPORTS
 
 
@@ -48,7 +49,9 @@ def check_conduits(
         conduit = _cui(item, inventory, faults)
         _encrypted(item, conduit, faults)
         checked.append(conduit)
-    _ports([item for item in conduits if item.is_whole], inventory, faults)
+    whole = [item for item in conduits if item.is_whole]
+    _ports(whole, inventory, faults)
+    check_unseen(whole, inventory, faults)
     return checked
 
 

@@ -199,12 +199,21 @@ def _operations(protocol: WireProtocol) -> _Schema:
             "at_most": _pattern("6/min, 1/10s, 20/h", _RATE),
         },
     )
+    needed = {each: [limit.key for limit in protocol.required(each)] for each in protocol.classes}
     narrowed: _Schema = {
         "type": "object",
-        "properties": {key: {**fields, "minProperties": 1} for key in _CLASSES},
+        "properties": {
+            each.value: {
+                **fields,
+                "minProperties": 1,
+                **({"type": "object", "required": list[Json](keys)} if keys else {}),
+            }
+            for each, keys in needed.items()
+        },
         "additionalProperties": False,
     }
-    known = _words("an operation class, or all that change nothing", (*_CLASSES, permissions.READ_ONLY))
+    whole = [each.value for each, keys in needed.items() if not keys]
+    known = _words("an operation class, or all that change nothing", (*whole, permissions.READ_ONLY))
     return _list("operation classes", {"anyOf": [known, narrowed]})
 
 

@@ -43,7 +43,8 @@ class Limit:
 
     `read` makes spans of one scalar (the document may list several) and raises `UnreadableError`.  All spans of one
     `axis` are alternatives; a target must fit one of each axis that the permission names (BACnet: an object and a
-    property).  `classes` are those whose operations have such objects; elsewhere the key is an error.
+    property).  `classes` are those whose operations have such objects; elsewhere the key is an error.  `is_required`:
+    these classes are allowed with this key only.
     """
 
     key: str
@@ -52,6 +53,7 @@ class Limit:
     classes: frozenset[OperationClass]
     read: Callable[[str], Sequence[Span]]
     axis: str = "object"
+    is_required: bool = False
 
 
 class Shown(msgspec.Struct, gc=False):
@@ -164,3 +166,13 @@ class WireProtocol:
     read_memory: Callable[[Target, Span], tuple[Value, ...] | None] | None = None
     spell: Callable[[str, int, int, str], str] = field(default=lambda _table, _first, _last, _element: "")
     read_only_engineering: frozenset[OperationClass] = READ_ONLY_ENGINEERING
+
+    @property
+    def classes(self) -> tuple[OperationClass, ...]:
+        """The classes that a conduit may name: `ENCRYPTED` only where the protocol says what of it can be named."""
+        named = {each for limit in self.limits for each in limit.classes}
+        return tuple(each for each in OperationClass if each is not OperationClass.ENCRYPTED or each in named)
+
+    def required(self, operation_class: OperationClass) -> tuple[Limit, ...]:
+        """The limits without which a conduit must not allow this class."""
+        return tuple(limit for limit in self.limits if limit.is_required and operation_class in limit.classes)

@@ -125,12 +125,15 @@ Core.add_implicit_resolver("tag:yaml.org,2002:int", re.compile("^[-+]?[0-9]+$"),
 
 
 def protocols_seed() -> str:
-    """An asset that speaks every protocol, and conduits to it with the example of every key that narrows a class."""
+    """An asset that speaks every protocol, and conduits to it with the example of every key that narrows a class.
+
+    Each is for a group of its own: single operations and encrypted channels are not for the same subjects.
+    """
     services = ", ".join(f"{protocol.name}: {1000 + number}" for number, protocol in enumerate(PROTOCOLS))
     speaks_all = f"  speaks-all: {{zone: cell, role: plc, address: 10.20.10.77, services: {{{services}}}}}\n"
     conduits = [
-        f"  {protocol.name} {found}: {{from: {{group: a}}, to: {{asset: speaks-all}}, allow: {{{protocol.name}: "
-        f"[{{{found}: {{{', '.join(examples)}, units: [1, 3-4]}}}}]}}}}\n"
+        f"  {protocol.name} {found}: {{from: {{group: {found.replace('_', '-')}}}, to: {{asset: speaks-all}}, "
+        f"allow: {{{protocol.name}: [{{{found}: {{{', '.join(examples)}, units: [1, 3-4]}}}}]}}}}\n"
         for protocol in PROTOCOLS
         for found in sorted({each for limit in protocol.limits for each in limit.classes})
         if (examples := [limit.example for limit in protocol.limits if found in limit.classes])

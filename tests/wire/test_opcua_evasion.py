@@ -314,7 +314,7 @@ def test_a_clear_message_in_an_encrypted_channel_is_not_believed() -> None:
     talk = Talk("Basic256Sha256")
     talk.feed(CLIENT, talk.sealed(bytes(range(150, 250)), CLIENT, 5))
     (frame,) = talk.feed(CLIENT, talk.asking(reading("ns=2;i=5")))
-    assert frame.operation.classes == (OperationClass.UNKNOWN,)
+    assert frame.operation.classes == (OperationClass.ENCRYPTED,)
 
 
 def test_a_response_sent_by_a_client_is_an_unknown_service() -> None:

@@ -261,41 +261,6 @@ def test_a_refusal_in_a_signed_channel_ends_the_connection_with_an_error() -> No
         talk.feed(Side.CLIENT, talk.asking(reading("ns=2;i=5")))
 
 
-def encrypted(talk: Talk, side: Side = Side.CLIENT) -> list[Frame]:
-    body = bytes((each * 37 + 11) % 256 for each in range(96))
-    return talk.feed(side, framed(b"MSGF", struct.pack("<II", CHANNEL, TOKEN) + body))
-
-
-def test_an_encrypted_channel_is_known_by_its_policy_and_its_endpoint_only() -> None:
-    talk = Talk("Basic256Sha256")
-    (request,) = encrypted(talk)
-    operation = request.operation
-    assert operation.classes == (OperationClass.UNKNOWN,)
-    assert (operation.code, operation.name) == ("encrypted", "encrypted message (Basic256Sha256)")
-    assert [(target.table, target.name) for target in operation.targets] == [("endpoint", "opc.tcp://plc-1:4840")]
-    assert request.exchange == NO_ANSWER
-    (reply,) = encrypted(talk, Side.ASSET)
-    assert reply.role is Role.LINK
-    assert talk.decoder.forward(request) == request.data
-    assert talk.decoder.forward(reply) == reply.data
-
-
-def test_a_refusal_in_an_encrypted_channel_says_that_the_mode_is_not_wanted() -> None:
-    talk = Talk("Basic256Sha256")
-    (request,) = encrypted(talk)
-    error = talk.decoder.refuse(request, Reason.UNKNOWN_OPERATION)
-    assert struct.unpack_from("<4s4xI", error) == (b"ERRF", ua.StatusCodes.BadSecurityModeRejected)
-
-
-def test_a_policy_whose_signatures_are_not_known_is_never_taken_for_readable() -> None:
-    talk = Talk("Basic256Sha256")
-    decoder = OpcUaDecoder()
-    decoder.feed(Side.CLIENT, hello() + opening(open_request(), 1, "Tomorrow2030", 0))
-    decoder.feed(Side.ASSET, ACKNOWLEDGE + opening(open_response(), 1, "Tomorrow2030", CHANNEL))
-    (frame,) = decoder.feed(Side.CLIENT, talk.asking(reading("ns=2;i=5")))
-    assert frame.operation.name == "encrypted message (Tomorrow2030)"
-
-
 @pytest.mark.parametrize("start", [b"\x16\x03\x01", b"GET ", b"SSH-", b"\x03\x00\x00\x16", b"\x00\x01\x00\x00"])
 def test_another_protocol_is_known_by_its_first_bytes(start: bytes) -> None:
     """TLS, HTTP, SSH, TPKT and Modbus."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -234,16 +235,19 @@ def test_an_encrypted_session_is_one_class_and_passes_only_as_a_whole(
         async with await secured(keys, ua.MessageSecurityMode.SignAndEncrypt) as client:
             level = client.get_node(guarded.level.nodeid)
             await level.write_value(99.5)
+            await client.open_secure_channel(renew=True)
             assert await level.read_value() == 99.5
 
     async def refuse() -> None:
-        guarded.judge = lambda operation: OperationClass.UNKNOWN not in operation.classes
+        guarded.judge = lambda operation: OperationClass.ENCRYPTED not in operation.classes
         client = await secured(keys, ua.MessageSecurityMode.SignAndEncrypt)
         with pytest.raises(ua.uaerrors.BadSecurityModeRejected):
             await client.connect()
 
     runner.run(pass_all())
     found = guarded.gates[-1].operations
-    assert {each.name for each in found} == {"encrypted message (Basic256Sha256)"}
+    certificate = hashlib.sha1((keys / "cert.der").read_bytes(), usedforsecurity=False).hexdigest()
+    shown = f"Basic256Sha256, client certificate {certificate}, server certificate {certificate}"
+    assert {each.name for each in found} == {f"encrypted, operations not seen ({shown})"}
     assert {target.name for each in found for target in each.targets} == {URL}
     runner.run(refuse())

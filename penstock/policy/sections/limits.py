@@ -33,6 +33,9 @@ def read_limits(protocol: WireProtocol, found: OperationClass, table: Table, fau
     spans = tuple(dict.fromkeys(span for limit in protocol.limits for span in _spans(fields, limit, found)))
     values, words = _values(fields, protocol, found)
     units, rate = _units(fields), _rate(fields)
+    for limit in protocol.required(found):
+        if not fields.has(limit.key):
+            faults.add(table.place, f"{found.value!r} is allowed with {limit.key!r} only", f"add `{limit.example}`")
     if len(spans) > MAX_SPANS:
         faults.add(table.place, f"{len(spans)} objects are more than {MAX_SPANS}", "name ranges, or fewer objects")
     if len(faults) > before:

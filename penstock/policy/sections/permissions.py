@@ -15,7 +15,6 @@ from penstock.wire import NAMED
 
 #: Everything that changes nothing, in two words: see `WireProtocol.read_only_engineering`.
 READ_ONLY = "read-only engineering"
-_CLASSES = tuple(item.value for item in OperationClass)
 Allowed = tuple[tuple[Permission, ...], tuple[PortPermission, ...]]
 
 
@@ -106,24 +105,35 @@ def _operations(entry: Entry, faults: Faults) -> list[Permission]:
             changing_nothing = NAMED[protocol].read_only_engineering
             permissions += [Permission(protocol=protocol, operation_class=each) for each in sorted(changing_nothing)]
         else:
-            found = _class(item, faults)
-            permissions += [] if found is None else [Permission(protocol=protocol, operation_class=found)]
+            permissions += _whole_class(protocol, item, faults)
     return permissions
 
 
-def _class(value: Value, faults: Faults) -> OperationClass | None:
-    text = text_of(value, faults, "an operation class")
-    if text is None or text in _CLASSES:
+def _whole_class(protocol: str, item: Value, faults: Faults) -> list[Permission]:
+    """A class without limits, where it may be named so."""
+    found = _class(protocol, item, faults)
+    if found is None:
+        return []
+    for limit in NAMED[protocol].required(found):
+        why = f"{found.value!r} is allowed with {limit.key!r} only"
+        faults.add(item.place, why, f"write `{found.value}: {{{limit.example}}}`")
+        return []
+    return [Permission(protocol=protocol, operation_class=found)]
+
+
+def _class(protocol: str, value: Value, faults: Faults) -> OperationClass | None:
+    text, known = text_of(value, faults, "an operation class"), NAMED[protocol].classes
+    if text is None or text in known:
         return None if text is None else OperationClass(text)
     if text == "any":
         faults.add(value.place, "'any' is no operation class", "name each class; `unknown` too is allowed by name only")
     else:
-        faults.unknown(value.place, "operation class", text, _CLASSES)
+        faults.unknown(value.place, "operation class", text, [each.value for each in known])
     return None
 
 
 def _narrowed(protocol: str, entry: Entry, faults: Faults) -> list[Permission]:
-    found = _class(entry.key, faults)
+    found = _class(protocol, entry.key, faults)
     table = table_of(entry.value, faults, f"the limits of {entry.key.text!r}")
     if found is None or table is None:
         return []

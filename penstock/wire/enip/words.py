@@ -17,6 +17,7 @@ from penstock.wire.words import read_range
 _WITH_OBJECTS: Final = frozenset(OperationClass) - {
     OperationClass.SESSION,
     OperationClass.UNKNOWN,
+    OperationClass.ENCRYPTED,
     OperationClass.VENDOR,
 }
 _WITH_TAGS: Final = frozenset({OperationClass.READ, OperationClass.WRITE, OperationClass.DISCOVERY})

@@ -16,6 +16,7 @@ from penstock.wire.opcua import transport as t
 from penstock.wire.opcua.binary import printable
 from penstock.wire.opcua.codes import MESSAGE_NAMES, OPEN_CHANNEL, POLICY_PREFIX, RESPONSES, SIGNATURE_BYTES
 from penstock.wire.opcua.headers import read_request, read_response
+from penstock.wire.opcua.opaque import Ends, Tokens, thumbprint
 from penstock.wire.opcua.schema import Fields, read_message
 
 #: OPC 10000-4, 7.20: the mode of a channel without security.
@@ -46,11 +47,13 @@ class Channel:
         "_is_asked",
         "_is_greeted",
         "_is_reversed",
+        "_thumbprints",
         "endpoint",
         "is_closed",
         "mode",
         "number",
         "policy",
+        "tokens",
     )
 
     def __init__(self) -> None:
@@ -60,7 +63,15 @@ class Channel:
         self.number: int | None = None
         #: The client has closed it; what the server still answers may come.
         self.is_closed = False
+        self.tokens = Tokens()
+        self._thumbprints: dict[Side, str] = {}
         self._is_greeted = self._is_acknowledged = self._is_asked = self._is_reversed = False
+
+    @property
+    def ends(self) -> Ends:
+        """Between whom the channel is, as far as its opening showed it."""
+        client, server = (self._thumbprints.get(side, "") for side in (_CLIENT, Side.ASSET))
+        return Ends(self.policy, self.endpoint, client, server)
 
     @property
     def cut(self) -> int:
@@ -94,6 +105,8 @@ class Channel:
         if not policy:
             raise Malformed("a channel without a policy (OPC 10000-6, 6.7.2.3)")
         self.policy = policy
+        if self._thumbprints.setdefault(side, shown := thumbprint(head.certificate)) != shown:
+            raise Malformed(f"the {side.value} opens the channel again with another certificate (OPC 10000-4, 5.6.2)")
         sequence, number = self._look_inside(side, chunk, head)
         if side is _CLIENT:
             self._is_asked = True
@@ -101,6 +114,7 @@ class Channel:
         if self.number not in {None, number}:
             raise Malformed(f"channel {self.number} is opened again as {number} (OPC 10000-4, 5.6.2)")
         self.number = number
+        self.tokens.opened()
         if self.mode is Mode.UNOPENED:
             self.mode = Mode.CLEAR if policy == "None" else Mode.UNDECIDED
         return sequence

@@ -212,6 +212,7 @@ STATUS_NAMES: Final = MappingProxyType(
 )
 ACCESS_DENIED: Final = 0x801F0000
 MODE_REJECTED: Final = 0x80540000
+POLICY_REJECTED: Final = 0x80550000
 #: A status whose two highest bits are 10 or 11 says no (OPC 10000-4, 7.39).
 BAD: Final = 0x80000000
 #: What a refusal says; where no other fits it is `Bad_UserAccessDenied`.
@@ -224,6 +225,14 @@ REFUSALS: Final = MappingProxyType(
         Reason.TOO_MANY_IN_FLIGHT: 0x80100000,
         Reason.EVIDENCE_UNAVAILABLE: 0x80040000,
         Reason.INSPECTION_UNAVAILABLE: 0x80040000,
+    }
+)
+#: What it says of an encrypted channel: that mode is not allowed, or not with this policy, endpoint or certificate.
+ENCRYPTED_REFUSALS: Final = MappingProxyType(
+    {
+        Reason.OPERATION_NOT_ALLOWED: MODE_REJECTED,
+        Reason.NO_CONDUIT: MODE_REJECTED,
+        Reason.OBJECT_OUT_OF_RANGE: POLICY_REJECTED,
     }
 )
 

@@ -25,14 +25,15 @@ from penstock.wire.opcua.codes import (
     BAD,
     BROWSE,
     CLOSE_CHANNEL,
+    ENCRYPTED_REFUSALS,
     MESSAGE_NAMES,
-    MODE_REJECTED,
     OPEN_CHANNEL,
     REFUSALS,
     REGISTER_NODES,
     RESPONSES,
     SERVICE_FAULT,
     SERVICES,
+    SIGNATURE_BYTES,
     TRANSLATE_PATHS,
     status_text,
 )
@@ -46,6 +47,7 @@ from penstock.wire.opcua.headers import (
     service_fault,
 )
 from penstock.wire.opcua.names import Learner
+from penstock.wire.opcua.opaque import Passing
 from penstock.wire.opcua.schema import read_message
 
 #: Requests that may wait for their response; the gate itself lets fewer through.
@@ -99,6 +101,7 @@ class OpcUaDecoder:
         "_learner",
         "_marks",
         "_next_out",
+        "_passing",
         "_token",
         "_waiting",
         "rewrites",
@@ -107,6 +110,7 @@ class OpcUaDecoder:
     def __init__(self) -> None:
         self._from_client, self._from_asset = t.Stream(t.MAX_REQUEST_BYTES), t.Stream()
         self._channel = Channel()
+        self._passing = {side: Passing() for side in Side}
         self._learner = Learner()
         #: Empty while no authentication token is known: without one nobody can say where a header ends.
         self._marks: dict[int, bytes] = {}
@@ -222,7 +226,8 @@ class OpcUaDecoder:
         status, self.rewrites = REFUSALS.get(reason, ACCESS_DENIED), True
         if self._channel.mode is not Mode.CLEAR:
             self._ended = True
-            status = MODE_REJECTED if self._channel.mode is Mode.ENCRYPTED else status
+            if self._channel.mode is Mode.ENCRYPTED:
+                status = ENCRYPTED_REFUSALS.get(reason, status)
             return t.failure(status, f"not allowed by the access gate: {status_text(status)}")
         if not frame.chunks or frame.role is not _REQUEST:
             return b""
@@ -308,7 +313,8 @@ class OpcUaDecoder:
         channel = self._channel
         head = self._check_head(side, chunk)
         if channel.mode is Mode.ENCRYPTED:
-            return encrypted_frame(side, chunk, channel.policy, channel.endpoint)
+            self._count_encrypted(side, stream, (chunk,))
+            return encrypted_frame(side, chunk, channel.ends)
         if stream.parts and t.read_secured(stream.parts[0]).request != head.request:
             raise Malformed("chunks of two messages are mixed (OPC 10000-6, 6.7.3)")
         if channel.mode is not Mode.UNDECIDED:
@@ -318,10 +324,17 @@ class OpcUaDecoder:
             return None
         chunks = stream.take_parts(chunk)
         if channel.mode is Mode.UNDECIDED and not self._is_signed(stream, chunks):
-            return encrypted_frame(side, b"".join(chunks), channel.policy, channel.endpoint)
+            self._count_encrypted(side, stream, chunks)
+            return encrypted_frame(side, b"".join(chunks), channel.ends)
         if chunk[3:4] == t.ABORT:
             return self._aborted(side, head, chunks)
         return self._request(head, chunks) if side is _CLIENT else self._reply(head, chunks)
+
+    def _count_encrypted(self, side: Side, stream: t.Stream, chunks: Sequence[bytes]) -> None:
+        """What can be held to its bounds without reading it: tokens, and the size of a message."""
+        for chunk in chunks:
+            self._channel.tokens.check(t.read_secured(chunk).token)
+            self._passing[side].take(chunk, stream.max_bytes)
 
     def _check_head(self, side: Side, chunk: bytes) -> t.Secured:
         """MSG and CLO belong to the one channel of the connection, which must be open."""
@@ -412,12 +425,26 @@ class OpcUaDecoder:
     def _take_close(self, side: Side, stream: t.Stream, chunk: bytes) -> Frame:
         """CLO: nobody answers it, and nothing comes behind it."""
         head, channel = self._check_head(side, chunk), self._channel
-        if channel.mode in {Mode.CLEAR, Mode.SIGNED}:
+        is_read = channel.mode in {Mode.CLEAR, Mode.SIGNED}
+        if is_read:
             stream.count(head.sequence)
-            body = t.joined(chunk, channel.cut)
-            message = read_request(body, 0)
-            if message.service != CLOSE_CHANNEL or message.body != len(body):
-                raise Malformed("CLO holds something else than CloseSecureChannelRequest (OPC 10000-6, 6.7.4)")
+        is_close = _is_close(chunk, SIGNATURE_BYTES.get(channel.policy, 0))
+        if is_read and not is_close:
+            raise Malformed("CLO holds something else than CloseSecureChannelRequest (OPC 10000-6, 6.7.4)")
         if side is _CLIENT:
             channel.is_closed, self._is_clear = True, False
-        return link_frame(side, chunk, 1)
+        if is_close and channel.mode is not Mode.ENCRYPTED:
+            return link_frame(side, chunk, 1)
+        channel.mode = Mode.ENCRYPTED
+        self._count_encrypted(side, stream, (chunk,))
+        return encrypted_frame(side, chunk, channel.ends)
+
+
+def _is_close(chunk: bytes, cut: int) -> bool:
+    """Whether CLO holds what it should, which nobody can tell of an encrypted one."""
+    body = t.joined(chunk, cut)
+    try:
+        message = read_request(body, 0)
+    except BROKEN:
+        return False
+    return message.service == CLOSE_CHANNEL and message.body == len(body)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from penstock.model import Malformed
 from penstock.wire.decoder import Frame, Role, Side
 from penstock.wire.opcua import transport as t
-from penstock.wire.opcua.binary import BROKEN, read_string
+from penstock.wire.opcua.binary import BROKEN, printable, read_string
 from penstock.wire.opcua.codes import (
     BAD,
     MESSAGE_NAMES,
@@ -25,6 +25,7 @@ from penstock.wire.opcua.codes import (
 from penstock.wire.opcua.frames import MARK, OpcUaFrame, encrypted_frame, link_frame
 from penstock.wire.opcua.headers import read_request, read_response, read_type
 from penstock.wire.opcua.names import Learner
+from penstock.wire.opcua.opaque import Ends, thumbprint
 from penstock.wire.opcua.schema import FIELDS, read_message
 from penstock.wire.opcua.tracing import Trace, trace_structure
 from penstock.wire.protocol import Shown
@@ -66,12 +67,13 @@ def fits(data: bytes, side: Side) -> bool | None:
 class OpcUaDissector:
     """Shows one flow."""
 
-    __slots__ = ("_asked", "_endpoint", "_learner", "_policy", "_streams")
+    __slots__ = ("_asked", "_endpoint", "_learner", "_policy", "_streams", "_thumbprints")
 
     def __init__(self) -> None:
         self._streams = {side: t.Stream() for side in Side}
         self._learner = Learner()
         self._policy = self._endpoint = ""
+        self._thumbprints: dict[Side, str] = {}
         self._asked: dict[int, tuple[int, bytes]] = {}
 
     def feed(self, side: Side, data: bytes) -> Sequence[Shown]:
@@ -112,14 +114,16 @@ class OpcUaDissector:
         if kind == t.REVERSE:
             _, at = read_string(chunk, t.HEAD_BYTES)
         url, _ = read_string(chunk, at)
-        pdu["endpoint"] = self._endpoint = url or ""
+        pdu["endpoint"] = url or ""
+        self._endpoint = printable(url or "")
 
     def _show_open(self, side: Side, chunk: bytes, pdu: _Pdu) -> None:
         head = t.read_asymmetric(chunk)
         pdu |= {"channel": head.channel, "policy": head.policy}
         pdu["seq"] = int.from_bytes(chunk[head.end : head.end + 4], "little")
         pdu["request"] = int.from_bytes(chunk[head.end + 4 : head.end + 8], "little")
-        self._policy = head.policy.removeprefix(POLICY_PREFIX)
+        self._policy = printable(head.policy.removeprefix(POLICY_PREFIX))
+        self._thumbprints[side] = thumbprint(head.certificate)
         if self._policy == "None":
             _show_message(side, chunk[head.end + 8 :], pdu)
 
@@ -135,7 +139,9 @@ class OpcUaDissector:
             return link_frame(side, b"".join(chunks), len(chunks))
         bodies = [each[t.SECURED_HEAD_BYTES :] for each in chunks]
         if self._policy not in {"", "None"} and not _is_clear(b"".join(bodies), side):
-            return encrypted_frame(side, b"".join(chunks), self._policy, self._endpoint)
+            client, server = (self._thumbprints.get(each, "") for each in Side)
+            ends = Ends(self._policy, self._endpoint, client, server)
+            return encrypted_frame(side, b"".join(chunks), ends)
         cut = SIGNATURE_BYTES.get(self._policy, 0)
         body = b"".join(each[: len(each) - cut] for each in bodies)
         _show_message(side, body, pdu)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final
 
-from penstock.model import Operation, OperationClass, Target
+from penstock.model import Operation, OperationClass
 from penstock.wire.decoder import NO_ANSWER, Frame, Role, Side
 from penstock.wire.opcua import transport as t
 from penstock.wire.opcua.binary import BROKEN, read_node
 from penstock.wire.opcua.codes import ACTIVATE_SESSION, CREATE_SESSION, RESPONSES
 from penstock.wire.opcua.headers import masked, read_request, read_response
 from penstock.wire.opcua.names import NO_NAMES, Names
+from penstock.wire.opcua.opaque import Ends, ends_of
 from penstock.wire.opcua.operations import operation
 from penstock.wire.opcua.schema import end_of
 
@@ -45,7 +46,7 @@ class OpcUaFrame(Frame, gc=False):
     def operation(self) -> Operation:
         """What the request asks for.  Raises `Malformed`."""
         if self.service == ENCRYPTED:
-            return _encrypted(self.what)
+            return ends_of(self.what).operation
         if self.service == LINK:
             return Operation("opcua", (OperationClass.SESSION,), self.data[:3].decode(), "secure channel")
         return operation(self.service, self.what, MARK.size, self.names)
@@ -73,18 +74,10 @@ def link_frame(side: Side, data: bytes, chunks: int, *, is_dropped: bool = False
     return OpcUaFrame(data, side, data[:4], NO_ANSWER, False, Role.LINK, True, LINK, NO_NAMES, chunks, is_dropped)
 
 
-def encrypted_frame(side: Side, data: bytes, policy: str, endpoint: str) -> OpcUaFrame:
-    """A message that nobody but its two ends can read: from the client a request that is judged by that alone."""
+def encrypted_frame(side: Side, data: bytes, ends: Ends) -> OpcUaFrame:
+    """A chunk that nobody but its two ends can read: from the client a request that is judged by these ends."""
     role = Role.REQUEST if side is _CLIENT else Role.LINK
-    what = b"\xff\xff" + f"{policy}\n{endpoint}".encode()
-    return OpcUaFrame(data, side, what, NO_ANSWER, False, role, True, ENCRYPTED)
-
-
-def _encrypted(what: bytes) -> Operation:
-    policy, _, endpoint = what[2:].decode().partition("\n")
-    unknown = OperationClass.UNKNOWN
-    targets = (Target(unknown, "endpoint", 0, 1, endpoint),)
-    return Operation("opcua", (unknown,), "encrypted", f"encrypted message ({policy})", None, targets)
+    return OpcUaFrame(data, side, ends.what, NO_ANSWER, False, role, True, ENCRYPTED)
 
 
 def _secrets(data: bytes, side: Side) -> tuple[tuple[int, int], ...]:

@@ -7,12 +7,13 @@ namespace in front of each name.  It must never accept half of a text.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from penstock.model import OperationClass, Span
-from penstock.wire.opcua.codes import ATTRIBUTES
+from penstock.wire.opcua.codes import ATTRIBUTES, SIGNATURE_BYTES
 from penstock.wire.opcua.names import step_text
+from penstock.wire.opcua.opaque import CLIENT, POLICY, SCHEME, SERVER
 from penstock.wire.opcua.services import SERVICE
 from penstock.wire.protocol import Limit, UnreadableError
 from penstock.wire.words import read_range
@@ -27,6 +28,8 @@ _NUMBER: Final = re.compile(r"[0-9]{1,10}\Z|\*\Z", re.ASCII)
 _GUID: Final = re.compile(r"[0-9a-fA-F*-]{1,36}\Z", re.ASCII)
 _HEX: Final = re.compile(r"[0-9a-fA-F*]+\Z", re.ASCII)
 _STEP: Final = re.compile(r"(?:[0-9]{1,5}|\*):.+\Z|\*\Z", re.ASCII | re.DOTALL)
+_THUMBPRINT: Final = re.compile(r"[0-9a-f]{40}\Z", re.ASCII)
+_ENDPOINT: Final = "endpoint"
 _NODE_HINT: Final = 'write it as "ns=2;s=Line1.Speed", "ns=2;i=5-9", "ns=2;s=Line1.*" or "/0:Objects/2:Boiler/2:Level"'
 #: What names no node is needed beside every node that may be read or browsed.
 _NO_NODE: Final = Span(table=SERVICE)
@@ -69,10 +72,29 @@ def read_attributes(text: str) -> Sequence[Span]:
 
 
 def read_endpoints(text: str) -> Sequence[Span]:
-    """The span of an endpoint's URL; ``*`` stands for any text."""
-    if not text.startswith(("opc.tcp://", "*")):
+    """The span of an endpoint's URL; ``*`` stands for any text.  Raises `UnreadableError`."""
+    if not text.startswith(SCHEME) or not text.isprintable():
         raise UnreadableError(f"{text!r} is no endpoint", "write it as opc.tcp://plc-1:4840, as clients name it")
-    return (Span(table="endpoint", name=text, axis="endpoint"),)
+    return (Span(table=_ENDPOINT, name=text, axis="endpoint"),)
+
+
+def read_policies(text: str) -> Sequence[Span]:
+    """The span of a security policy by the last part of its URI.  Raises `UnreadableError`."""
+    known = [each for each in SIGNATURE_BYTES if each != "None"]
+    if text not in known:
+        raise UnreadableError(f"{text!r} is no security policy that encrypts", f"one of: {', '.join(known)}")
+    return (Span(table=_ENDPOINT, name=POLICY + text, axis="policy"),)
+
+
+def _read_certificates(end: str) -> Callable[[str], Sequence[Span]]:
+    def read(text: str) -> Sequence[Span]:
+        digits = re.sub(r"[: ]", "", text).lower()
+        if not _THUMBPRINT.match(digits):
+            why = f"{text!r} is no thumbprint of a certificate"
+            raise UnreadableError(why, "write its SHA-1 thumbprint, 40 hexadecimal digits in quotes")
+        return (Span(table=_ENDPOINT, name=end + digits, axis=end.strip()),)
+
+    return read
 
 
 def _split(text: str) -> tuple[str, str, str]:
@@ -142,10 +164,30 @@ LIMITS: Final = (
     ),
     Limit(
         key="endpoints",
-        about="endpoints of which encrypted messages may pass unread, by the URL that the client names",
+        about="endpoints whose encrypted channels pass unread, by the URL that the client names",
         example="endpoints: opc.tcp://plc-1:4840",
-        classes=frozenset({_C.UNKNOWN}),
+        classes=frozenset({_C.ENCRYPTED}),
         read=read_endpoints,
         axis="endpoint",
+        is_required=True,
+    ),
+    Limit(
+        key="security",
+        about="security policies that such a channel may have",
+        example="security: Basic256Sha256",
+        classes=frozenset({_C.ENCRYPTED}),
+        read=read_policies,
+        axis="policy",
+    ),
+    *(
+        Limit(
+            key=key,
+            about=f"certificates of the {of} of such a channel, by their SHA-1 thumbprint",
+            example=f'{key}: "9b6f8a2e17c04d53aa91e0b7c2d4f6087153be2c"',
+            classes=frozenset({_C.ENCRYPTED}),
+            read=_read_certificates(end),
+            axis=end.strip(),
+        )
+        for key, of, end in (("clients", "client", CLIENT), ("servers", "server", SERVER))
     ),
 )

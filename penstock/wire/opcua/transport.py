@@ -51,10 +51,11 @@ class Secured(msgspec.Struct, frozen=True, gc=False):
 
 
 class Asymmetric(msgspec.Struct, frozen=True, gc=False):
-    """The head of an OPN chunk: the URI of the policy, and where the sequence header begins."""
+    """The head of an OPN chunk: the policy's URI, the sender's certificate (its issuers may follow), where it ends."""
 
     channel: int
     policy: str
+    certificate: bytes
     end: int
 
 
@@ -189,10 +190,10 @@ def read_asymmetric(chunk: bytes) -> Asymmetric:
     """The head of an OPN chunk (6.7.2.3): channel, policy, the sender's certificate, the receiver's thumbprint."""
     channel, at = read_uint32(chunk, HEAD_BYTES)
     policy, at = read_string(chunk, at)
-    _, at = read_bytes(chunk, at)
+    certificate, at = read_bytes(chunk, at)
     _, at = read_bytes(chunk, at)
     need(chunk, at, 8)
-    return Asymmetric(channel, policy or "", at)
+    return Asymmetric(channel, policy or "", certificate or b"", at)
 
 
 def read_hello(chunk: bytes) -> str:
