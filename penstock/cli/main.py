@@ -30,6 +30,7 @@ NOUNS = (
     "subject",
     "role",
     "break_glass",
+    "held",
     "grant",
     "isolate",
     "conduits",

@@ -22,9 +22,11 @@ from penstock.control.detours import Departure, Returned, Trouble
 from penstock.control.drill import Drill, DrillResult
 from penstock.control.exposition import CONTENT_TYPE as METRICS_TYPE
 from penstock.control.factor_store import MAX_PASSKEYS, FactorChange
-from penstock.control.gate import Gate, Given, Status
+from penstock.control.gate import Gate, Given
 from penstock.control.glass import Glass
 from penstock.control.grants import Asking
+from penstock.control.held import Held, HoldState, Verdict, hold_key, hold_name
+from penstock.control.holds import Holds
 from penstock.control.intervals import Cause, Interval
 from penstock.control.latency import Figures, figures
 from penstock.control.main import check_fit, run_control
@@ -42,7 +44,9 @@ from penstock.control.rows import (
     StoredRevision,
     StoredSubject,
 )
+from penstock.control.second_person import NotSeen, SecondPerson
 from penstock.control.sign_ins import local_proof
+from penstock.control.status import Status
 from penstock.control.store import Store
 
 __all__ = [
@@ -69,6 +73,9 @@ __all__ = [
     "Gate",
     "Given",
     "Glass",
+    "Held",
+    "HoldState",
+    "Holds",
     "Interval",
     "IsolatedKind",
     "Isolation",
@@ -76,6 +83,7 @@ __all__ = [
     "LiveGrant",
     "Measured",
     "Moment",
+    "NotSeen",
     "NotSignedIn",
     "NotYet",
     "ProofNeeded",
@@ -83,6 +91,7 @@ __all__ = [
     "Recorder",
     "RegisterRow",
     "Returned",
+    "SecondPerson",
     "SignInKind",
     "SignedIn",
     "Status",
@@ -92,11 +101,14 @@ __all__ = [
     "TooMany",
     "TooWeak",
     "Trouble",
+    "Verdict",
     "Visitor",
     "Workers",
     "check_fit",
     "count_traffic",
     "figures",
+    "hold_key",
+    "hold_name",
     "is_challenge",
     "local_proof",
     "metrics_page",

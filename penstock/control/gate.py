@@ -26,6 +26,7 @@ from penstock.control.failure_store import FailureStore
 from penstock.control.failures import Failures
 from penstock.control.following import Following
 from penstock.control.grants import Grants
+from penstock.control.holds import Holds
 from penstock.control.identities import Identities, Maker
 from penstock.control.inspection import Inspection
 from penstock.control.inviting import Inviting
@@ -44,10 +45,12 @@ from penstock.control.roles import Roles
 from penstock.control.roster import Roster
 from penstock.control.roster_store import RosterStore
 from penstock.control.rows import ActiveSignIn, LiveGrant, SignInKind
+from penstock.control.second_person import SecondPerson
 from penstock.control.sessions import Sessions
 from penstock.control.sign_ins import SignIns
 from penstock.control.state import Snapshot, State
 from penstock.control.stations import Stations
+from penstock.control.status import Status
 from penstock.control.store import Store
 from penstock.control.subjects import Subjects
 from penstock.control.sweeping import each_of
@@ -55,22 +58,6 @@ from penstock.control.unseen import UnseenAttempts
 from penstock.identity import Authority, LocalSource, Passwords, RecoveryCodes, Seal, Turns, Turnstile
 from penstock.model import Approval, Binding, GateSettings, ProcessStarted, Record
 from penstock.policy import Reach, reach
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """How the gate is: for the administrator."""
-
-    revision: int
-    evidence_is_healthy: bool
-    evidence_size: int
-    has_enforcer: bool
-    has_inspection: bool
-    grants: int
-    sign_ins: int
-    processes: dict[str, str]
-    isolated: tuple[str, ...] = ()
-    uncut: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +91,7 @@ class Gate:
         self.failure_store = FailureStore(given.store)
         self.enforcer, self.workers = given.enforcer, given.workers
         self.state, self.inspection = State(), Inspection(given.clock)
-        self.sessions = Sessions(self.state)
+        self.sessions, self.holds = Sessions(self.state), Holds(self.state, given.clock)
         self.failures = Failures(self.state, given.clock, self.inspection)
         self.grants = self._grants(given)
         self.aside = self._asides(given)
@@ -314,6 +301,14 @@ class Gate:
             is_sealed=lambda: self.identities.identity.local.break_glass is Approval.SEALED,
             pick=secrets.choice,
         )
+        self.second_person = SecondPerson(
+            state=self.state,
+            holds=self.holds,
+            roles=self.roles,
+            recorder=recorder,
+            clock=clock,
+            opened=lambda: self.break_glass.open,
+        )
         people.refusal = lambda known: self.roster.is_over(known) or self.break_glass.refusal(known)
         self.turnstile.is_answered_for = self.break_glass.is_open
         self.sign_ins.limited = lambda name, proof: self.break_glass.limited(name, self.roster.limited(name, proof))
@@ -466,6 +461,7 @@ class Gate:
         """
         self.unseen.sweep()
         self.cards.sweep()
+        self.holds.sweep()
         await each_of(
             self.grants.cut_again,
             self.emergencies.cut_again,

@@ -41,7 +41,9 @@ from penstock.model import (
     FlowsRefused,
     GateSettings,
     Hello,
+    HoldEnded,
     Json,
+    OperationHeld,
     PayloadLost,
     PayloadRemoved,
     PayloadStored,
@@ -219,6 +221,8 @@ class Control:
                 self._workers.end(message)
                 if not self._workers.is_alive:
                     self._recorder.put(self.gate.events.records_of(message))
+            case OperationHeld() | HoldEnded():
+                self.gate.holds.heard(link, message)
             case _ if isinstance(message, Event):
                 if isinstance(message, FlowsRefused):
                     self.gate.stations.refused(message)
@@ -233,6 +237,7 @@ class Control:
         """A link of a worker, of the observer, of the responder or of the supervisor closed."""
         self._observers.left(link)
         self._names.remove(link)
+        self.gate.holds.left(link)
         if self._workers.remove(link):
             why, at_us = "the last worker left", read_clock().wall_us
             self._recorder.put(self.gate.failures.lost(Cause.WORKER_ENDED, why, at_us))

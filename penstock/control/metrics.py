@@ -10,7 +10,7 @@ from penstock.control.exposition import Page
 from penstock.control.gate import Gate
 from penstock.control.latency import Path, Window
 from penstock.control.ports import US_PER_S
-from penstock.model import ProcessStarted
+from penstock.model import HoldEnding, ProcessStarted
 
 
 def metrics_page(gate: Gate) -> str:
@@ -47,12 +47,25 @@ def _gate(page: Page, gate: Gate) -> None:
     page.gauge(
         "penstock_break_glass_open", "Break-glass accounts that are open now", [({}, len(gate.break_glass.open))]
     )
+    _held(page, gate)
     page.counter("penstock_sign_ins_unseen_total", "Sign-in attempts that were not looked at, since control started",
                  [({}, gate.unseen.total)])  # fmt: skip
     page.gauge("penstock_waiting_flows", "Flows that wait for a connection of an asset",
                [({"asset": asset}, count) for asset, count in sorted(gate.overload.queues.items())])  # fmt: skip
     page.histogram("penstock_loop_lag_seconds", "How long what was ready waited for the worker's event loop",
                    [({}, gate.overload.lag)])  # fmt: skip
+
+
+def _held(page: Page, gate: Gate) -> None:
+    holds = gate.holds
+    page.gauge("penstock_held_operations", "Operations that wait for a second person now", [({}, len(holds.waiting))])
+    page.counter("penstock_held_ended_total", "Held operations that wait no longer, by what became of them",
+                 [({"ending": ending.value}, holds.endings[ending]) for ending in HoldEnding])  # fmt: skip
+    page.counter("penstock_held_decided_total", "Decisions of second persons about held operations",
+                 [({"decision": "approved" if is_approved else "refused"}, holds.decided[is_approved])
+                  for is_approved in (True, False)])  # fmt: skip
+    page.counter("penstock_held_unshown_total", "Held operations that nobody could be shown: too many waited",
+                 [({}, holds.unshown)])  # fmt: skip
 
 
 def _conduits(page: Page, gate: Gate) -> None:

@@ -37,6 +37,8 @@ class RecordKind(StrEnum):
     EVENTS_LOST = "events.lost"
     OPERATIONS = "operations"
     OPERATION_REFUSED = "operation.refused"
+    OPERATION_APPROVED = "operation.approved"
+    OPERATION_DISAPPROVED = "operation.disapproved"
     PROCESS_ENDED = "process.ended"
     PROCESS_STARTED = "process.started"
     FAILED_OPEN = "failed_open"

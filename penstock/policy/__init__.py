@@ -8,7 +8,7 @@ from penstock.policy.assertions import accept
 from penstock.policy.compile import MachinePath, Policy, compile_policy, machine_paths
 from penstock.policy.criteria import CRITERIA, can_carry
 from penstock.policy.decide import decide, misses_text
-from penstock.policy.describe import window_text
+from penstock.policy.describe import permission_text, target_text, window_text
 from penstock.policy.document import Document, parse
 from penstock.policy.files import read_documents
 from penstock.policy.judge import Judge
@@ -51,6 +51,7 @@ __all__ = [
     "needs_kernel",
     "next_opening",
     "parse",
+    "permission_text",
     "reach",
     "reach_service",
     "read_documents",
@@ -59,6 +60,7 @@ __all__ = [
     "request_of",
     "service_at",
     "site_schema",
+    "target_text",
     "timezone_names",
     "window_text",
 ]

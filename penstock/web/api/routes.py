@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from penstock.web.api import admin, cards, clients, enrolments, gate, grants, proofs, reach, sessions, sign_ins
+from penstock.web.api import admin, cards, clients, enrolments, gate, grants, held, proofs, reach, sessions, sign_ins
 
 routes = [
     *admin.guarded_routes(),
@@ -25,5 +25,8 @@ routes = [
     Route("/reach", reach.show, methods=["GET"]),
     Route("/grants", grants.open_grant, methods=["POST"]),
     Route("/grants/{number}", grants.close, methods=["DELETE"]),
+    Route("/held", held.show, methods=["GET"]),
+    Route("/held/{hold}", held.show_one, methods=["GET"]),
+    Route("/held/{hold}/{verb}", held.decide, methods=["POST"]),
     Route("/sessions", sessions.show, methods=["GET"]),
 ]

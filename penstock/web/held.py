@@ -1,0 +1,184 @@
+"""Held operations as people read them: what is asked, of what, with which values, in the words of the field.
+
+Pure but for the gate that is read.  It must never leave out of an operation what its bytes would do: what does not fit
+is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from penstock.control import ActiveSignIn, Gate, Held
+from penstock.model import HoldEnding, Json, OperationClass, Target, Value
+from penstock.policy import permission_text, target_text
+from penstock.web.asking import moment_text
+
+#: Objects and values of one operation that are told apart; the bytes hold all of them.
+MAX_OBJECTS = 128
+#: In a list, where one operation is a line.
+MAX_LISTED = 3
+MAX_TEXT = 300
+_US_PER_S = 1_000_000
+_LINE_BYTES = 16
+OUTCOMES = {
+    HoldEnding.FORWARDED: "Forwarded: the asset has it, byte for byte as it was shown.",
+    HoldEnding.REFUSED: "Refused: the asset never saw it, and whoever asked has the protocol's own refusal.",
+    HoldEnding.TIMED_OUT: "Too late: nobody decided in time, so it was refused.",
+    HoldEnding.WITHDRAWN: "Too late: whoever asked is gone, or the session has ended. Nothing was forwarded.",
+    HoldEnding.NOT_ALLOWED: "Not forwarded: policy, grant, rate or evidence do not let it pass any more.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectRow:
+    """One object of an operation: what is done with it, its name, and what it would hold after that."""
+
+    operation_class: str
+    text: str
+    value: str
+
+    @property
+    def sentence(self) -> str:
+        """``write holding_registers 10 = 250``."""
+        return f"{self.operation_class} {self.text}{f' = {self.value}' if self.value else ''}"
+
+
+def object_rows(held: Held) -> tuple[tuple[ObjectRow, ...], int]:
+    """The objects, and how many more there are; an element each where the message names elements by number."""
+    rows, more = list[ObjectRow](), 0
+    for target in _elements(held.told.targets):
+        if len(rows) < MAX_OBJECTS:
+            rows.append(_row(target, held.grant.protocol))
+        else:
+            more += 1
+    return tuple(rows), more
+
+
+def sentence(held: Held) -> str:
+    """The whole operation in a line: ``write holding_registers 10 = 250``."""
+    rows, more = object_rows(held)
+    if not rows:
+        return f"{_words(held.told.operation.partition('.')[2])} ({held.told.name})"
+    shown = [row.sentence for row in rows[:MAX_LISTED]]
+    more += len(rows) - len(shown)
+    text = "; ".join(shown) + (f" and {more} more" if more else "")
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
+
+
+def allowances(gate: Gate, held: Held) -> tuple[str, ...]:
+    """What its conduit allows of the classes that it has, in plain words."""
+    policy = gate.state.now.policy
+    conduits = () if policy is None else policy.site.conduits
+    classes = {target.operation_class.value for target in held.told.targets}
+    classes |= set(held.told.operation.partition(".")[2].split("+"))
+    return tuple(
+        permission_text(permission)
+        for conduit in conduits
+        if conduit.name == held.told.conduit
+        for permission in conduit.permissions
+        if permission.protocol == held.grant.protocol and permission.operation_class.value in classes
+    )
+
+
+def hex_lines(data: str) -> tuple[str, ...]:
+    """The exact bytes, sixteen a line, each line with its offset: ``0010  0a 00``."""
+    raw = bytes.fromhex(data)
+    return tuple(f"{at:04x}  {raw[at : at + _LINE_BYTES].hex(' ')}" for at in range(0, len(raw), _LINE_BYTES))
+
+
+def left_s(gate: Gate, held: Held) -> int:
+    """Whole seconds until it is refused by itself, begun ones counted."""
+    return -(-held.left_us(gate.clock().steady_us) // _US_PER_S)
+
+
+def seconds_text(seconds: int) -> str:
+    """``1 min 12 s`` or ``47 s``."""
+    minutes, rest = divmod(max(0, seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def held_row(gate: Gate, held: Held, sign_in: ActiveSignIn, *, is_whole: bool = False) -> dict[str, Json]:
+    """One hold for the API; `is_whole` with every object and the exact bytes."""
+    told, end, verdict = held.told, held.end, held.verdict
+    row: dict[str, Json] = {
+        "hold": held.name,
+        "state": held.state.value,
+        "subject": held.grant.subject.name,
+        "source": told.source,
+        "asset": held.grant.asset,
+        "service": held.grant.service,
+        "conduit": told.conduit,
+        "protocol": held.grant.protocol,
+        "operation": told.operation,
+        "code": told.code,
+        "name": told.name,
+        "unit": told.unit,
+        "what": sentence(held),
+        "held_at": moment_text(told.at_us),
+        "until": moment_text(told.until_us),
+        "left_s": left_s(gate, held) if end is None else 0,
+        "behind": told.behind,
+        "decided_by": None if verdict is None else verdict.by,
+        "is_approved": None if verdict is None else verdict.is_approved,
+        "why": None if verdict is None else verdict.why,
+        "ended_at": None if end is None else moment_text(end.at_us),
+        "outcome": None if end is None else OUTCOMES[end.ending],
+        "reason": end.reason or None if end is not None else None,
+        "may_decide": not gate.second_person.obstacle(sign_in, held),
+    }
+    return row | _whole(gate, held) if is_whole else row
+
+
+def _whole(gate: Gate, held: Held) -> dict[str, Json]:
+    rows, more = object_rows(held)
+    objects: list[Json] = [
+        {"class": row.operation_class, "object": row.text, "value": row.value or None} for row in rows
+    ]
+    allowed: list[Json] = [*allowances(gate, held)]
+    return {"objects": objects, "more_objects": more, "conduit_allows": allowed, "data": held.told.data}
+
+
+def _elements(targets: tuple[Target, ...]) -> Iterator[Target]:
+    for target in targets:
+        values = target.values
+        if values is not None and len(values) == target.count > 1 and not target.name:
+            for index, value in enumerate(values):
+                yield replace(target, first=target.first + index, count=1, values=(value,), memory=None)
+        else:
+            yield target
+
+
+def _row(target: Target, protocol: str) -> ObjectRow:
+    return ObjectRow(
+        operation_class=_words(target.operation_class.value),
+        text=target_text(target, protocol) or "no object named",
+        value=_value(target),
+    )
+
+
+def _value(target: Target) -> str:
+    if target.values is not None:
+        shown = ", ".join(map(_text, target.values[:MAX_OBJECTS]))
+        more = len(target.values) - MAX_OBJECTS
+        return f"{shown} and {more} more" if more > 0 else shown
+    if target.memory is not None:
+        more = len(target.memory) - MAX_OBJECTS
+        return f"0x{target.memory[:MAX_OBJECTS].hex()}" + (f" and {more} bytes more" if more > 0 else "")
+    is_open = target.operation_class is OperationClass.WRITE
+    return "a value that the message does not say as one: see its bytes" if is_open else ""
+
+
+def _text(value: Value) -> str:
+    match value:
+        case bool():
+            return "on" if value else "off"
+        case str():
+            return f"“{value}”" if not value.startswith("0x") else value
+    return repr(value)
+
+
+def _words(text: str) -> str:
+    return text.replace("_", " ").replace("+", " and ")
