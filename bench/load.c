@@ -2,9 +2,10 @@
  * load: the client of the benchmark. One thread with epoll, so that what is measured is the path.
  *
  *   load --address IPV4 --port PORT [--connections N] [--seconds S] [--warm-up S] [--interval-us US]
- *        [--ca FILE --certificate FILE --key FILE] [--alpn NAME] [--say LINE --expect LINE]
+ *        [--ca FILE --certificate FILE --key FILE] [--alpn NAME] [--say LINE --expect LINE] [--talk FILE]
  *
- * It polls one register: 12 bytes out, 11 bytes back, one request outstanding per connection.
+ * It polls one register: 12 bytes out, 11 bytes back, one request outstanding per connection. With --talk it says
+ * what that file says (talk.h), of whatever protocol; the beginning of a talk is not measured.
  *
  * Without --interval-us it is a closed loop: the next request leaves when the reply is in. With it, each connection
  * sends one request per interval. A request whose turn comes while the last one is unanswered is sent late and counted
@@ -32,6 +33,7 @@
 
 #include "endpoint.h"
 #include "histogram.h"
+#include "talk.h"
 
 enum {
 	READ_REPLY_BYTES = 11,
@@ -53,6 +55,7 @@ static uint64_t now_ns(void)
 
 struct options {
 	const char *address, *ca, *certificate, *key, *alpn, *say, *expect;
+	const struct talk *talk;
 	int port, connections, interval_us;
 	double seconds, warm_up;
 };
@@ -65,8 +68,10 @@ struct connection {
 	uint64_t due_ns;  /* when the next paced request is to be sent */
 	uint64_t from_ns; /* when the outstanding request was sent, or should have been */
 	uint64_t replied_ns; /* when the last reply was complete */
+	const struct talk *talk; /* NULL: one register is polled */
+	uint64_t turn;
 	size_t have;
-	uint8_t reply[MAX_FRAME_BYTES];
+	uint8_t reply[MAX_MESSAGE_BYTES];
 };
 
 struct run {
@@ -143,6 +148,25 @@ static void introduce(struct connection *c, const struct options *o)
 	}
 }
 
+/* The exchanges in the beginning of a talk, one by one. The socket is still blocking here. */
+static void begin_talk(struct connection *c, const struct talk *talk)
+{
+	for (c->talk = talk; c->turn < talk->begun; c->turn++) {
+		const struct message *said = message_of(talk, c->turn, false), *wanted;
+		if (!write_all(c, said->bytes, said->length))
+			complain("the talk could not be begun");
+		wanted = message_of(talk, c->turn, true);
+		for (c->have = 0; c->have < wanted->length;) {
+			size_t got = read_some(c, c->reply + c->have, wanted->length - c->have);
+			if (!got)
+				complain("the beginning of the talk was not answered in time");
+			c->have += got;
+		}
+		if (memcmp(c->reply, wanted->bytes, wanted->length) != 0)
+			complain("the beginning of the talk was answered otherwise");
+	}
+}
+
 static void open_connection(struct connection *c, const struct options *o, SSL_CTX *context)
 {
 	struct sockaddr_in there = address_of(o->address, o->port);
@@ -163,6 +187,8 @@ static void open_connection(struct connection *c, const struct options *o, SSL_C
 	}
 	if (o->say)
 		introduce(c, o);
+	if (o->talk)
+		begin_talk(c, o->talk);
 	if (fcntl(c->fd, F_SETFL, fcntl(c->fd, F_GETFL) | O_NONBLOCK) < 0)
 		fail("fcntl");
 }
@@ -170,19 +196,29 @@ static void open_connection(struct connection *c, const struct options *o, SSL_C
 static void send_request(struct connection *c, uint64_t from_ns)
 {
 	uint8_t frame[REQUEST_BYTES] = {0, 0, 0, 0, 0, REQUEST_BYTES - 6, UNIT, READ_HOLDING_REGISTERS};
+	c->have = 0;
+	c->is_waiting = true;
+	c->from_ns = from_ns;
+	if (c->talk) {
+		const struct message *said = message_of(c->talk, c->turn, false);
+		if (!write_all(c, said->bytes, said->length))
+			fail("send");
+		return;
+	}
 	c->transaction = (c->transaction + 1) & 0xffff;
 	put16(frame, c->transaction);
 	put16(frame + 8, POLLED_REGISTER);
 	put16(frame + 10, 1);
-	c->have = 0;
-	c->is_waiting = true;
-	c->from_ns = from_ns;
 	if (!write_all(c, frame, sizeof frame))
 		fail("send");
 }
 
 static bool is_right_reply(const struct connection *c)
 {
+	if (c->talk) {
+		const struct message *wanted = message_of(c->talk, c->turn, true);
+		return c->have == wanted->length && memcmp(c->reply, wanted->bytes, c->have) == 0;
+	}
 	uint8_t right[READ_REPLY_BYTES] = {0, 0, 0, 0, 0, READ_REPLY_BYTES - 6, UNIT, READ_HOLDING_REGISTERS, 2};
 	put16(right, c->transaction);
 	put16(right + 9, POLLED_REGISTER);
@@ -191,7 +227,9 @@ static bool is_right_reply(const struct connection *c)
 
 static bool is_whole_reply(const struct connection *c)
 {
-	return c->have >= sizeof c->reply || (c->have > MBAP_BYTES && c->have >= 6 + get16(c->reply + 4));
+	if (c->talk)
+		return c->have >= message_of(c->talk, c->turn, true)->length;
+	return c->have >= MAX_FRAME_BYTES || (c->have > MBAP_BYTES && c->have >= 6 + get16(c->reply + 4));
 }
 
 /* Take what has arrived; true when it completes a reply, which is then counted. */
@@ -205,6 +243,7 @@ static bool take_reply(struct connection *c, struct run *run)
 	}
 	if (!c->is_waiting || !is_right_reply(c))
 		run->errors++;
+	c->turn++;
 	c->replied_ns = now_ns();
 	histogram_add(&run->times, c->replied_ns - c->from_ns);
 	c->is_waiting = false;
@@ -331,7 +370,7 @@ static const struct option OPTIONS[] = {
 	{"ca", required_argument, NULL, 'A'},          {"certificate", required_argument, NULL, 'C'},
 	{"key", required_argument, NULL, 'K'},         {"alpn", required_argument, NULL, 'L'},
 	{"say", required_argument, NULL, 'S'},         {"expect", required_argument, NULL, 'E'},
-	{NULL, 0, NULL, 0},
+	{"talk", required_argument, NULL, 'T'},        {NULL, 0, NULL, 0},
 };
 
 static bool read_options(int argc, char **argv, struct options *o)
@@ -350,6 +389,7 @@ static bool read_options(int argc, char **argv, struct options *o)
 		case 'L': o->alpn = optarg; break;
 		case 'S': o->say = optarg; break;
 		case 'E': o->expect = optarg; break;
+		case 'T': o->talk = read_talk(optarg); break;
 		default: return false;
 		}
 	}
@@ -364,7 +404,7 @@ int main(int argc, char **argv)
 	if (!read_options(argc, argv, &o)) {
 		fputs("usage: load --address IPV4 --port PORT [--connections N] [--seconds S] [--warm-up S]\n"
 		      "            [--interval-us US] [--ca FILE --certificate FILE --key FILE]\n"
-		      "            [--alpn NAME] [--say LINE --expect LINE]\n",
+		      "            [--alpn NAME] [--say LINE --expect LINE] [--talk FILE]\n",
 		      stderr);
 		return 2;
 	}

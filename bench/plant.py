@@ -58,12 +58,16 @@ class Tunnel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """One way from the client to the controller; `processes` are those that carry it."""
+    """One way from the client to the controller; `processes` are those that carry it.
+
+    `talk` is what the client says (``talk.h``); without one it polls a register.
+    """
 
     variant: str
     address: str
     port: int
     tunnel: Tunnel | None = None
+    talk: Path | None = None
     processes: tuple[int, ...] = ()
 
 
@@ -152,6 +156,7 @@ def _arguments(way: Way, load: Load) -> Iterator[str]:
         "seconds": load.seconds,
         "warm-up": WARM_UP_S,
         "interval-us": load.interval_us,
+        "talk": way.talk,
     }
     if (tunnel := way.tunnel) is not None:
         options |= {"ca": tunnel.authority, "certificate": tunnel.certificate, "key": tunnel.key}
@@ -183,9 +188,9 @@ def on_core(core: int) -> Iterator[None]:
 
 
 def build() -> None:
-    """Compile the load generator and the controller.  Raises `Unavailable` with the compiler's words."""
+    """Compile the load generator and the controllers.  Raises `Unavailable` with the compiler's words."""
     BUILD.mkdir(exist_ok=True)
-    for name, libraries in (("load", ("-lssl", "-lcrypto")), ("device", ())):
+    for name, libraries in (("load", ("-lssl", "-lcrypto")), ("device", ()), ("respondent", ())):
         words = (*COMPILE, "-o", str(BUILD / name), str(HERE / f"{name}.c"), *libraries)
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         if done.returncode:

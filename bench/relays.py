@@ -44,14 +44,15 @@ def relays(folder: Path, asset: str, keys: Keys) -> tuple[Relay, ...]:
     bundle.write_text(keys.certificate.read_text() + keys.key.read_text())
     tls = f" ssl crt {bundle} ca-file {keys.authority} verify required ssl-min-ver TLSv1.3"
     return (
-        _haproxy(folder, "haproxy", 1501, "", asset),
+        haproxy(folder, "haproxy", 1501, "", asset),
         _nginx(folder, "nginx", 1502, asset),
-        _haproxy(folder, "haproxy-tls", 1503, tls, asset),
+        haproxy(folder, "haproxy-tls", 1503, tls, asset),
         _stunnel(folder, "stunnel", 1504, asset, keys),
     )
 
 
-def _haproxy(folder: Path, variant: str, port: int, tls: str, asset: str) -> Relay:
+def haproxy(folder: Path, variant: str, port: int, tls: str, asset: str) -> Relay:
+    """HAProxy in TCP mode at `port`; `tls` is what its ``bind`` says of TLS."""
     path = folder / f"{variant}.cfg"
     path.write_text(f"""\
 global

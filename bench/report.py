@@ -190,7 +190,7 @@ def _or_dash(value: float | None, form: str) -> str:
 
 def text(rows: Sequence[Row]) -> str:
     """The whole result for a person."""
-    parts = [_table(title, found) for title, found in _by_load(rows)]
+    parts = [table_of(title, found) for title, found in _by_load(rows)]
     for row in rows:
         if row["bench"] == "memory":
             shares = ", ".join(f"{name} {size} MB" for name, size in row["processes"].items())
@@ -231,7 +231,8 @@ def _rounds(count: int) -> str:
     return "one round" if count == 1 else f"medians of {count} rounds"
 
 
-def _table(title: str, rows: Sequence[Row]) -> str:
+def table_of(title: str, rows: Sequence[Row]) -> str:
+    """Paths under one load, a line each."""
     cells = [[heading for heading, _ in _COLUMNS], *([cell(row) for _, cell in _COLUMNS] for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(_COLUMNS))]
     lines = [

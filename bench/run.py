@@ -108,7 +108,7 @@ def _paths(options: argparse.Namespace) -> list[Row]:
     build()
     rows = []
     started = None
-    with _plant() as plant:
+    with plant_of_this_run() as plant:
         if set(options.variants) & set(gate.VARIANTS):
             started = gate.start_gate(plant)
             plant.ways.update(started.ways)
@@ -126,7 +126,8 @@ def _paths(options: argparse.Namespace) -> list[Row]:
 
 
 @contextmanager
-def _plant() -> Iterator[Plant]:
+def plant_of_this_run() -> Iterator[Plant]:
+    """A plant that ends with the block; what its programs printed is kept when something fails."""
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder:
         plant = Plant(Path(folder))
         try:
@@ -150,12 +151,13 @@ def rounds(plant: Plant, ways: Sequence[Way], every: Sequence[Load], count: int)
             print(
                 f"bench: round {number + 1} of {count}, {load.mode}, connections: {load.connections}", file=sys.stderr
             )
-            runs += [_run(plant, way, load) for way in random.sample(ways, len(ways))]
+            runs += [one_run(plant, way, load) for way in random.sample(ways, len(ways))]
     order = {way.variant: place for place, way in enumerate(ways)}
     return sorted(runs, key=lambda run: (every.index(run.load), order[run.variant]))
 
 
-def _run(plant: Plant, way: Way, load: Load) -> Run:
+def one_run(plant: Plant, way: Way, load: Load) -> Run:
+    """Load a way once; with the processor time of the processes that carry it."""
     before_us = processes.cpu_us(pid for process in way.processes for pid in processes.family(process))
     figures = plant.measure(way, load)
     spent_us = processes.cpu_us_since(before_us)
