@@ -86,7 +86,7 @@ class Inspection:
         if len(frames) == 1:
             frame = frames[0]
             known = self._free.get(frame.what)
-            under_way = self._of_client
+            under_way, rewrites = self._of_client, self._decoder.rewrites
             if (
                 known is not None
                 and frame.data is data
@@ -94,13 +94,13 @@ class Inspection:
                 and len(under_way) < MAX_UNDER_WAY
                 and frame.exchange not in under_way
                 and not self._doubled
-                and not self._decoder.rewrites
+                and not (rewrites and self._has_refused)
                 and self._row(known[0], self.frames, now_us)
             ):
                 asked = Transaction(known[0], self.frames, now_us, known[1])
                 under_way[frame.exchange] = asked
                 self.frames += 1
-                return Effect(data, b"", None, (asked,))
+                return Effect(self._decoder.forward(frame) if rewrites else data, b"", None, (asked,))
         return self._take(_CLIENT, frames, now_us)
 
     def from_asset(self, data: bytes, now_us: int) -> Effect:
@@ -109,14 +109,15 @@ class Inspection:
             frames = self._feed(_ASSET, data)
         except Malformed as error:
             return Effect(ending=_broken(error))
-        if len(frames) == 1 and not self._doubled and not self._decoder.rewrites:
+        rewrites = self._decoder.rewrites
+        if len(frames) == 1 and not self._doubled and not (rewrites and self._has_refused):
             frame = frames[0]
             if frame.data is data and frame.role is _REPLY and frame.is_last and now_us < self._live_until_us:
                 asked = self._of_client.pop(frame.exchange, None)
                 if asked is not None:
                     latency_us = now_us - asked.at_us
                     self._flow.answered(asked.ordinal, frame.is_refusal, latency_us if latency_us > 0 else 0)  # noqa: FURB136
-                    return Effect(b"", data, None, (asked,))
+                    return Effect(b"", self._decoder.forward(frame) if rewrites else data, None, (asked,))
         return self._take(_ASSET, frames, now_us)
 
     def tick(self, now_us: int) -> Ending | None:

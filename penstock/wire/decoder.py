@@ -90,9 +90,10 @@ class Decoder(Protocol):
     """The frames of one flow."""
 
     rewrites: bool
-    """Whether `forward` may give anything but the frame's own bytes; while it may, a flow does not take the short way.
+    """Whether `forward` may give anything but the frame's own bytes; while it may not, it need not be called.
 
-    It may become true while the gate forwards, refuses or drops a frame, and stays true then.
+    It may become true while the gate forwards, refuses or drops a frame, and stays true then.  Where it is true, a flow
+    takes the short way only as long as nothing was refused in it.
     """
 
     def feed(self, side: Side, data: bytes) -> Sequence[Frame]:

@@ -86,3 +86,32 @@ def test_a_confirmation_of_what_was_refused_ends_the_flow(flow: Inspected) -> No
     ending = flow.asset(i_frame(0, 0, "69010700030000000001"), T0).ending
     assert ending is not None
     assert ending.reason is Reason.MALFORMED
+
+
+READ, VALUE = "660105000300640000", "0d0105000300640000cdcc8c3f00"
+
+
+def test_a_read_that_was_judged_before_is_counted_on_the_short_way_as_on_the_long_one(flow: Inspected) -> None:
+    """The policy is asked once, and a refusal in between does not shake the numbers."""
+    for number in range(20):
+        assert flow.client(i_frame(number, number, READ), T0).to_asset == i_frame(number, number, READ)
+        told = flow.asset(i_frame(number, number + 1, VALUE), T0 + 7)
+        assert (told.to_client, told.ending) == (i_frame(number, number + 1, VALUE), None)
+    assert len(flow.judged) == 1
+    refused = flow.client(i_frame(20, 20, RESET), T0 + 8)
+    assert refused.to_client == i_frame(20, 21, NO_RESET)
+    for number in range(20, 25):
+        asked = flow.client(i_frame(number + 1, number + 1, READ), T0 + 9)
+        assert asked.to_asset == i_frame(number, number, READ)
+        told = flow.asset(i_frame(number, number + 1, VALUE), T0 + 16)
+        assert told.to_client == i_frame(number + 1, number + 2, VALUE)
+    assert flow.rows() == [[7, 0]] * 25
+
+
+def test_who_acknowledges_what_was_never_sent_is_cut_off_on_the_short_way_too(flow: Inspected) -> None:
+    flow.client(i_frame(0, 0, READ), T0)
+    flow.asset(i_frame(0, 1, VALUE), T0)
+    flow.client(i_frame(1, 9, READ), T0)
+    ending = flow.asset(i_frame(1, 2, VALUE), T0).ending
+    assert ending is not None
+    assert ending.reason is Reason.MALFORMED
