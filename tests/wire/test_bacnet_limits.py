@@ -4,36 +4,13 @@ from __future__ import annotations
 
 import pytest
 from bacnet_datagrams import EVERYONE, STATION_3_6C, bvll, confirmed, meaning, npdu, unconfirmed
+from narrowed import decided
 
-from penstock.model import Factor, Operation, Reason, Request, Subject, SubjectKind
 from penstock.model import OperationClass as Is
-from penstock.policy import accept, decide, parse
+from penstock.model import Reason
 from penstock.wire import UnreadableError
 from penstock.wire.bacnet import BACNET
 from penstock.wire.bacnet.words import read_objects, read_priorities, read_properties
-
-SITE = """\
-site: plant
-domain: plant.ot
-overlay: 100.64.0.0/16
-zones:
-  cell: {networks: [10.20.10.0/24]}
-assets:
-  ahu-1: {zone: cell, role: controller, address: 10.20.10.11, services: {bacnet: 47808}}
-conduits:
-  Way: {from: {group: ops}, to: {asset: ahu-1}, allow: {bacnet: [%s]}}
-"""
-PERSON = Subject(
-    name="alice",
-    kind=SubjectKind.PERSON,
-    groups=frozenset({"ops"}),
-    factors=frozenset({Factor.PASSWORD, Factor.TOTP}),
-)
-
-
-def decided(allow: str, operation: Operation) -> Reason:
-    policy = accept(parse({"site.yaml": SITE % allow}), 1)
-    return decide(policy, Request(subject=PERSON, asset="ahu-1", protocol="bacnet", operation=operation)).reason
 
 
 def write(thing: str = "00800001", prop: str = "55", value: str = "44 41ac0000", priority: str = "49 08") -> bytes:
@@ -117,7 +94,7 @@ READS = "{read: {objects: [analog-value:*, device:10], properties: [present-valu
 def test_a_conduit_decides_by_object_property_priority_value_and_network(
     allow: str, datagram: bytes, reason: Reason
 ) -> None:
-    assert decided(allow, meaning(datagram)) is reason
+    assert decided("bacnet", 47808, allow, meaning(datagram)) is reason
 
 
 @pytest.mark.parametrize(

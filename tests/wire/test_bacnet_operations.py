@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 from bacnet_datagrams import (
     COLDSTART,
     EVERYONE,
@@ -22,7 +20,7 @@ from bacnet_datagrams import (
     npdu,
     unconfirmed,
 )
-from captured import CAPTURES
+from taxonomy import many, taxonomy
 
 from penstock.model import Operation, Target
 from penstock.model import OperationClass as Is
@@ -373,20 +371,6 @@ def test_a_message_type_that_the_standard_does_not_define_is_unknown() -> None:
     assert is_malformed(fed(npdu(b"\x11\x08")))
 
 
-def many(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def taxonomy() -> dict[str, Any]:
-    path = CAPTURES.parent / "protocols" / "operations.yaml"
-    if not path.is_file():
-        if os.environ.get("CI"):
-            pytest.fail(f"no taxonomy at {path}; set PENSTOCK_CAPTURES")
-        pytest.skip(f"the taxonomy lies outside this repository, and there is none at {path}")
-    found: dict[str, Any] = yaml.safe_load(path.read_text())["protocols"]["bacnet_ip"]
-    return found
-
-
 def classes_of(entries: list[dict[str, Any]], key: str) -> Iterator[tuple[int, tuple[str, ...]]]:
     for entry in entries:
         for number in many(entry[key]):
@@ -405,7 +389,7 @@ def classes_of(entries: list[dict[str, Any]], key: str) -> Iterator[tuple[int, t
 )
 def test_the_tables_of_codes_are_the_taxonomy(table: codes.Meanings, section: str, key: str) -> None:
     """Code for code and class for class as in the project's taxonomy, neither more nor less."""
-    entries = taxonomy()["confirmed" if section == "states" else section]
+    entries = taxonomy("bacnet_ip")["confirmed" if section == "states" else section]
     refined = [entry for entry in entries if "sub" in entry]
     if section == "states":
         entries = refined[0]["sub"]

@@ -4,39 +4,17 @@ from __future__ import annotations
 
 import pytest
 from dnp3_messages import CLASS_POLL, CROB, LATCH_ON, fed, request, response
+from narrowed import decided, site
 
-from penstock.model import Factor, Invalid, Operation, Reason, Request, Subject, SubjectKind
-from penstock.policy import accept, decide, parse
+from penstock.model import Invalid, Reason
+from penstock.policy import accept, parse
 from penstock.wire import Side
 from penstock.wire.dnp3 import DNP3
-
-SITE = """\
-site: plant
-domain: plant.ot
-overlay: 100.64.0.0/16
-zones:
-  cell: {networks: [10.20.10.0/24]}
-assets:
-  rtu-1: {zone: cell, role: rtu, address: 10.20.10.11, services: {dnp3: 20000}}
-conduits:
-  Way: {from: {group: ops}, to: {asset: rtu-1}, allow: {dnp3: [%s]}}
-"""
-PERSON = Subject(
-    name="alice",
-    kind=SubjectKind.PERSON,
-    groups=frozenset({"ops"}),
-    factors=frozenset({Factor.PASSWORD, Factor.TOTP}),
-)
-
-
-def decided(allow: str, operation: Operation) -> Reason:
-    policy = accept(parse({"site.yaml": SITE % allow}), 1)
-    return decide(policy, Request(subject=PERSON, asset="rtu-1", protocol="dnp3", operation=operation)).reason
 
 
 def asked(allow: str, app: str, to: int = 10) -> Reason:
     (frame,) = fed(Side.CLIENT, request(app, to=to))
-    return decided(allow, frame.operation)
+    return decided("dnp3", 20000, allow, frame.operation)
 
 
 OUTSIDE, VALUE, CLASS = Reason.OBJECT_OUT_OF_RANGE, Reason.VALUE_OUT_OF_RANGE, Reason.OPERATION_NOT_ALLOWED
@@ -125,10 +103,10 @@ def test_a_block_of_a_file_that_nobody_saw_opened_meets_no_name() -> None:
 def test_what_an_outstation_reports_by_itself_is_held_to_what_may_be_read() -> None:
     (empty,) = fed(Side.ASSET, response("F0 82 8000"))
     (report,) = fed(Side.ASSET, response("F2 82 0000 2002 17 02 03 01 0100 09 01 0100"))
-    assert decided("{write: {binary_outputs: 1}}", empty.operation) is Reason.ALLOWED
-    assert decided("{write: {binary_outputs: 1}}", report.operation) is CLASS
-    assert decided("{read: {analog_inputs: 0-9}}", report.operation) is Reason.ALLOWED
-    assert decided("{read: {analog_inputs: 0-8}}", report.operation) is OUTSIDE
+    assert decided("dnp3", 20000, "{write: {binary_outputs: 1}}", empty.operation) is Reason.ALLOWED
+    assert decided("dnp3", 20000, "{write: {binary_outputs: 1}}", report.operation) is CLASS
+    assert decided("dnp3", 20000, "{read: {analog_inputs: 0-9}}", report.operation) is Reason.ALLOWED
+    assert decided("dnp3", 20000, "{read: {analog_inputs: 0-8}}", report.operation) is OUTSIDE
 
 
 @pytest.mark.parametrize(
@@ -144,7 +122,7 @@ def test_what_an_outstation_reports_by_itself_is_held_to_what_may_be_read() -> N
 )
 def test_an_error_in_a_limit_names_file_and_line(allow: str, why: str) -> None:
     with pytest.raises(Invalid) as caught:
-        accept(parse({"site.yaml": SITE % allow}), 1)
+        accept(parse({"site.yaml": site("dnp3", 20000, allow)}), 1)
     (problem,) = caught.value.problems
     assert problem.where.startswith("site.yaml:9:")
     assert why in problem.why

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 from typing import Any
 
 import pytest
-import yaml
-from captured import CAPTURES
 from dnp3_messages import CROB, LATCH_ON, fed, meaning, request, targets
 from hypothesis import given
 from hypothesis import strategies as st
+from taxonomy import many, taxonomy
 
 from penstock.model import Malformed, OperationClass, Target
 from penstock.wire import Side
@@ -345,28 +343,14 @@ def test_a_value_that_is_no_number_meets_no_limit() -> None:
     assert math.isnan(value)
 
 
-def taxonomy() -> dict[str, Any]:
-    path = CAPTURES.parent / "protocols" / "operations.yaml"
-    if not path.is_file():
-        if os.environ.get("CI"):
-            pytest.fail(f"no taxonomy at {path}; set PENSTOCK_CAPTURES")
-        pytest.skip(f"the taxonomy lies outside this repository, and there is none at {path}")
-    found: dict[str, Any] = yaml.safe_load(path.read_text())["protocols"]["dnp3"]
-    return found
-
-
-def many(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, list) else (value,)
-
-
 def test_the_tables_of_codes_are_the_taxonomy() -> None:
     """Code for code and class for class as in the project's taxonomy, neither more nor less."""
-    theirs = taxonomy()
+    theirs = taxonomy("dnp3")
     assert [(codes, name, str(found)) for codes, name, found in CODES] == [
-        (many(each["fc"]), each["name"], each["class"]) for each in theirs["operations"]
+        (tuple(many(each["fc"])), each["name"], each["class"]) for each in theirs["operations"]
     ]
     assert [(groups, name, str(found)) for groups, name, found in GROUPS] == [
-        (many(each["group"]), each["name"], each["class"]) for each in theirs["groups"]
+        (tuple(many(each["group"])), each["name"], each["class"]) for each in theirs["groups"]
     ]
     session, carrying = theirs["link"]
     assert set(session["function"]) == LINK_SESSION
@@ -383,7 +367,7 @@ def test_every_function_has_the_class_of_the_taxonomy_when_it_is_decoded() -> No
         27: _file(b"a", 0), 28: _descriptor(b"a"), 29: f"4602 5B 01 1600 {PASSWORD}", 30: "4604 5B 01 0D00" + "00" * 13,
         31: "4608 5B 01 0100 61", 32: "7802 5B 01 0100 00", 33: "7802 5B 01 0100 00",
     }  # fmt: skip
-    wanted = {fc: each["class"] for each in taxonomy()["operations"] for fc in many(each["fc"]) if 0 < fc < 128}
+    wanted = {fc: each["class"] for each in taxonomy("dnp3")["operations"] for fc in many(each["fc"]) if 0 < fc < 128}
     for code, found in wanted.items():
         select = [request(f"CF 03 {CROB}")] if code == 4 else []
         frame = fed(Side.CLIENT, *select, request(f"C0 {code:02X} {samples.get(code, '')}"))[-1]

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
-import pytest
-import yaml
-from captured import CAPTURES
+from taxonomy import many, taxonomy
 
 from penstock.wire.enip.codes import BY_CLASS, COMMANDS, COMMON_SERVICES, PCCC, TAG, TAG_CLASSES
 from penstock.wire.enip.names import PCCC_FUNCTIONS, service_name
-
-
-def taxonomy() -> dict[str, Any]:
-    path = CAPTURES.parent / "protocols" / "operations.yaml"
-    if not path.is_file():
-        if os.environ.get("CI"):
-            pytest.fail(f"no taxonomy at {path}; set PENSTOCK_CAPTURES")
-        pytest.skip(f"the taxonomy lies outside this repository, and there is none at {path}")
-    found: dict[str, Any] = yaml.safe_load(path.read_text())["protocols"]["enip_cip"]
-    return found
-
-
-def many(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 def classes(entry: dict[str, Any]) -> tuple[str, ...]:
@@ -32,19 +15,19 @@ def classes(entry: dict[str, Any]) -> tuple[str, ...]:
 
 
 def test_commands() -> None:
-    expected = {(each["command"], each["name"], classes(each)) for each in taxonomy()["commands"]}
+    expected = {(each["command"], each["name"], classes(each)) for each in taxonomy("enip_cip")["commands"]}
     assert {(code, name, tuple(map(str, found))) for code, name, found in COMMANDS} == expected
 
 
 def test_common_services() -> None:
-    expected = {(s, classes(each)) for each in taxonomy()["common_services"] for s in many(each["service"])}
+    expected = {(s, classes(each)) for each in taxonomy("enip_cip")["common_services"] for s in many(each["service"])}
     assert {(s, tuple(map(str, found))) for services, found in COMMON_SERVICES for s in services} == expected
 
 
 def test_services_by_class() -> None:
     """A symbolic path and the symbol and template classes share their services."""
     expected: set[tuple[int, int, tuple[str, ...]]] = set()
-    for entry in taxonomy()["by_class"]:
+    for entry in taxonomy("enip_cip")["by_class"]:
         numbers = list(TAG_CLASSES) if entry["class"] == "tag" else many(entry["class"])
         for each in entry["services"]:
             expected |= {(number, s, classes(each)) for number in numbers for s in many(each["service"])}
@@ -59,7 +42,9 @@ def test_services_by_class() -> None:
 
 
 def test_pccc() -> None:
-    expected = {(each["command"], f, classes(each)) for each in taxonomy()["pccc"] for f in many(each["function"])}
+    expected = {
+        (each["command"], f, classes(each)) for each in taxonomy("enip_cip")["pccc"] for f in many(each["function"])
+    }
     assert {(command, f, tuple(map(str, found))) for command, functions, found in PCCC for f in functions} == expected
 
 

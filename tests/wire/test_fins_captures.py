@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
-from captured import CAPTURES, TAIL, byte_by_byte, compare, dissect, flows_of, require_captures
+from captured import TAIL, byte_by_byte, compare, dissect, flows_of
+from taxonomy import many, taxonomy
 
 from penstock.model import Malformed
 from penstock.wire import Side
@@ -50,12 +49,9 @@ def test_what_breaks_is_given_up_and_reading_goes_on() -> None:
 
 
 def test_the_codes_are_those_of_the_taxonomy() -> None:
-    require_captures()
-    text = (CAPTURES.parent / "protocols" / "operations.yaml").read_text()
     wanted: dict[int, str] = {}
-    for row in yaml.safe_load(text)["protocols"]["fins"]["operations"]:
-        command: Any = row["command"]
-        wanted |= dict.fromkeys(command if isinstance(command, list) else [command], row["class"])
+    for row in taxonomy("fins")["operations"]:
+        wanted |= dict.fromkeys(many(row["command"]), row["class"])
     assert {code: str(meant) for code, (_, meant) in CODES.items()} == wanted
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import struct
-from typing import Any
 
 import pytest
-import yaml
-from captured import CAPTURES
 from hypothesis import given
 from hypothesis import strategies as st
+from taxonomy import many, taxonomy
 
 from penstock.model import Malformed, Operation, Target, Value
 from penstock.model import OperationClass as Is
@@ -275,21 +272,15 @@ def test_what_cannot_be_seen_inside_an_authenticated_request_is_unknown(message:
 
 def test_the_table_of_codes_is_the_taxonomy() -> None:
     """Type for type and class for class as in the project's taxonomy, neither more nor less."""
-    path = CAPTURES.parent / "protocols" / "operations.yaml"
-    if not path.is_file():
-        if os.environ.get("CI"):
-            pytest.fail(f"no taxonomy at {path}; set PENSTOCK_CAPTURES")
-        pytest.skip(f"the taxonomy lies outside this repository, and there is none at {path}")
-    taxonomy: dict[str, Any] = yaml.safe_load(path.read_text())["protocols"]["iec104"]
     expected = {
         (kind, each["name"], each["class"])
-        for each in taxonomy["operations"]
-        for kind in (each["type_id"] if isinstance(each["type_id"], list) else [each["type_id"]])
+        for each in taxonomy("iec104")["operations"]
+        for kind in many(each["type_id"])
     }
     ours = {(kind, name, str(only)) for kinds, name, (only,) in codes.CLASSES for kind in kinds}
     assert ours == expected
     assert set(codes.CLASS_OF) <= set(codes.TYPES)
-    causes = taxonomy["causes"]
+    causes = taxonomy("iec104")["causes"]
     assert (causes["activation"], causes["activation_con"], causes["activation_term"]) == (
         codes.ACTIVATION, codes.ACTIVATION_CON, codes.TERMINATION,
     )  # fmt: skip

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modbus_captures import CAPTURES
 from pymodbus.framer import FramerSocket
 from pymodbus.pdu import DecodePDU
 from pymodbus.pdu import bit_message as bits
 from pymodbus.pdu import file_message as files
 from pymodbus.pdu import register_message as registers
+from taxonomy import many, taxonomy
 
 from penstock.model import Malformed, Operation, OperationClass, Target
 from penstock.wire import ModbusDecoder, Side
@@ -124,12 +122,7 @@ def test_a_well_framed_request_that_breaks_the_standard_is_malformed(pdu: str) -
 
 def test_the_table_of_codes_is_the_taxonomy() -> None:
     """Code for code and class for class as in the project's taxonomy, neither more nor less."""
-    path = CAPTURES.parent / "protocols" / "operations.yaml"
-    if not path.is_file():
-        if os.environ.get("CI"):
-            pytest.fail(f"no taxonomy at {path}; set PENSTOCK_CAPTURES")
-        pytest.skip(f"the taxonomy lies outside this repository, and there is none at {path}")
-    entries: list[dict[str, Any]] = yaml.safe_load(path.read_text())["protocols"]["modbus"]["operations"]
+    entries: list[dict[str, Any]] = taxonomy("modbus")["operations"]
     expected = set()
     for entry in entries:
         codes = many(entry["fc"]) if "fc" in entry else [c for a, b in entry["fc_range"] for c in range(a, b + 1)]
@@ -143,10 +136,6 @@ def test_the_table_of_codes_is_the_taxonomy() -> None:
         for sub in subs or (None,)
     }
     assert ours == expected
-
-
-def many(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 def first_and_count(limit: int) -> st.SearchStrategy[tuple[int, int]]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
 import struct
 import uuid
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import yaml
 from asyncua import ua
-from captured import CAPTURES
 from opcua_talk import SECRET, Talk, calling, encoded, reading, writing
+from taxonomy import many, taxonomy
 
 from penstock.model import Malformed, Operation, OperationClass, Target, Value
 from penstock.wire import Answer, Side
@@ -35,15 +33,9 @@ def only(message: Any) -> Target:
 
 def test_the_table_of_services_is_the_taxonomy() -> None:
     """Number for number and class for class as in the project's taxonomy, neither more nor less."""
-    path = CAPTURES.parent / "protocols" / "operations.yaml"
-    if not path.is_file():
-        if os.environ.get("CI"):
-            pytest.fail(f"no taxonomy at {path}; set PENSTOCK_CAPTURES")
-        pytest.skip(f"the taxonomy lies outside this repository, and there is none at {path}")
     wanted: dict[int, str] = {}
-    for entry in yaml.safe_load(path.read_text())["protocols"]["opcua"]["services"]:
-        numbers = entry["id"] if isinstance(entry["id"], list) else [entry["id"]]
-        wanted |= dict.fromkeys(numbers, entry["class"])
+    for entry in taxonomy("opcua")["services"]:
+        wanted |= dict.fromkeys(many(entry["id"]), entry["class"])
     assert {number: str(found) for number, (_, found) in codes.SERVICES.items()} == wanted
 
 

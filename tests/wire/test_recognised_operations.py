@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from captured import CAPTURES, require_captures
 from recognised_captures import BY_NAME
+from taxonomy import many, taxonomy
 
 from penstock.model import Operation
 from penstock.model import OperationClass as Is
 from penstock.wire import Side
 from penstock.wire.recognised import ftp, ge_srtp, http, mms_codes, profinet, profinet_dcp, s7comm_plus, slmp, smb, vnc
 
-TAXONOMY = CAPTURES.parent / "protocols" / "operations.yaml"
 TABLES = [
     ("ftp", "operations", "verb", ftp.CODES),
     ("http", "operations", "method", http.CODES),
@@ -31,18 +29,13 @@ TABLES = [
 ]
 
 
-def many(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
 @pytest.mark.parametrize(
     ("protocol", "table", "key", "codes"), TABLES, ids=lambda each: each if isinstance(each, str) else ""
 )
 def test_every_code_of_the_taxonomy_has_its_class_and_no_other_has_one(
     protocol: str, table: str, key: str, codes: Any
 ) -> None:
-    require_captures()
-    rows = yaml.safe_load(TAXONOMY.read_text())["protocols"][protocol][table]
+    rows = taxonomy(protocol)[table]
     wanted = {code: set(many(row["class"])) for row in rows if key in row for code in many(row[key])}
     ours = {code: {str(each) for each in classes} for numbers, _, classes in codes for code in numbers}
     assert ours == wanted

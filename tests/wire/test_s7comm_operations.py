@@ -6,8 +6,6 @@ from struct import pack
 from typing import Any
 
 import pytest
-import yaml
-from captured import CAPTURES, require_captures
 from hypothesis import given
 from hypothesis import strategies as st
 from s7comm_messages import (
@@ -23,6 +21,7 @@ from s7comm_messages import (
     userdata,
     write_var,
 )
+from taxonomy import many, taxonomy
 
 from penstock.model import Malformed, OperationClass, Target
 from penstock.wire import Role, S7Decoder, Side
@@ -370,18 +369,8 @@ def test_an_answer_to_userdata_shows_its_error() -> None:
     assert S7Decoder().answer(asked, one(userdata(0x83, 3), Side.ASSET)).status == ""
 
 
-def taxonomy() -> Any:
-    require_captures()
-    text = (CAPTURES.parent / "protocols" / "operations.yaml").read_text()
-    return yaml.safe_load(text)["protocols"]["s7comm"]
-
-
-def many(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
 def test_the_tables_say_what_the_taxonomy_says_code_by_code() -> None:
-    document = taxonomy()
+    document = taxonomy("s7comm")
     jobs = {each["function"]: each for each in document["job"]}
     ours = {code: (found.value, origin.value) for code, _, found, origin in FUNCTIONS}
     assert ours == {code: (each["class"], each.get("from", "client")) for code, each in jobs.items() if "class" in each}
