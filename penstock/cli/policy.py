@@ -169,6 +169,11 @@ def _sections(site: Site) -> Iterator[tuple[str, tuple[str, ...], list[tuple[str
         ],
     )
     yield (
+        "Held: these operations wait until a second person approves them",
+        ("CONDUIT", "OPERATIONS", "FOR AT MOST"),
+        [(each.name, ", ".join(each.hold), duration_text(each.hold_s)) for each in site.conduits if each.hold],
+    )
+    yield (
         "Reached at another port, or at a shared address",
         ("ASSET", "SERVICE", "OFFERED AT", "REACHED AT"),
         [
@@ -223,6 +228,11 @@ def _summary(site: Site, tests: int) -> Json:
             {"conduit": each.name, "limit_us": each.latency.limit_us, "steps_aside": each.latency.steps_aside}
             for each in site.conduits
             if each.latency is not None
+        ],
+        "held": [
+            {"conduit": each.name, "operations": [item.value for item in each.hold], "hold_s": each.hold_s}
+            for each in site.conduits
+            if each.hold
         ],
         "needs_kernel": [{"where": each.where, "why": each.why, "hint": each.hint} for each in needs_kernel(site)],
     }
@@ -335,6 +345,8 @@ def _print(policy: Policy, request: Request, decision: Decision) -> None:
             output.data(f"a session of at most {conduit.session.length_s} s, idle at most {conduit.session.idle_s} s")
         for charge in decision.charges:
             output.data(f"it counts against a rate: at most {charge.count} in {charge.period_s} s")
+        if decision.hold_s is not None:
+            output.data(f"it is held until a second person approves it, for at most {duration_text(decision.hold_s)}")
         return
     if decision.conduit is None:
         output.data(f"denied ({decision.reason}): there are no conduits")
@@ -374,4 +386,5 @@ def _as_json(decision: Decision) -> Json:
             for miss in decision.misses
         ],
         "charges": [{"count": charge.count, "period_s": charge.period_s} for charge in decision.charges],
+        "hold_s": decision.hold_s,
     }

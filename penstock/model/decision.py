@@ -107,3 +107,5 @@ class Decision:
     conduit: str | None = None
     misses: tuple[Miss, ...] = ()
     charges: tuple[Charge, ...] = ()
+    hold_s: int | None = None
+    """It is allowed once a second person has approved it, within so many seconds."""

@@ -270,6 +270,9 @@ class Conduit:
     drill: DrillPlan | None = None
     latency: LatencyBudget | None = None
     records_payload: bool = False
+    hold: tuple[OperationClass, ...] = ()
+    """Each operation of these classes waits until a second person approves it, and is refused after `hold_s`."""
+    hold_s: int = 60
 
     @property
     def is_safety_critical(self) -> bool:

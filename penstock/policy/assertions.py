@@ -22,13 +22,19 @@ def accept(document: Document, revision: int) -> Policy:
 def judge(policy: Policy, assertion: Assertion) -> Problem | None:
     """What is wrong with one assertion, or ``None`` where it holds."""
     decision = decide(policy, assertion.request)
-    if decision.is_allowed == assertion.is_allowed:
+    is_held = decision.hold_s is not None
+    is_as_claimed = assertion.is_held in {None, is_held} or not decision.is_allowed
+    if decision.is_allowed == assertion.is_allowed and is_as_claimed:
         return None
     request = assertion.request
     asked = f"{operation_text(request.operation)} on {request.asset} as {subject_text(request.subject)}"
     targets = () if request.operation is None else request.operation.targets
     if targets:
         asked += f", {', '.join(target_text(target, request.protocol) for target in targets)}"
+    if decision.is_allowed and assertion.is_allowed:
+        says, does = ("held", "allowed at once") if assertion.is_held else ("not held", "held for a second person")
+        why = f"test failed: it says {says}, but {asked} is {does}"
+        return Problem(where=assertion.where, why=why, hint=f"conduit {decision.conduit!r} allows it")
     if decision.is_allowed:
         return Problem(
             where=assertion.where,

@@ -52,6 +52,7 @@ def check_conduits(
     whole = [item for item in conduits if item.is_whole]
     _ports(whole, inventory, faults)
     check_unseen(whole, inventory, faults)
+    _holds(whole, inventory, faults)
     return checked
 
 
@@ -224,6 +225,39 @@ def _ports(conduits: Sequence[PlacedConduit], inventory: Inventory, faults: Faul
         faults.add(
             item.at("allow"), why, f"name the operations of {service.protocol} here too, or permit the port in both"
         )
+
+
+def _holds(conduits: Sequence[PlacedConduit], inventory: Inventory, faults: Faults) -> None:
+    """A flow that goes on uninspected carries what should wait as well: its conduits must not differ about that."""
+    is_open = [item for item in conduits if item.conduit.is_safety_critical]
+    for item in conduits:
+        conduit = item.conduit
+        if not conduit.hold or conduit.is_safety_critical:
+            continue
+        paths = _paths(conduit, inventory)
+        for other in is_open:
+            shared = sorted(paths & _paths(other.conduit, inventory))
+            if shared:
+                source, target, service = shared[0]
+                by = f"conduit {shown(other.conduit.name)} ({other.place})"
+                path = f"from {source!r} to {target!r} over {service!r}"
+                why = f"{by} fails open {path}, and what is to wait here would go on with it"
+                hint = "let other machines, or another service, carry what waits for a second person"
+                faults.add(item.at("hold"), why, hint)
+                break
+
+
+def _paths(conduit: Conduit, inventory: Inventory) -> set[tuple[str, str, str]]:
+    """Source, target and service of every inspected flow between machines that the conduit permits."""
+    sources = sources_of(conduit, inventory)
+    return {
+        (source.name, asset.name, service.name)
+        for asset in (targets_of(conduit, inventory) if sources else ())
+        for service in asset.services
+        if is_inspected_by(conduit, service)
+        for source in sources
+        if source is not asset
+    }
 
 
 def _services(conduits: Sequence[PlacedConduit], inventory: Inventory) -> list[tuple[PlacedConduit, Asset, Service]]:

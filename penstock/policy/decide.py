@@ -7,6 +7,7 @@ denial is a value that names the conduit that came closest and every criterion t
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from penstock.model import Conduit, Decision, Miss, Reason, Request, SubjectKind
 from penstock.policy.compile import Policy, Way
@@ -35,18 +36,22 @@ def decide(policy: Policy, request: Request, spent: Spent = nothing_spent) -> De
         return _deny(policy, Question(request, policy.assets.get(request.asset), None, spent))
     question = Question(request, way.asset, way.service, spent)
     charged: Decision | None = None
+    held: Decision | None = None
     for lane in _lanes(way, request):
         for is_met in _CHECKS:
             if not is_met(lane, question):
                 break
         else:
-            if not lane.rated:
+            if not lane.rated and not lane.held:
                 return lane.allowed
             decision = _charge(lane, question)
-            if not decision.charges:
+            if lane.held and any(demanded in lane.held for demanded, _ in question.demands):
+                held = held or replace(decision, hold_s=lane.conduit.hold_s)
+            elif not decision.charges:
                 return decision
-            charged = charged or decision
-    return charged or _deny(policy, question)
+            else:
+                charged = charged or decision
+    return charged or held or _deny(policy, question)
 
 
 def _lanes(way: Way, request: Request) -> list[Lane]:

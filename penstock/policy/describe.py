@@ -21,7 +21,7 @@ from penstock.model import (
     Target,
     Window,
 )
-from penstock.policy.numbers import DAYS, clock_text, period_text, range_text
+from penstock.policy.numbers import DAYS, clock_text, duration_text, period_text, range_text
 from penstock.policy.selection import is_port_of
 from penstock.wire import NAMED
 
@@ -84,7 +84,16 @@ def allowance_lines(conduit: Conduit, service: Service) -> tuple[str, ...]:
         return ("echo (ping), not inspected",)
     if is_port_of(conduit, service):
         return (f"anything on {service.at}, not inspected",)
-    return tuple(permission_text(item) for item in conduit.permissions if item.protocol == service.protocol)
+    return tuple(
+        permission_text(item) + (hold_text(conduit) if item.operation_class in conduit.hold else "")
+        for item in conduit.permissions
+        if item.protocol == service.protocol
+    )
+
+
+def hold_text(conduit: Conduit) -> str:
+    """What stands behind a permission whose operations wait."""
+    return f", once a second person approves it within {duration_text(conduit.hold_s)}"
 
 
 def window_text(window: Window) -> str:

@@ -43,6 +43,7 @@ class Lane:
     required_binding_rank: int
     reauthenticate_s: int | None
     rated: frozenset[OperationClass]
+    held: frozenset[OperationClass]
     allowed: Decision
 
 
@@ -98,6 +99,7 @@ def lane_of(conduit: Conduit, asset: Asset | None, service: Service | None, prot
         required_binding_rank=conduit.require.binding.rank,
         reauthenticate_s=conduit.require.reauthenticate_s,
         rated=frozenset(each for each, found in permits.items() if any(one.permission.rate for one in found)),
+        held=frozenset(conduit.hold),
         allowed=Decision(is_allowed=True, reason=Reason.ALLOWED, revision=revision, conduit=conduit.name),
     )
 

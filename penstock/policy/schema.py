@@ -163,6 +163,8 @@ def _keeping() -> _Schema:
             required=keeping.DRILL,
         ),
         "record": _words("payload only where ports are permitted", keeping.RECORD),
+        "hold": _list("what waits until a second person approves it", _words("an operation class", keeping.HOLDABLE)),
+        "hold_for": _duration("how long it waits, 5s to 1h; 60s where it is left out"),
     }
 
 
@@ -252,6 +254,7 @@ def _claim() -> _Schema:
             "on": _text("an asset", 120),
             "over": _text("a service, a protocol, tcp/5432 or icmp", 120),
             "as": who,
+            "held": _boolean("whether it waits for a second person; only with may"),
             "value": {"anyOf": [value, {"type": "array", "items": value, "minItems": 1}]},
             **{word: {"description": about, "type": _SCALAR} for word, about in words.items()},
         },

@@ -67,12 +67,15 @@ def admits_echo(conduit: Conduit) -> bool:
     """Whether its subjects may ask its targets whether they are there.
 
     A conduit that allows `discovery` of any protocol does.  Not where that has a rate: nobody counts echoes.  Nor where
-    it requires TLS: echo has none.
+    it requires TLS: echo has none.  Nor where it holds them: no packet of echo waits.
     """
     if conduit.require.tls:
         return False
-    return any(item.transport == ECHO for item in conduit.ports) or any(
-        item.operation_class is OperationClass.DISCOVERY and item.rate is None for item in conduit.permissions
+    discovery = OperationClass.DISCOVERY
+    if any(item.transport == ECHO for item in conduit.ports):
+        return True
+    return discovery not in conduit.hold and any(
+        item.operation_class is discovery and item.rate is None for item in conduit.permissions
     )
 
 

@@ -78,6 +78,7 @@ def test_check_for_machines_is_json(path: str, capsys: pytest.CaptureFixture[str
         "fails_open": [{"conduit": "Polling", "approved_by": "safety@plant", "reason": None, "drill": None}],
         "not_inspected": [{"conduit": "Dosing", "ports": ["tcp/443"], "records_payload": False}],
         "latency_budgets": [],
+        "held": [],
     }
 
 

@@ -286,6 +286,8 @@ VALUES = st.recursive(
                     "value",
                     "windows",
                     "hold",
+                    "hold_for",
+                    "held",
                     "names",
                     "askers",
                     "routers",

@@ -252,7 +252,7 @@ CONDUITS = [
     ],
     *[
         (PEOPLE + READ + f"»{key}: x", f"'{key}' is not supported by this version", "not accepted")
-        for key in ("pattern", "hold", "approval", "reason", "agreement", "window")
+        for key in ("pattern", "approval", "reason", "agreement", "window")
     ],
 ]
 
@@ -310,7 +310,7 @@ def test_a_failed_test_names_the_nearest_conduit_or_the_one_that_allows() -> Non
 
 def test_every_problem_is_told_at_once_in_the_order_of_the_document() -> None:
     found = problems_of(
-        "site: 'X y'\noverlai: 1\nzones: {a: {network: []}}\nconduits: {x: {to: {role: plx}, hold: 1}}\n"
+        "site: 'X y'\noverlai: 1\nzones: {a: {network: []}}\nconduits: {x: {to: {role: plx}, agreement: 1}}\n"
     )
     assert [item.where.split(":")[1] for item in found] == ["1", "1", "2", "3", "3", "4", "4", "4", "4"]
 

@@ -111,6 +111,10 @@ conduits:
     to: {asset: plc-1}
     allow: {modbus: [read]}
     require: {binding: certificate, reauthenticate: 1h}
+    hold: [read]
+    hold_for: 5m
+tests:
+  - {may: read, on: plc-1, over: modbus, as: {user: eve, bound_to: certificate}, held: true}
 """
 
 

@@ -16,18 +16,22 @@ from penstock.wire import NAMED, PROTOCOLS, UnreadableError
 
 #: The words for objects: short ones, and the keys with which conduits narrow, of every protocol.
 WORDS = (*OBJECTS, *dict.fromkeys(limit.key for protocol in PROTOCOLS for limit in protocol.limits))
-KEYS = ("may", "may_not", "on", "over", "as", "value", *WORDS)
+KEYS = ("may", "may_not", "on", "over", "as", "value", "held", *WORDS)
 WHO = ("group", "user", "role", "zone", "asset", "factors", "tls", "bound_to")
 _CLASSES = tuple(item.value for item in OperationClass)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assertion:
-    """One claim: this request is allowed, or it is not.  `where` is ``file:line:col``."""
+    """One claim: this request is allowed, or it is not.  `where` is ``file:line:col``.
+
+    `is_held`: it is allowed once a second person approves it, or without that; ``None`` where the claim leaves it open.
+    """
 
     where: str
     is_allowed: bool
     request: Request
+    is_held: bool | None = None
 
 
 def read_assertion(
@@ -44,6 +48,10 @@ def read_assertion(
         return None
     verb = "may" if fields.has("may") else "may_not"
     found = fields.choice(verb, _CLASSES)
+    is_held = fields.boolean("held")
+    if fields.has("held") and verb == "may_not":
+        why = "what may not be done is refused at once, and never held"
+        faults.add(fields.place("held"), why, "remove `held`, or write `may`")
     who = _who(fields, verb, assets, zones)
     asset, over = _asset(fields, "on", assets), fields.text("over")
     service = None if asset is None or over is None else service_at(asset, over)
@@ -56,7 +64,7 @@ def read_assertion(
     if not is_complete or what is None or who is None or asset is None:
         return None
     request = request_of(who, what, asset.name, service.name, service.protocol)
-    return Assertion(where=str(table.place), is_allowed=verb == "may", request=request)
+    return Assertion(where=str(table.place), is_allowed=verb == "may", request=request, is_held=is_held)
 
 
 def _asset(fields: Fields, key: str, assets: Mapping[str, Asset | None]) -> Asset | None:

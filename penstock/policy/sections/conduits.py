@@ -14,7 +14,7 @@ from penstock.policy.source import Entry
 
 KEYS = ("from", "to", "allow", "require", "session", *keeping.KEYS)
 #: Parts of the product's full language that this version does not enforce, so it must not accept them.
-LATER = ("pattern", "hold", "approval", "reason", "agreement", "window")
+LATER = ("pattern", "approval", "reason", "agreement", "window")
 LATER_REQUIRE = ("approval", "reason", "agreement", "window")
 REQUIRE = ("factors", "tls", "binding", "reauthenticate")
 SESSION = ("length", "idle")
@@ -58,9 +58,12 @@ def read_conduit(entry: Entry, faults: Faults, ports: Mapping[str, str]) -> Plac
     fields.need("from", "to", "allow")
     source, target = read_selector(fields, "from", SOURCE), read_selector(fields, "to", TARGET)
     allow = fields.value("allow")
+    before = len(faults)
     permissions, ports_allowed = ((), ()) if allow is None else read_allow(allow, faults, ports)
+    is_read = allow is not None and len(faults) == before
     require, tls = _require(fields)
-    kept, session = keeping.read_keeping(fields), _session(fields)
+    allowed = {each.operation_class for each in permissions} if is_read else None
+    kept, session = keeping.read_keeping(fields, allowed), _session(fields)
     conduit = Conduit(
         name=name,
         source=source or Selector(),
@@ -75,6 +78,8 @@ def read_conduit(entry: Entry, faults: Faults, ports: Mapping[str, str]) -> Plac
         drill=kept.drill,
         latency=kept.latency,
         records_payload=kept.records_payload,
+        hold=kept.hold,
+        hold_s=kept.hold_s,
     )
     places = {item.key.text: item.value.place for item in table.entries}
     return PlacedConduit(
