@@ -83,8 +83,11 @@ class TargetLine(msgspec.Struct, omit_defaults=True):
     name: str = ""
 
 
-class OperationLine(msgspec.Struct):
-    """An operation as it stands in evidence: what was asked, which conduit allowed it, and the exact bytes."""
+class OperationLine(msgspec.Struct, omit_defaults=True):
+    """An operation as it stands in evidence: what was asked, which conduit allowed it, and the exact bytes.
+
+    Where it was held, `hold` is its number among the held ones of the flow, and `approved_by` who let it pass.
+    """
 
     operation: str
     code: str
@@ -93,6 +96,8 @@ class OperationLine(msgspec.Struct):
     targets: list[TargetLine]
     conduit: str | None
     data: str
+    hold: int = 0
+    approved_by: str = ""
 
 
 class Announced(msgspec.Struct):
@@ -248,7 +253,15 @@ class FlowJournal:
         self.under_way: Callable[[], Iterable[tuple[int, int, int]]] = tuple
         ring.put(Kind.FLOW | local << 32, self._announced)
 
-    def define(self, index: int, operation: Operation, conduit: str | None, data: bytes) -> int | None:
+    def define(
+        self,
+        index: int,
+        operation: Operation,
+        conduit: str | None,
+        data: bytes,
+        hold: int = 0,
+        approved_by: str = "",
+    ) -> int | None:
         """Announce what `index` means from now on (indexes are never used twice); the tag of its rows.
 
         ``None`` when there is no room for it: then nothing of it may be forwarded as recorded.
@@ -264,6 +277,8 @@ class FlowJournal:
             ],
             conduit=conduit,
             data=data.hex(),
+            hold=hold,
+            approved_by=approved_by,
         )
         place = index << 8 | self.local << 32
         payload, is_prompt = _encode(line), not _QUIET.issuperset(operation.classes)

@@ -57,6 +57,9 @@ class Reason(StrEnum):
     ROLE_MISSING = "role_missing"
     BREAK_GLASS_ENDED = "break_glass_ended"
     SUBJECT_ENDED = "subject_ended"
+    HOLD_REFUSED = "hold_refused"
+    HOLD_TIMED_OUT = "hold_timed_out"
+    SENDER_GONE = "sender_gone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,7 @@ class RecordKind(StrEnum):
     OPERATION_REFUSED = "operation.refused"
     OPERATION_APPROVED = "operation.approved"
     OPERATION_DISAPPROVED = "operation.disapproved"
+    OPERATION_HELD = "operation.held"
     PROCESS_ENDED = "process.ended"
     PROCESS_STARTED = "process.started"
     FAILED_OPEN = "failed_open"

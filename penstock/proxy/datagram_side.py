@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Final
 
 from penstock.bus import FlowJournal
-from penstock.model import Grant, Json, Malformed, Reason, Record, RecordKind
+from penstock.model import Grant, HoldDecided, Json, Malformed, Reason, Record, RecordKind
 from penstock.proxy.datagrams import framed, split_datagrams
 from penstock.proxy.hall import TUNNEL
 from penstock.proxy.office import Office
@@ -119,6 +119,10 @@ class DatagramSide(asyncio.Protocol):
             ending = Ending(End.IDLE)
         if ending is not None:
             self.end(ending)
+
+    def decide(self, decided: HoldDecided) -> bool:  # noqa: ARG002 - the hall's contract
+        """Nothing is held here: datagrams are not inspected."""
+        return False
 
     def end(self, ending: Ending) -> None:
         """End the flow, once: write its record, close both ends."""

@@ -17,6 +17,7 @@ from penstock.model import (
     BarSources,
     Decision,
     Grant,
+    HoldDecided,
     Json,
     Operation,
     Publication,
@@ -31,6 +32,7 @@ from penstock.model import (
     WithdrawGrant,
     WithdrawGrants,
 )
+from penstock.proxy.held import HoldBook
 from penstock.proxy.inspect import Inspection
 from penstock.proxy.meter import Meters
 from penstock.proxy.rates import Rates
@@ -71,6 +73,9 @@ class Flow(Protocol):
     def tick(self, now_us: int) -> None:
         """Some time went by."""
 
+    def decide(self, decided: HoldDecided) -> bool:
+        """Somebody has decided about a request; whether this flow holds it."""
+
     def end(self, ending: Ending) -> None:
         """End it now."""
 
@@ -84,6 +89,7 @@ class Hall:
     def __init__(self, journal: Journal, make_judge: Callable[[Site, int], Judge]) -> None:
         self.journal = journal
         self.rates, self.slots, self.meters = Rates(), Slots(), Meters()
+        self.holds = HoldBook()
         self.grants: dict[int, Grant] = {}
         self.withdrawn: dict[int, Grant] = {}
         self.flows: set[Flow] = set()
@@ -114,6 +120,10 @@ class Hall:
         elif isinstance(publication, BarSources):
             self._bar(publication.networks)
 
+    def decide(self, decided: HoldDecided) -> bool:
+        """Somebody has decided about a held request; false where nothing of that name waits (any more)."""
+        return any(flow.decide(decided) for flow in list(self.flows) if flow.relay.is_holding)
+
     def is_barred(self, source: str) -> bool:
         """Whether no tunnel may come from there: ``10.0.0.1:5000`` or ``[2001:db8::1]:5000``."""
         if not self._barred:
@@ -137,6 +147,8 @@ class Hall:
             return
         self.rates.stepped(step_us)
         self.slots.stepped(step_us)
+        for flow in self.flows:
+            flow.relay.stepped(step_us)
         self._admit(
             *(
                 replace(
@@ -161,7 +173,7 @@ class Hall:
             # a revision may change what is known of the subject while its flows go on
             return self._decide(self.grants.get(grant.number, grant), operation, now_us, has_tls=has_tls)
 
-        return Inspection(grant, decoder(), judge, self.journal, flow, self.rates, self.meters), flow
+        return Inspection(grant, decoder(), judge, self.journal, flow, self.rates, self.meters, self.holds), flow
 
     def refuse(self, reason: Reason, source: str, now_us: int, grant: Grant | None = None, **detail: Json) -> None:
         """Record a flow that was not opened; repetitions within a second are counted."""

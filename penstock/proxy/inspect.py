@@ -15,9 +15,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, assert_never
 
+import msgspec
+
 from penstock.bus import FlowJournal, Journal, Outcome
-from penstock.model import Decision, Grant, Malformed, Operation, Reason
+from penstock.model import Decision, Grant, HoldDecided, HoldEnding, Malformed, Operation, Reason
 from penstock.proxy.asked import MAX_UNDER_WAY, Asked
+from penstock.proxy.held import MAX_BEHIND, Approval, HoldBook, Holds, operation_of
 from penstock.proxy.meter import Meter, Meters, Transaction
 from penstock.proxy.rates import Rates
 from penstock.proxy.refusals import OperationRefusals
@@ -37,6 +40,14 @@ _ASSET: Final = Side.ASSET
 _REPLY: Final = Role.REPLY
 
 
+class Turn(msgspec.Struct, gc=False):
+    """What becomes of the frames of one turn: bytes for the other side, for their own, and requests touched by it."""
+
+    ahead: list[bytes]
+    back: list[bytes]
+    touched: list[Transaction]
+
+
 class Inspection:
     """One inspected flow under `grant`."""
 
@@ -49,6 +60,7 @@ class Inspection:
         flow: FlowJournal,
         rates: Rates,
         meters: Meters,
+        book: HoldBook | None = None,
     ) -> None:
         self.frames = 0
         self.portion_bytes = PORTION_BYTES
@@ -56,6 +68,7 @@ class Inspection:
         self._rates, self._meters = rates, meters
         self._feed, self._row = decoder.feed, flow.judged
         self._refusals = OperationRefusals(grant, journal, flow)
+        self._holds, self._is_renewed = Holds(grant, decoder, journal, flow, book or HoldBook()), False
         self._live_until_us = expiry_us(grant)
         #: Tags of rows, by what is asked: `_free` where nothing but that decides, `_tags` for every announced one.
         self._free: dict[bytes, tuple[int, Meter]] = {}
@@ -64,6 +77,7 @@ class Inspection:
         self._asked = {_CLIENT: Asked(), _ASSET: Asked()}
         self._of_client, self._doubled = self._asked[_CLIENT].under_way, self._asked[_CLIENT].doubled
         self._half_since_us = {_CLIENT: 0, _ASSET: 0}
+        #: The gate has kept back or said something itself: links that count are looked after from then on (`due`).
         self._has_refused = False
         flow.under_way = self._rows_under_way
 
@@ -76,6 +90,11 @@ class Inspection:
     def is_waiting(self) -> bool:
         """Whether the asset still owes answers."""
         return bool(self._of_client)
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether a request of the client waits for a second person."""
+        return self._holds.held is not None
 
     def from_client(self, data: bytes, now_us: int) -> Effect:
         """Judge what the client sent.  One whole request that was judged before takes the short way."""
@@ -138,9 +157,53 @@ class Inspection:
         self._live_until_us = expiry_us(grant)
         self._free.clear()
         self._tags.clear()
+        self._is_renewed = True
 
-    def settle(self, now_us: int) -> None:
-        """Nothing that is under way will be answered."""
+    def stepped(self, step_us: int) -> None:
+        """The clock was set by so much: what is held waits as long as it would have."""
+        self._holds.stepped(step_us)
+
+    def decide(self, decided: HoldDecided, now_us: int) -> Effect | None:
+        """Send on what was held, if it may still pass, or refuse it; then what waited behind it.  See `Relay`."""
+        held = self._holds.held
+        if held is None or held.number != decided.hold or now_us >= min(held.told.until_us, self._live_until_us):
+            return None
+        if decided.is_approved:
+            return self._release(Approval(held.number, decided.decided_by), now_us)
+        why = f"{decided.decided_by} refused it"
+        return self._give_up(HoldEnding.REFUSED, Reason.HOLD_REFUSED, now_us, why=why)
+
+    def lapse(self, now_us: int) -> Effect | None:
+        """Refuse what nobody decided in time; after a new revision judge again what is held."""
+        held = self._holds.held
+        if held is None:
+            return None
+        if now_us >= held.told.until_us:
+            return self._give_up(HoldEnding.TIMED_OUT, Reason.HOLD_TIMED_OUT, now_us)
+        if self._is_renewed:
+            self._is_renewed = False
+            decision = self._judge(held.operation, now_us)
+            if not decision.is_allowed:
+                return self._give_up(HoldEnding.NOT_ALLOWED, decision.reason, now_us, decision)
+            if decision.hold_s is None:
+                return self._release(Approval(held.number, ""), now_us)
+            self._holds.renewed(decision)
+        self._holds.count_behind()
+        return None
+
+    def withdraw(self, now_us: int, reason: Reason = Reason.SENDER_GONE) -> None:
+        """What is held, and what waits behind it, is never sent on: who sent it hears no answer any more."""
+        if self._holds.held is not None:
+            held = self._holds.end(HoldEnding.WITHDRAWN, now_us, reason)
+            self._refusals.hold = held.number
+            self._refusals.add(held.frame, reason, now_us, held.operation)
+            self._refusals.hold = None
+        for frame, operation in self._holds.forget_queue():
+            self._refusals.add(frame, reason, now_us, operation)
+
+    def settle(self, now_us: int, reason: Reason | None = None) -> None:
+        """Nothing that is under way will be answered, and nothing that is held will be sent on."""
+        self.withdraw(now_us, reason or Reason.SENDER_GONE)
         for _, ordinal, _ in self._rows_under_way():
             self._flow.answered(ordinal, Outcome.UNANSWERED, 0)
         for asked in self._asked.values():
@@ -151,33 +214,45 @@ class Inspection:
         """Judge or match the frames of one side, in order."""
         if now_us >= self._live_until_us:
             return Effect(ending=Ending(End.GATE, Reason.GRANT_EXPIRED))
-        ahead, back, touched, count = list[bytes](), list[bytes](), list[Transaction](), 0
-        ending = None
+        turn, count, ending = Turn([], [], []), 0, None
         for frame in frames:
             count += 1
-            match frame.role:
-                case Role.REPLY:
-                    if not self._match(frame, touched, now_us):
-                        ending = Ending(End.GATE, Reason.MALFORMED, f"the {side.value} answered what it was not asked")
-                        break
-                case Role.REQUEST | Role.NOTICE:
-                    outcome = self._consider(frame, now_us)
-                    if not isinstance(outcome, Transaction):
-                        self._has_refused = True
-                        back.append(self._decoder.refuse(frame, outcome))
-                        continue
-                    touched.append(outcome)
-                case Role.LINK:
-                    pass
-                case _:
-                    assert_never(frame.role)
-            ahead.append(self._decoder.forward(frame))
+            ending = self._step(frame, turn, now_us)
+            if ending is not None:
+                break
         if self._has_refused:
-            ahead.append(self._decoder.due(_ASSET if side is _CLIENT else _CLIENT))
-            back.append(self._decoder.due(side))
-        ending = ending or self._hold(side, count, now_us)
+            turn.ahead.append(self._decoder.due(_ASSET if side is _CLIENT else _CLIENT))
+            turn.back.append(self._decoder.due(side))
+        ending = ending or self._note_half(side, count, now_us)
+        ahead, back = b"".join(turn.ahead), b"".join(turn.back)
         to_asset, to_client = (ahead, back) if side is _CLIENT else (back, ahead)
-        return Effect(b"".join(to_asset), b"".join(to_client), ending, tuple(touched))
+        return Effect(to_asset, to_client, ending, tuple(turn.touched))
+
+    def _step(self, frame: Frame, turn: Turn, now_us: int) -> Ending | None:
+        """One frame: it goes on, or back goes an answer, or the flow ends."""
+        if self._holds.held is not None and frame.side is _CLIENT and not self._holds.lets_pass(frame):
+            return self._queue(frame, turn.back, now_us)
+        match frame.role:
+            case Role.REPLY:
+                if not self._match(frame, turn.touched, now_us):
+                    return Ending(End.GATE, Reason.MALFORMED, f"the {frame.side.value} answered what it was not asked")
+            case Role.REQUEST | Role.NOTICE:
+                outcome = self._consider(frame, now_us)
+                if not isinstance(outcome, Transaction):
+                    turn.back.append(self._kept_back(frame, outcome))
+                    return None
+                turn.touched.append(outcome)
+            case Role.LINK:
+                pass
+            case _:
+                assert_never(frame.role)
+        turn.ahead.append(self._decoder.forward(frame))
+        return None
+
+    def _kept_back(self, frame: Frame, reason: Reason | None) -> bytes:
+        """What the sender of a request hears that is not forwarded, or not yet (no reason)."""
+        self._has_refused = True
+        return self._holds.keep_waiting(frame) if reason is None else self._decoder.refuse(frame, reason)
 
     def _match(self, frame: Frame, ended: list[Transaction], now_us: int) -> bool:
         """Note what this answers; false if nobody asked."""
@@ -192,30 +267,41 @@ class Inspection:
             ended.append(one)
         return True
 
-    def _consider(self, frame: Frame, now_us: int) -> Transaction | Reason:
-        """Judge one request and write its row; the reason why it is not forwarded where it is not."""
+    def _consider(self, frame: Frame, now_us: int, approval: Approval | None = None) -> Transaction | Reason | None:
+        """Judge one request and write its row; the reason why it is not forwarded, or ``None``: it is held."""
         try:
             operation = frame.operation
         except Malformed as error:
             return self._refusals.add(frame, Reason.MALFORMED, now_us, why=str(error))
-        asked, is_answered = self._asked[frame.side], frame.exchange != NO_ANSWER
-        if is_answered and asked.is_full:
+        if frame.exchange != NO_ANSWER and self._asked[frame.side].is_full:
             return self._refusals.add(frame, Reason.TOO_MANY_IN_FLIGHT, now_us, operation)
         decision = self._judge(operation, now_us)
         if not decision.is_allowed:
             return self._refusals.add(frame, decision.reason, now_us, operation, decision)
+        if decision.hold_s is not None and approval is None and frame.side is _CLIENT:
+            return self._hold_back(frame, operation, decision, now_us)
+        return self._admit(frame, operation, decision, now_us, approval)
+
+    def _admit(
+        self, frame: Frame, operation: Operation, decision: Decision, now_us: int, approval: Approval | None
+    ) -> Transaction | Reason:
+        """Charge what is allowed and write its row; the reason why it is not forwarded where that fails."""
         if decision.charges and (charge := self._rates.admit(decision.charges, now_us)):
             why = f"at most {charge.count} in {charge.period_s} s"
             return self._refusals.add(frame, Reason.RATE_EXCEEDED, now_us, operation, decision, why)
-        tag = self._tag(frame, operation, decision)
+        tag = (
+            self._tag(frame, operation, decision)
+            if approval is None
+            else self._define(frame, operation, decision, approval)
+        )
         if tag is None or not self._row(tag, self.frames, now_us):
-            if not self._grant.is_safety_critical:
+            if approval is not None or not self._grant.is_safety_critical:
                 return self._refusals.add(frame, Reason.EVIDENCE_UNAVAILABLE, now_us, operation, decision)
             self._flow.passed()
             tag = 0
         one = Transaction(tag, self.frames, now_us, self._meters.of(decision.conduit))
-        if is_answered:
-            asked.expect(frame.exchange, one)
+        if frame.exchange != NO_ANSWER:
+            self._asked[frame.side].expect(frame.exchange, one)
         elif tag:
             self._flow.answered(one.ordinal, Outcome.SENT, 0)
         self.frames += 1
@@ -229,16 +315,86 @@ class Inspection:
             if len(self._tags) >= MAX_VERDICTS:
                 self._tags.clear()
                 self._free.clear()
-            tag = self._flow.define(self._indexes, operation, decision.conduit, frame.recorded)
+            tag = self._define(frame, operation, decision)
             if tag is None:
                 return None
-            self._indexes = self._indexes + 1 & _INDEX_MASK
             self._tags[key] = tag
         if not decision.charges and frame.side is _CLIENT and frame.exchange != NO_ANSWER:
             self._free[frame.what] = tag, self._meters.of(decision.conduit)
         return tag
 
-    def _hold(self, side: Side, count: int, now_us: int) -> Ending | None:
+    def _define(
+        self, frame: Frame, operation: Operation, decision: Decision, approval: Approval | None = None
+    ) -> int | None:
+        """A new tag.  What was held has one of its own, which says who approved it."""
+        hold, by = (0, "") if approval is None else (approval.hold, approval.by)
+        tag = self._flow.define(self._indexes, operation, decision.conduit, frame.recorded, hold, by)
+        if tag is not None:
+            self._indexes = self._indexes + 1 & _INDEX_MASK
+        return tag
+
+    def _hold_back(self, frame: Frame, operation: Operation, decision: Decision, now_us: int) -> Reason | None:
+        """Hold this request; from here on nothing of the client takes the short way."""
+        if not self._holds.hold(frame, operation, decision, now_us):
+            return self._refusals.add(frame, Reason.EVIDENCE_UNAVAILABLE, now_us, operation, decision)
+        self._free.clear()
+        self._is_renewed = False
+        return None
+
+    def _queue(self, frame: Frame, back: list[bytes], now_us: int) -> Ending | None:
+        """Let a frame of the client wait behind what is held; without room for it, refuse it, or end the flow."""
+        holds = self._holds
+        if holds.is_repeated(frame):
+            why = "it waits already: a repetition of the same datagram"
+            self._refusals.add(frame, Reason.TOO_MANY_IN_FLIGHT, now_us, operation_of(frame), why=why)
+        elif holds.queue(frame):
+            back.append(self._kept_back(frame, None))
+        elif holds.can_refuse(frame):
+            why = f"more than {MAX_BEHIND} requests wait behind one that is held"
+            reason = self._refusals.add(frame, Reason.TOO_MANY_IN_FLIGHT, now_us, operation_of(frame), why=why)
+            back.append(self._kept_back(frame, reason))
+        else:
+            why = "too much waits behind a request that is held"
+            return Ending(End.GATE, Reason.TOO_MANY_IN_FLIGHT, why)
+        return None
+
+    def _release(self, approval: Approval, now_us: int) -> Effect:
+        """Judge once more what was held, and send on exactly its bytes; then what waited behind it."""
+        held = self._holds.held
+        assert held is not None
+        self._refusals.hold = held.number
+        outcome = self._consider(held.frame, now_us, approval)
+        self._refusals.hold = None
+        if isinstance(outcome, Transaction):
+            self._holds.end(HoldEnding.FORWARDED, now_us)
+            first = Effect(self._decoder.forward(held.frame), b"", None, (outcome,))
+        else:
+            assert outcome is not None, "what was approved is not held again"
+            self._holds.end(HoldEnding.NOT_ALLOWED, now_us, outcome)
+            first = Effect(b"", self._kept_back(held.frame, outcome))
+        return self._go_on(first, now_us)
+
+    def _give_up(
+        self, ending: HoldEnding, reason: Reason, now_us: int, decision: Decision | None = None, why: str = ""
+    ) -> Effect:
+        """Refuse what was held; then what waited behind it."""
+        held = self._holds.end(ending, now_us, reason)
+        self._refusals.hold = held.number
+        self._refusals.add(held.frame, reason, now_us, held.operation, decision, why)
+        self._refusals.hold = None
+        return self._go_on(Effect(b"", self._kept_back(held.frame, reason)), now_us)
+
+    def _go_on(self, first: Effect, now_us: int) -> Effect:
+        """`first`, and behind it what waited, until something of it is held."""
+        rest = self._take(_CLIENT, self._holds.drain(), now_us)
+        return Effect(
+            first.to_asset + rest.to_asset,
+            first.to_client + rest.to_client,
+            rest.ending,
+            first.transactions + rest.transactions,
+        )
+
+    def _note_half(self, side: Side, count: int, now_us: int) -> Ending | None:
         """Note since when half a message is held, and let the decoder say whether it can become a whole one."""
         if not self._decoder.pending(side):
             self._half_since_us[side] = 0

@@ -55,7 +55,9 @@ class OperationRefusals:
 
     def __init__(self, grant: Grant, journal: Journal, flow: FlowJournal) -> None:
         self.count = 0
-        self._grant, self._flow = grant, flow
+        self.hold: int | None = None
+        """The number of the held request that this is about: its refusal is always recorded in full."""
+        self._grant, self._journal, self._flow = grant, journal, flow
         self._refusals = Refusals(journal)
 
     def add(
@@ -69,30 +71,9 @@ class OperationRefusals:
     ) -> Reason:
         """Record that this request was not forwarded; gives the reason back."""
         self.count += 1
-        detail: dict[str, Json] = {
-            "flow": self._flow.number,
-            "source": self._flow.source,
-            "data": frame.recorded.hex(),
-            "why": why,
-        }
-        if operation is not None:
-            detail |= {
-                "code": operation.code,
-                "name": operation.name,
-                "unit": operation.unit,
-                "targets": [
-                    {
-                        "table": target.table,
-                        "first": target.first,
-                        "count": target.count,
-                        "values": None if target.values is None else list(target.values),
-                    }
-                    for target in operation.targets
-                ],
-            }
-        if decision is not None:
-            misses: list[Json] = msgspec.to_builtins(list(decision.misses))
-            detail |= {"conduit": decision.conduit, "revision": decision.revision, "misses": misses}
+        detail = operation_detail(self._flow, frame, operation, decision) | {"why": why}
+        if self.hold is not None:
+            detail["hold"] = self.hold
         record = Record(
             kind=RecordKind.OPERATION_REFUSED,
             at_us=now_us,
@@ -104,9 +85,38 @@ class OperationRefusals:
             reason=reason,
             detail=detail,
         )
-        self._refusals.add((reason, frame.what), record)
+        if self.hold is None:
+            self._refusals.add((reason, frame.what), record)
+        else:
+            self._journal.record(record)
         return reason
 
     def tick(self, now_us: int, *, is_last: bool = False) -> None:
         """Write the counts when the second is over."""
         self._refusals.tick(now_us, is_last=is_last)
+
+
+def operation_detail(
+    flow: FlowJournal, frame: Frame, operation: Operation | None, decision: Decision | None
+) -> dict[str, Json]:
+    """What a record says of one request: where it came from, its bytes, what it means, and what was decided."""
+    detail: dict[str, Json] = {"flow": flow.number, "source": flow.source, "data": frame.recorded.hex()}
+    if operation is not None:
+        detail |= {
+            "code": operation.code,
+            "name": operation.name,
+            "unit": operation.unit,
+            "targets": [
+                {
+                    "table": target.table,
+                    "first": target.first,
+                    "count": target.count,
+                    "values": None if target.values is None else list(target.values),
+                }
+                for target in operation.targets
+            ],
+        }
+    if decision is not None:
+        misses: list[Json] = msgspec.to_builtins(list(decision.misses))
+        detail |= {"conduit": decision.conduit, "revision": decision.revision, "misses": misses}
+    return detail

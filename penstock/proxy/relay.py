@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from penstock.model import Grant, Reason
+from penstock.model import Grant, HoldDecided, Reason
 from penstock.proxy.meter import Transaction
 
 #: No expiry: later than any clock.
@@ -71,13 +71,29 @@ class Relay(Protocol):
         """What follows from bytes of the asset."""
 
     def tick(self, now_us: int) -> Ending | None:
-        """What follows from time alone.  Call it some times a second."""
+        """Whether time alone ends the flow.  Call it some times a second."""
+
+    def lapse(self, now_us: int) -> Effect | None:
+        """What follows for requests that are held: their time is over, or the policy is another.  After `tick`."""
+
+    def decide(self, decided: HoldDecided, now_us: int) -> Effect | None:
+        """What follows from a decision about a held request; ``None`` where it is held no longer, or never was."""
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether a request is held: then the client waits, and is not idle."""
+
+    def withdraw(self, now_us: int) -> None:
+        """The client sends no more: what it has waiting is never sent on."""
+
+    def stepped(self, step_us: int) -> None:
+        """The clock was set by so much."""
 
     def renew(self, grant: Grant) -> None:
         """The grant was published again, or the policy was: nothing that was decided before holds."""
 
-    def settle(self, now_us: int) -> None:
-        """The flow has ended: write down what is still open."""
+    def settle(self, now_us: int, reason: Reason | None = None) -> None:
+        """The flow has ended, for this reason of the gate or for none: write down what is still open."""
 
     @property
     def is_waiting(self) -> bool:
@@ -91,6 +107,8 @@ def expiry_us(grant: Grant) -> int:
 
 class RawRelay:
     """Forwards everything while its grant lives."""
+
+    is_holding = False
 
     def __init__(self, grant: Grant) -> None:
         self.frames = self.refused = 0
@@ -115,7 +133,19 @@ class RawRelay:
         """The grant's expiry may have moved."""
         self._live_until_us = expiry_us(grant)
 
-    def settle(self, now_us: int) -> None:
+    def lapse(self, now_us: int) -> None:
+        """Nothing is held that nobody can read."""
+
+    def decide(self, decided: HoldDecided, now_us: int) -> None:
+        """Nothing is held."""
+
+    def withdraw(self, now_us: int) -> None:
+        """Nothing is held."""
+
+    def stepped(self, step_us: int) -> None:
+        """There is nothing whose time would count."""
+
+    def settle(self, now_us: int, reason: Reason | None = None) -> None:
         """There is nothing open."""
 
     @property

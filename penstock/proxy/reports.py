@@ -13,7 +13,7 @@ from typing import Final
 
 from penstock.bus import Link
 from penstock.bus.histogram import Histogram
-from penstock.model import FIRST_WORKER_MARK, LatencyMeasured, WorkerMeasured
+from penstock.model import FIRST_WORKER_MARK, HoldEnded, LatencyMeasured, OperationHeld, WorkerMeasured
 from penstock.proxy.hall import Hall
 from penstock.proxy.office import Clock
 
@@ -33,7 +33,7 @@ class Line:
         """Whether control takes what it is sent."""
         return self.link is not None and self.link.is_open and self.link.backlog_bytes <= MAX_BACKLOG_BYTES
 
-    def send(self, *messages: LatencyMeasured | WorkerMeasured) -> None:
+    def send(self, *messages: LatencyMeasured | WorkerMeasured | OperationHeld | HoldEnded) -> None:
         """Put them on their way."""
         for message in messages:
             if self.link is not None:

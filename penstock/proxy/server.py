@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Final, cast
 
 from penstock.bus import FlowJournal
-from penstock.model import GRANT_MASK, Grant, Json, Limits, Reason, Record, RecordKind
+from penstock.model import GRANT_MASK, Grant, HoldDecided, Json, Limits, Reason, Record, RecordKind
 from penstock.proxy.office import Office, port_behind
 from penstock.proxy.relay import ALL_BYTES, Effect, End, Ending, Relay
 
@@ -220,8 +220,12 @@ class ClientSide(asyncio.Protocol):
     def tick(self, now_us: int) -> None:
         """Time-outs of the relay, idleness, and a client that is done when its last answer is there."""
         ending = self.relay.tick(now_us)
+        if ending is None and (effect := self.relay.lapse(now_us)) is not None:
+            self._send(effect, self._steady_ns())
+            if self._is_over:
+                return
         total = self._from_client + self._from_asset
-        if total != self._seen_bytes:
+        if total != self._seen_bytes or self.relay.is_holding:
             self._seen_bytes, self._active_us = total, now_us
         if ending is None and now_us - self._active_us >= self.grant.idle_s * _US_PER_S:
             ending = Ending(End.IDLE)
@@ -230,6 +234,15 @@ class ClientSide(asyncio.Protocol):
         if ending is not None:
             self.end(ending)
 
+    def decide(self, decided: HoldDecided) -> bool:
+        """Send on, or refuse, what is held; false where it is another flow's, or is held no longer."""
+        if self._is_over or self._journal is None or self._journal.number != decided.flow:
+            return False
+        effect = self.relay.decide(decided, self._now())
+        if effect is not None:
+            self._send(effect, self._steady_ns())
+        return effect is not None
+
     def end(self, ending: Ending) -> None:
         """End the flow, once: write its record, close both ends; what is already written to them is still sent."""
         if self._is_over:
@@ -237,7 +250,7 @@ class ClientSide(asyncio.Protocol):
         self._is_over = True
         now_us = self._now()
         if self._journal is not None:
-            self.relay.settle(now_us)
+            self.relay.settle(now_us, ending.reason)
             self._journal.closed(self._record(ending, self._journal.number, now_us))
         elif self._is_named:
             self._hall.slots.forget(self)
@@ -356,8 +369,9 @@ class ClientSide(asyncio.Protocol):
             self.balance(is_asset_full=self._is_asset_full)
 
     def _finish_asset(self) -> None:
-        """The client is done: so is the flow, unless the asset still owes answers."""
+        """The client is done: so is the flow, unless the asset still owes answers.  What is held dies with it."""
         asset = self._asset
+        self.relay.withdraw(self._now())
         if not self.relay.is_waiting:
             self.end(Ending(End.CLIENT))
         elif asset is not None and asset.can_write_eof() and not asset.is_closing():

@@ -29,6 +29,7 @@ from penstock.model import (
     Failed,
     GateSettings,
     Hello,
+    HoldDecided,
     Malformed,
     PenstockError,
     PublishGrant,
@@ -89,6 +90,7 @@ async def run(settings: GateSettings, compile: Callable[[Site, int], Judge]) -> 
             if not settings.has_kernel:
                 office = replace(office, dial=dial_unmarked, dial_datagrams=connected_datagrams)
             has_revision, line = asyncio.Event(), Line()
+            hall.holds.tell = line.send
             path = Path(settings.run_dir) / "control.sock"
             group.create_task(_follow_control(path, hall, has_revision, end, line))
             group.create_task(_beat(settings, hall, clock, end))
@@ -128,6 +130,8 @@ async def _follow_control(
         if isinstance(message, EndWorker):
             end(message.why)
             return None
+        if isinstance(message, HoldDecided):
+            return Done() if hall.decide(message) else Failed(why="nothing of that name waits any more")
         if not isinstance(message, _PUBLISHED):
             return Failed(why=f"a worker does not take {type(message).__name__}")
         try:
@@ -143,6 +147,7 @@ async def _follow_control(
             link = await connect(path, receive)
             link.send(Hello(role="worker", mark=FIRST_WORKER_MARK, pid=os.getpid()))
             line.link = link
+            line.send(*hall.holds.pending)
             await link.run()
         await asyncio.sleep(_RECONNECT_S)
 

@@ -7,7 +7,17 @@ from types import MappingProxyType
 from typing import Final
 
 from penstock.wire.bacnet import BACNET
-from penstock.wire.decoder import NO_ANSWER, Answer, Decoder, Frame, KeepsWaiting, Role, Side, WrongProtocol
+from penstock.wire.decoder import (
+    NO_ANSWER,
+    Answer,
+    CountsFrames,
+    Decoder,
+    Frame,
+    KeepsWaiting,
+    Role,
+    Side,
+    WrongProtocol,
+)
 from penstock.wire.dnp3 import DNP3, Dnp3Decoder
 from penstock.wire.enip import ENIP
 from penstock.wire.fins import FINS
@@ -57,6 +67,7 @@ __all__ = [
     "TRANSPORTS",
     "Answer",
     "Between",
+    "CountsFrames",
     "Decoder",
     "Dissector",
     "Dnp3Decoder",

@@ -142,11 +142,23 @@ class Decoder(Protocol):
 
 
 @runtime_checkable
+class CountsFrames(Protocol):
+    """A decoder whose protocol numbers what a side sends, so that its receiver misses what does not come in order."""
+
+    def is_counted(self, frame: Frame) -> bool:
+        """Whether this frame has its place in such a count.
+
+        It can be neither passed on nor refused before those in front of it were, whatever its role.
+        """
+
+
+@runtime_checkable
 class KeepsWaiting(Protocol):
     """A decoder whose protocol can tell the sender of a held request that it arrived, so that it does not give up."""
 
     def keep_waiting(self, frame: Frame) -> bytes:
         """What goes to the side that sent `frame` when it is held, and for each request that waits behind it.
 
-        It says that the request arrived (IEC 104: an acknowledgement), never what becomes of it.
+        It says that the request arrived (IEC 104: an acknowledgement), never what becomes of it.  What the other side
+        must not wait for (IEC 104: what the request acknowledges) is given by `Decoder.due`, which is asked next.
         """

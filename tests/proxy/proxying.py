@@ -22,6 +22,7 @@ from penstock.model import (
     Subject,
     SubjectKind,
 )
+from penstock.proxy.held import HoldBook
 from penstock.proxy.inspect import Inspection
 from penstock.proxy.meter import Meters
 from penstock.proxy.rates import Rates
@@ -93,7 +94,10 @@ class Inspected:
         self.meters = Meters()
         self.flow = self.journal.open_flow(grant, "192.168.10.12:40001", T0)
         self.decoder = decoder or ModbusDecoder()
-        self.inspection = Inspection(grant, self.decoder, self._judge, self.journal, self.flow, Rates(), self.meters)
+        self.book = HoldBook()
+        self.inspection = Inspection(
+            grant, self.decoder, self._judge, self.journal, self.flow, Rates(), self.meters, self.book
+        )
         self.client, self.asset = self.inspection.from_client, self.inspection.from_asset
 
     def _judge(self, operation: Operation, _now_us: int) -> Decision:

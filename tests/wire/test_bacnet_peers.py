@@ -121,6 +121,8 @@ def test_a_refusal_is_an_error_of_that_service_to_that_invoke_id(
         (Reason.RATE_EXCEEDED, "device", "device-busy"),
         (Reason.TOO_MANY_IN_FLIGHT, "device", "device-busy"),
         (Reason.EVIDENCE_UNAVAILABLE, "device", "device-busy"),
+        (Reason.HOLD_TIMED_OUT, "device", "device-busy"),
+        (Reason.HOLD_REFUSED, "property", "write-access-denied"),
         (Reason.INSPECTION_UNAVAILABLE, "device", "operational-problem"),
         (Reason.NO_CONDUIT, "property", "write-access-denied"),
     ],

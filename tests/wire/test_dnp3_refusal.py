@@ -40,6 +40,8 @@ def said(data: bytes) -> bytes:
         (Reason.RATE_EXCEEDED, 0x14),
         (Reason.TOO_MANY_IN_FLIGHT, 0x14),
         (Reason.EVIDENCE_UNAVAILABLE, 0x14),
+        (Reason.HOLD_TIMED_OUT, 0x14),
+        (Reason.HOLD_REFUSED, 0x01),
         (Reason.INSPECTION_UNAVAILABLE, 0x14),
     ],
 )
@@ -61,6 +63,8 @@ def test_every_reason_has_an_error_that_masters_look_for() -> None:
         (Reason.OBJECT_OUT_OF_RANGE, 4),
         (Reason.VALUE_OUT_OF_RANGE, 12),
         (Reason.RATE_EXCEEDED, 11),
+        (Reason.HOLD_TIMED_OUT, 11),
+        (Reason.HOLD_REFUSED, 9),
         (Reason.MALFORMED, 3),
     ],
 )

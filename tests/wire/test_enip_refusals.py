@@ -61,6 +61,8 @@ def refused(message: bytes, reason: Reason = NOT_ALLOWED) -> bytes:
         (Reason.RATE_EXCEEDED, 0x02),
         (Reason.TOO_MANY_IN_FLIGHT, 0x02),
         (Reason.EVIDENCE_UNAVAILABLE, 0x02),
+        (Reason.HOLD_TIMED_OUT, 0x02),
+        (Reason.HOLD_REFUSED, 0x0F),
         (Reason.INSPECTION_UNAVAILABLE, 0x02),
     ],
 )

@@ -124,6 +124,8 @@ def test_memory_of_another_network_or_unit_is_never_taken_for_the_controllers_ow
 
 REASONS = [
     (Reason.OPERATION_NOT_ALLOWED, "3001"),
+    (Reason.HOLD_REFUSED, "3001"),
+    (Reason.HOLD_TIMED_OUT, "0204"),
     (Reason.NO_CONDUIT, "3001"),
     (Reason.OBJECT_OUT_OF_RANGE, "1103"),
     (Reason.VALUE_OUT_OF_RANGE, "110c"),

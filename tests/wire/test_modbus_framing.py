@@ -102,6 +102,8 @@ def test_frames_in_front_of_a_break_come_out_before_the_break_is_reported() -> N
         (Reason.RATE_EXCEEDED, 6),
         (Reason.TOO_MANY_IN_FLIGHT, 6),
         (Reason.EVIDENCE_UNAVAILABLE, 6),
+        (Reason.HOLD_TIMED_OUT, 6),
+        (Reason.HOLD_REFUSED, 1),
     ],
 )
 def test_a_refusal_is_an_exception_reply_to_that_request(reason: Reason, code: int) -> None:

@@ -140,6 +140,8 @@ def test_a_refusal_is_a_fault_with_the_handle_of_the_request() -> None:
         (Reason.MALFORMED, "BadDecodingError"),
         (Reason.RATE_EXCEEDED, "BadTooManyOperations"),
         (Reason.EVIDENCE_UNAVAILABLE, "BadResourceUnavailable"),
+        (Reason.HOLD_TIMED_OUT, "BadTimeout"),
+        (Reason.HOLD_REFUSED, "BadUserAccessDenied"),
     ],
 )
 def test_a_refusal_says_why_as_far_as_the_standard_has_a_word_for_it(reason: Reason, status: str) -> None:

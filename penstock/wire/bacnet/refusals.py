@@ -41,6 +41,7 @@ BY_REASON: Final = {
     Reason.RATE_EXCEEDED: _DEVICE_BUSY,
     Reason.TOO_MANY_IN_FLIGHT: _DEVICE_BUSY,
     Reason.EVIDENCE_UNAVAILABLE: _DEVICE_BUSY,
+    Reason.HOLD_TIMED_OUT: _DEVICE_BUSY,
     Reason.INSPECTION_UNAVAILABLE: _OPERATIONAL_PROBLEM,
 }
 #: By service; what is not here is "service request denied".

@@ -118,6 +118,13 @@ class Dnp3Decoder:
             return frame.data
         return b"".join(map(with_count_turned, link_frames(frame.data)))
 
+    def is_counted(self, frame: Frame) -> bool:
+        """What carries a frame count bit, or begins that count anew (9.2.4.1.3)."""
+        header = read_header(frame.data[:HEADER_BYTES])
+        if frame.side is not _CLIENT or not header.control & PRIMARY:
+            return False
+        return bool(header.control & IS_COUNTED) or header.function == RESET_LINK
+
     def due(self, side: Side) -> bytes:
         """Nothing: the gate acknowledges a link frame where it refuses it."""
         del side

@@ -26,6 +26,7 @@ _STATUSES: Final = {
     Reason.RATE_EXCEEDED: _PROCESSING_LIMITED,
     Reason.TOO_MANY_IN_FLIGHT: _PROCESSING_LIMITED,
     Reason.EVIDENCE_UNAVAILABLE: _PROCESSING_LIMITED,
+    Reason.HOLD_TIMED_OUT: _PROCESSING_LIMITED,
     Reason.INSPECTION_UNAVAILABLE: _PROCESSING_LIMITED,
 }
 #: Second octet of the internal indications.
@@ -42,6 +43,7 @@ _INDICATIONS: Final = {
     Reason.RATE_EXCEEDED: _BUSY,
     Reason.TOO_MANY_IN_FLIGHT: _BUSY,
     Reason.EVIDENCE_UNAVAILABLE: _BUSY,
+    Reason.HOLD_TIMED_OUT: _BUSY,
     Reason.INSPECTION_UNAVAILABLE: _BUSY,
 }
 #: A master takes fragments up to this (4.2.1).

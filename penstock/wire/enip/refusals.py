@@ -38,6 +38,7 @@ STATUS: Final = {
     Reason.RATE_EXCEEDED: _RESOURCE_UNAVAILABLE,
     Reason.TOO_MANY_IN_FLIGHT: _RESOURCE_UNAVAILABLE,
     Reason.EVIDENCE_UNAVAILABLE: _RESOURCE_UNAVAILABLE,
+    Reason.HOLD_TIMED_OUT: _RESOURCE_UNAVAILABLE,
 }
 #: 1770-6.5.16, 8-3: the extended status byte says more; 0x0B is "access denied, improper privilege".
 _PCCC_REFUSED: Final = b"\xf0"

@@ -128,10 +128,19 @@ class Iec104Decoder:
             return b""
         return bytes((START, 4)) + _pack(_S_FORMAT, way.tell() << 1)
 
+    def is_counted(self, frame: Frame) -> bool:
+        """Frames of the I format are numbered."""
+        return not frame.data[HEAD_BYTES] & 1
+
     def keep_waiting(self, frame: Frame) -> bytes:
-        """An acknowledgement (S format) of a request that is held: without one its sender closes the link after t1."""
-        first = _unpack(frame.data, HEAD_BYTES)[0]
-        way = self._up if frame.side is _CLIENT else self._down
+        """An acknowledgement (S format) of a request that is held: without one its sender closes the link after t1.
+
+        The other side would, too: what the request itself acknowledges is due to it from now on.
+        """
+        first, second = _unpack(frame.data, HEAD_BYTES)
+        way, back = (self._up, self._down) if frame.side is _CLIENT else (self._down, self._up)
+        if not back.acknowledge(second >> 1):
+            self._fault = f"{second >> 1} acknowledges what was never sent (-104, 5.1)"
         return bytes((START, 4)) + _pack(_S_FORMAT, way.tell_of(first >> 1) << 1)
 
     def answer(self, request: Frame, reply: Frame) -> Answer:

@@ -225,6 +225,7 @@ REFUSALS: Final = MappingProxyType(
         Reason.TOO_MANY_IN_FLIGHT: 0x80100000,
         Reason.EVIDENCE_UNAVAILABLE: 0x80040000,
         Reason.INSPECTION_UNAVAILABLE: 0x80040000,
+        Reason.HOLD_TIMED_OUT: 0x800A0000,
     }
 )
 #: What it says of an encrypted channel: that mode is not allowed, or not with this policy, endpoint or certificate.

@@ -215,6 +215,10 @@ class OpcUaDecoder:
         data, self._next_out[side] = t.renumbered(frame.data, number)
         return data
 
+    def is_counted(self, frame: Frame) -> bool:
+        """All but the greetings: a channel that misses a sequence number is closed (OPC 10000-6, 6.7.2.4)."""
+        return frame.data[:3] in {t.OPEN, t.MESSAGE, t.CLOSE}
+
     def due(self, side: Side) -> bytes:  # noqa: ARG002 - the contract's
         """Nothing: a message of OPC UA acknowledges none."""
         return b""

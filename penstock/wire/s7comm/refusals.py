@@ -32,6 +32,7 @@ CODES: Final = {
     Reason.RATE_EXCEEDED: _NO_RESOURCES,
     Reason.TOO_MANY_IN_FLIGHT: _NO_RESOURCES,
     Reason.EVIDENCE_UNAVAILABLE: _NO_RESOURCES,
+    Reason.HOLD_TIMED_OUT: _NO_RESOURCES,
 }
 _ack = Struct(">BBHHHHH")
 _head = Struct(">BBHHHH")
