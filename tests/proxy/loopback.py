@@ -20,7 +20,7 @@ from proxying import GRANT, READ_REPLY, PlainJudge, message
 from penstock.bus import Journal, JournalReader, RingWriter
 from penstock.model import Binding, GatePlace, GateSettings, Grant, PublishGrant, PublishRevision, Record, Site
 from penstock.proxy.doors import TunnelDoor, serve_transparent, tunnel_context
-from penstock.proxy.hall import Hall
+from penstock.proxy.hall import Hall, Judge
 from penstock.proxy.office import Clock, Office, connected_datagrams
 from penstock.proxy.tunnel import ALPN
 
@@ -126,11 +126,16 @@ class Doors:
 
 
 @asynccontextmanager
-async def doors(folder: Path, talk: Talk = answer, dial_error: OSError | None = None) -> AsyncIterator[Doors]:
+async def doors(
+    folder: Path,
+    talk: Talk = answer,
+    dial_error: OSError | None = None,
+    judge: Callable[[Site, int], Judge] = PlainJudge.of_site,
+) -> AsyncIterator[Doors]:
     """Both doors open, an asset behind them."""
     clock = Clock()
     ring = folder / "worker-1.ring"
-    hall = Hall(Journal(RingWriter(ring, 1 << 15), clock.now_us()), PlainJudge.of_site)
+    hall = Hall(Journal(RingWriter(ring, 1 << 15), clock.now_us()), judge)
     hall.publish(PublishRevision(revision=3, site=Site(name="s", domain="s.ot", overlay="127.0.0.0/8")))
     reader = JournalReader(ring)
     reader.read(clock.now_us())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import uvloop
 from proxying import GRANT, T0, PlainJudge
@@ -17,6 +19,10 @@ from penstock.model import (
     Failed,
     GatePlace,
     Hello,
+    HoldDecided,
+    HoldEnded,
+    HoldEnding,
+    OperationHeld,
     PublishGrant,
     PublishRevision,
     ReplaceGrants,
@@ -118,3 +124,76 @@ def test_a_clock_that_is_only_steered_changes_nothing(tmp_path: Path) -> None:
     hall.publish(PublishGrant(grant=GRANT))
     hall.stepped(1_000)
     assert hall.grants[GRANT.number] == GRANT
+
+
+HELD = OperationHeld(
+    flow=1042,
+    hold=1,
+    grant=12,
+    conduit="sets",
+    operation="modbus.write",
+    code="6",
+    name="Write Single Register",
+    unit=1,
+    targets=(),
+    data="0007",
+    source="192.168.10.12:40001",
+    at_us=T0,
+    until_us=T0 + 60_000_000,
+)
+
+
+class HoldingFlow:
+    """A flow of which the hall knows no more than that it holds something."""
+
+    relay = SimpleNamespace(is_holding=True)
+
+    def __init__(self) -> None:
+        self.decided: list[HoldDecided] = []
+
+    def decide(self, decided: HoldDecided) -> bool:
+        if decided.flow != HELD.flow:
+            return False
+        self.decided.append(decided)
+        return True
+
+
+def test_control_hears_of_what_waits_whenever_it_comes_back_and_its_decisions_arrive(tmp_path: Path) -> None:
+    hall, path, flow = make_hall(tmp_path), tmp_path / "control.sock", HoldingFlow()
+    hall.flows.add(flow)  # type: ignore[arg-type]  # as much of a flow as a decision needs
+    heard: asyncio.Queue[tuple[Link, Message]] = asyncio.Queue()
+
+    async def receive(link: Link, message: Message) -> None:
+        heard.put_nowait((link, message))
+
+    async def main() -> None:
+        line = Line()
+        hall.holds.tell = line.send
+        hall.holds.held(HELD)  # while nobody listens
+        following = asyncio.ensure_future(_follow_control(path, hall, asyncio.Event(), lambda _: None, line))
+        for _ in range(2):
+            async with await listen(path, receive):
+                link, first = await heard.get()
+                assert isinstance(first, Hello)
+                assert (await heard.get())[1] == HELD
+                link.close()
+        async with await listen(path, receive):
+            link, _ = await heard.get()
+            await heard.get()
+            decided = HoldDecided(flow=1042, hold=1, is_approved=True, decided_by="otto@local", why="seen")
+            assert await link.ask(decided) == Done()
+            assert flow.decided == [decided]
+            assert isinstance(await link.ask(replace(decided, flow=1043)), Failed)
+            ended = HoldEnded(flow=1042, hold=1, ending=HoldEnding.FORWARDED, at_us=T0)
+            hall.holds.ended(ended)
+            assert (await heard.get())[1] == ended
+            assert hall.holds.pending == ()
+            link.close()
+            following.cancel()
+
+    async def bounded() -> None:
+        async with asyncio.timeout(10):
+            await main()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(bounded())
