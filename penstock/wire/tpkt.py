@@ -28,6 +28,8 @@ END_OF_DATA: Final = 0x80
 _FIXED_BYTES: Final = 7
 #: 13.12: length indicator, code, one reference and the cause.
 _ERROR_BYTES: Final = 5
+#: 13.6.1: length indicator, code and two references.
+_CONFIRM_BYTES: Final = 6
 _CLASS_AT: Final = 6
 _CLASS_MASK: Final = 0xF0
 #: 13.3.4: the calling and the called transport selector.
@@ -38,17 +40,22 @@ _REFUSED: Final = 0x80 + 8
 
 
 class Tpdu(IntEnum):
-    """The units of class 0, by their codes (13.3 to 13.12)."""
+    """The units of class 0, by their codes (13.3 to 13.12).
+
+    Class 0 needs no confirmation of a disconnect (6.7.1.5), but some servers send one.
+    """
 
     CONNECT_REQUEST = 0xE0
     CONNECT_CONFIRM = 0xD0
     DISCONNECT_REQUEST = 0x80
+    DISCONNECT_CONFIRM = 0xC0
     ERROR = 0x70
     DATA = 0xF0
 
 
 _DATA: Final = Tpdu.DATA
 _BY_CODE: Final = {int(each): each for each in Tpdu}
+_FIXED: Final[dict[int, int]] = {Tpdu.ERROR: _ERROR_BYTES, Tpdu.DISCONNECT_CONFIRM: _CONFIRM_BYTES}
 _WITH_CLASS: Final = frozenset({Tpdu.CONNECT_REQUEST, Tpdu.CONNECT_CONFIRM})
 
 
@@ -192,7 +199,7 @@ def parameters(unit: bytes) -> dict[int, bytes]:
     Raises `Malformed`.  RDP puts text of its own in this place, so not every request has parameters.
     """
     found: dict[int, bytes] = {}
-    at, last = _ERROR_BYTES if unit[1] == Tpdu.ERROR else _FIXED_BYTES, unit[0] + 1
+    at, last = _FIXED.get(unit[1], _FIXED_BYTES), unit[0] + 1
     if last < at:
         raise Malformed(f"a unit of {last} bytes without its fixed part (ISO 8073, 13)")
     while at < last:

@@ -34,6 +34,7 @@ NAMES: Final = {
     Tpdu.CONNECT_REQUEST: "CR Connect Request",
     Tpdu.CONNECT_CONFIRM: "CC Connect Confirm",
     Tpdu.DISCONNECT_REQUEST: "DR Disconnect Request",
+    Tpdu.DISCONNECT_CONFIRM: "DC Disconnect Confirm",
     Tpdu.ERROR: "ER TPDU Error",
     Tpdu.DATA: "DT Data",
 }
@@ -108,7 +109,7 @@ def _is_packet(length: int, indicator: int, code: int) -> bool:
 
 
 def connection_fields(unit: TransportUnit) -> dict[str, Any]:
-    """A connection request or confirm, or a disconnect, as the reference decode shows it."""
+    """A connection request or confirm, or a disconnect and its confirm, as the reference decode shows it."""
     fields: dict[str, Any] = {"p": "cotp", "type": unit.kind >> 4, "type_name": NAMES[unit.kind]}
     if unit.kind in {Tpdu.CONNECT_REQUEST, Tpdu.CONNECT_CONFIRM}:
         try:

@@ -111,7 +111,7 @@ def test_a_message_that_never_ends_is_malformed_at_the_bound(part: bytes) -> Non
 
 
 def test_parameters_that_do_not_add_up_are_malformed() -> None:
-    for code, fixed in ((0xE0, 7), (0xD0, 7), (0x80, 7), (0x70, 5)):
+    for code, fixed in ((0xE0, 7), (0xD0, 7), (0xC0, 6), (0x80, 7), (0x70, 5)):
         for wrong in ("c1", "c105", "c1020100c102", "c1020100c1020100"):
             rest = bytes(fixed - 2) + bytes.fromhex(wrong)
             with pytest.raises(Malformed):
@@ -131,6 +131,15 @@ def test_a_disconnect_may_have_something_behind_it() -> None:
     assert unit.kind is Tpdu.DISCONNECT_REQUEST
     with pytest.raises(Malformed):
         units(bytes.fromhex("0300 000d 0680 0001 0001 00 0000"))
+
+
+def test_a_disconnect_may_be_confirmed_and_nothing_stands_behind_that() -> None:
+    """python-snap7's server confirms one, which class 0 does not ask of it."""
+    (unit,) = units(bytes.fromhex("0300 000a 05c0 0001 0001"))
+    assert unit.kind is Tpdu.DISCONNECT_CONFIRM
+    assert parameters(unit.payload) == {}
+    with pytest.raises(Malformed):
+        units(bytes.fromhex("0300 000b 05c0 0001 0001 00"))
 
 
 def test_a_payload_is_packed_as_its_reader_reads_it() -> None:

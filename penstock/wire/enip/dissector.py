@@ -51,7 +51,10 @@ _COLUMNS: Final = {PCCC_OBJECT: "CIP PCCC", CONNECTION_MANAGER: "CIP CM", MODBUS
 _CAPTIONS: Final = {0xC8: "StartDTLS"}
 #: Bytes of attributes whose type is public (CIP Volume 1, 5-2 Identity), so that the next one in a list is found.
 _IDENTITY: Final = 0x01
-_ATTRIBUTE_BYTES: Final = {(1, 1): 2, (1, 2): 2, (1, 3): 2, (1, 4): 2, (1, 5): 2, (1, 6): 4}
+_ATTRIBUTE_BYTES: Final = {
+    (1, 1): 2, (1, 2): 2, (1, 3): 2, (1, 4): 2, (1, 5): 2, (1, 6): 4, (1, 8): 1, (1, 9): 2, (1, 10): 1,
+}  # fmt: skip
+_LAST_ATTRIBUTE: Final = 10
 #: A name: its length in one byte, then the characters.
 _NAME_ATTRIBUTE: Final = (1, 7)
 
@@ -312,7 +315,7 @@ def _reply_all(fields: Fields, asked: bytes, shown: bytes) -> None:
     number, at = _number(asked), 0
     if number == MESSAGE_ROUTER and shown:
         fields["attribute"] = 1
-    while number == _IDENTITY and at < len(shown) and fields.get("attribute", [0])[-1] < _NAME_ATTRIBUTE[1]:
+    while number == _IDENTITY and at < len(shown) and fields.get("attribute", [0])[-1] < _LAST_ATTRIBUTE:
         attribute = len(fields.get("attribute", ())) + 1
         fields.setdefault("attribute", []).append(attribute)
         at += _size(number, attribute, shown[at : at + 1]) or 0

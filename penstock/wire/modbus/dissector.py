@@ -206,10 +206,9 @@ def _interface(found: _Fields, pdu: bytes, side: Side) -> None:
     if side is Side.CLIENT:
         found["object_id"] = [pdu[3]]
         return
-    found["object_id"] = objects = []
     at = _OBJECTS_AT
     for _ in range(pdu[_OBJECTS_AT - 1]):
-        objects.append(pdu[at])
+        found.setdefault("object_id", []).append(pdu[at])
         at += 2 + pdu[at + 1]
     if at > len(pdu):
         raise IndexError
