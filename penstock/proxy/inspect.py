@@ -25,12 +25,10 @@ from penstock.proxy.meter import Meter, Meters, Transaction
 from penstock.proxy.rates import Rates
 from penstock.proxy.refusals import OperationRefusals
 from penstock.proxy.relay import Effect, End, Ending, expiry_us
-from penstock.wire import NO_ANSWER, Decoder, Frame, Role, Side, WrongProtocol
+from penstock.wire import NAMED, NO_ANSWER, Decoder, Frame, Role, Side, WrongProtocol
 
 #: Verdicts that are remembered for a flow.
 MAX_VERDICTS: Final = 1024
-#: Some 40 requests; refusing one costs up to 50 microseconds, and the heartbeat must not wait for 256 KiB of them.
-PORTION_BYTES: Final = 512
 #: An index has 24 bits in the journal.  A meaning that old is long forgotten at both ends.
 _INDEX_MASK: Final = 0xFF_FFFF
 #: Messages have 260 bytes: half of one is a second half on its way, or an attack on the gate's patience.
@@ -63,7 +61,7 @@ class Inspection:
         book: HoldBook | None = None,
     ) -> None:
         self.frames = 0
-        self.portion_bytes = PORTION_BYTES
+        self.portion_bytes = NAMED[grant.protocol].portion_bytes
         self._grant, self._decoder, self._judge, self._flow = grant, decoder, judge, flow
         self._rates, self._meters = rates, meters
         self._feed, self._row = decoder.feed, flow.judged

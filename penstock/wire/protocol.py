@@ -134,6 +134,10 @@ class Between:
     dissectors: Mapping[str, Callable[[], Dissector]]
 
 
+#: `WireProtocol.portion_bytes` where a protocol does not say it, as those over UDP: a datagram is judged as a whole.
+LEAST_PORTION_BYTES: Final = 512
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireProtocol:
     """One protocol whose single operations are judged.
@@ -141,7 +145,11 @@ class WireProtocol:
     `streams` and `datagrams` make the decoder of one flow over TCP or UDP, ``None`` where the protocol is not spoken
     so.  `between` makes both for two ends whose flows belong together, ``None`` where each flow stands for itself.
     `dissectors` and `fits`: see `Known`; what a link names by its own number (``llc/82``) needs no `fits`.
-    `max_held_bytes` bounds what a decoder keeps of each direction.  `ports` are the usual ones (``tcp/502``).
+    `max_held_bytes` bounds what a decoder keeps of each direction.  `portion_bytes` is what a worker gives it of a
+    stream in one turn of the event loop, so that nobody who floods the gate delays the others, or the heartbeat: some
+    40 of the shortest requests that are judged (refusing one costs up to 50 microseconds), and at least one of the
+    long requests that are usual, which would take several turns otherwise (`bench/inspect_protocols.py`).
+    `ports` are the usual ones (``tcp/502``).
     `words` are the words for values in a site document (``on``) beside numbers.  `wraps_at` is the modulus of
     numbers that stand unsigned on the wire and may be meant as signed (Modbus registers: 65,536).
     `read_memory` reads what a target would leave in the objects of a span as the span's `element`: one value for each
@@ -154,6 +162,7 @@ class WireProtocol:
     title: str
     ports: tuple[str, ...]
     max_held_bytes: int
+    portion_bytes: int = LEAST_PORTION_BYTES
     limits: tuple[Limit, ...]
     fits: Callable[[bytes, Side], bool | None]
     dissectors: Mapping[str, Callable[[], Dissector]]

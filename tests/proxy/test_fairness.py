@@ -29,6 +29,8 @@ from penstock.proxy import server
 from penstock.proxy.hall import Hall
 from penstock.proxy.relay import Ending
 from penstock.proxy.worker import STALL_S, _next_beat_s
+from penstock.wire import NAMED
+from penstock.wire.protocol import LEAST_PORTION_BYTES
 
 SITE = Site(name="s", domain="s.ot", overlay="127.0.0.0/8")
 
@@ -195,3 +197,9 @@ def test_the_number_of_a_meaning_never_leaves_its_place_in_the_journal(tmp_path:
     (record,) = scene.records("operations")
     firsts = [line["targets"][0]["first"] for line in record.detail["operations"]]
     assert (firsts, record.detail["flow"]) == ([1, 2, 3], scene.flow.number)
+
+
+@pytest.mark.parametrize("name", ["modbus", "s7comm", "opcua"])
+def test_a_turn_takes_as_many_bytes_as_the_protocol_says(tmp_path: Path, name: str) -> None:
+    relay, _ = new_hall(tmp_path).relay(replace(GRANT, protocol=name), "192.168.10.12:40001", T0, "direct")
+    assert relay.portion_bytes == NAMED[name].portion_bytes >= LEAST_PORTION_BYTES

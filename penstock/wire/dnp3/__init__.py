@@ -66,6 +66,8 @@ DNP3: Final = WireProtocol(
     title="DNP3",
     ports=("tcp/20000", "udp/20000"),
     max_held_bytes=MAX_HELD_BYTES,
+    # A request has 15 bytes at least, a frame 292 at most.
+    portion_bytes=600,
     limits=(
         *(
             Limit(

@@ -33,6 +33,8 @@ ENIP: Final = WireProtocol(
     title="EtherNet/IP (CIP)",
     ports=("tcp/44818", "udp/44818", "udp/2222"),
     max_held_bytes=MAX_HELD_BYTES,
+    # A command has 24 bytes at least; what is sent without a large connection has some 600 at most.
+    portion_bytes=1_280,
     limits=LIMITS,
     fits=fits,
     dissectors={"tcp": EnipDissector, "udp": lambda: EnipDissector(is_datagrams=True)},

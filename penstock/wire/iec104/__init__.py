@@ -70,6 +70,8 @@ IEC104: Final = WireProtocol(
     title="IEC 60870-5-104",
     ports=("tcp/2404",),
     max_held_bytes=MAX_HELD_BYTES,
+    # A request has 15 bytes at least, a frame 255 at most.
+    portion_bytes=768,
     limits=(
         Limit(
             key="ioa",

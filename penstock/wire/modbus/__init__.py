@@ -53,6 +53,8 @@ MODBUS: Final = WireProtocol(
     title="Modbus/TCP",
     ports=("tcp/502", "udp/502"),
     max_held_bytes=MAX_HELD_BYTES,
+    # A request has 8 bytes at least, 260 at most.
+    portion_bytes=512,
     limits=tuple(
         Limit(
             key=table,

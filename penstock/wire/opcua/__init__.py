@@ -22,6 +22,8 @@ OPCUA: Final = WireProtocol(
     fits=fits,
     dissectors=MappingProxyType({"tcp": OpcUaDissector}),
     max_held_bytes=MAX_MESSAGE_BYTES,
+    # A request has 58 bytes at least; reads and writes of some 50 nodes are usual.
+    portion_bytes=2_560,
     limits=LIMITS,
     streams=OpcUaDecoder,
     words=MappingProxyType({"true": 1, "false": 0}),

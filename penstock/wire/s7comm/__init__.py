@@ -19,6 +19,8 @@ S7COMM: Final = WireProtocol(
     title="S7comm",
     ports=("tcp/102",),
     max_held_bytes=MAX_MESSAGE_BYTES,
+    # A job has 18 bytes at least; the longest PDU that controllers agree on is one of 960, with its head.
+    portion_bytes=967,
     limits=(
         Limit(
             key="address",
