@@ -38,6 +38,7 @@ from penstock.wire.protocol import (
 from penstock.wire.recognised import RECOGNISED
 from penstock.wire.recognition import Recognised, is_reversed, of_carrier, recognise
 from penstock.wire.s7comm import S7COMM, S7Decoder
+from penstock.wire.spoken import SPOKEN, Spoken
 from penstock.wire.words import read_range
 
 #: Every protocol whose single operations are judged.  A new one is a line here.
@@ -64,6 +65,7 @@ __all__ = [
     "PROTOCOLS",
     "READ_ONLY_ENGINEERING",
     "RECOGNISED",
+    "SPOKEN",
     "TRANSPORTS",
     "Answer",
     "Between",
@@ -86,6 +88,7 @@ __all__ = [
     "S7Decoder",
     "Shown",
     "Side",
+    "Spoken",
     "UnreadableError",
     "WireProtocol",
     "WrongProtocol",

@@ -112,7 +112,7 @@ MESSAGES = [
     ("ftp", b"\0DELE a\r\n", ("\\X0DELE", (Is.UNKNOWN,), [])),
     ("ftp", b"LIST\r\n", ("LIST", (Is.FILE_READ,), [])),
     ("ftp", b"XYZZ 1\r\n", ("XYZZ", (Is.UNKNOWN,), [])),
-    ("http", b"DELETE /a?b HTTP/1.1\r\nHost: h\r\n\r\n", ("DELETE", (Is.WRITE,), ["path /a?b"])),
+    ("http", b"DELETE /a?b HTTP/1.1\r\nHost: h\r\n\r\n", ("DELETE", (Is.WRITE,), ["path /a"])),
     ("http", b"CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n", ("CONNECT", (Is.VENDOR,), ["path h:1"])),
     ("http", b"BREW /pot HTTP/1.1\r\n\r\n", ("BREW", (Is.UNKNOWN,), ["path /pot"])),
     (

@@ -58,7 +58,8 @@ _VERBS: Final = frozenset(MEANINGS) | {
     "XMKD",
     "XPWD",
 }
-_SECRET: Final = frozenset({"PASS", "ACCT", "ADAT"})
+#: What SITE takes is the server's own; some take passwords.
+_SECRET: Final = frozenset({"PASS", "ACCT", "ADAT", "SITE"})
 _FILES: Final = frozenset({Is.FILE_READ, Is.FILE_WRITE})
 #: 4.2.2.
 STATUS: Final = {
@@ -150,7 +151,7 @@ class FtpDissector:
 
     def feed(self, side: Side, data: bytes) -> Sequence[Shown]:
         """See `Dissector.feed`."""
-        show = _command if side is Side.CLIENT else _reply
+        show = command if side is Side.CLIENT else _reply
         return [show(line) for line in self._sides[side].take(data)]
 
     def lost(self, side: Side) -> None:
@@ -158,7 +159,8 @@ class FtpDissector:
         self._sides[side].lost()
 
 
-def _command(line: bytes) -> Shown:
+def command(line: bytes) -> Shown:
+    """A client's line, with its end."""
     verb, space, argument = line.rstrip(b"\r\n").partition(b" ")
     pdu: Pdu = {"p": "ftp"}
     code = whole_text(verb).upper()

@@ -99,7 +99,8 @@ def _fits_start(data: bytes, side: Side) -> bool | None:
     return not following or fits(following, side) is not False
 
 
-def _length_of(stream: bytes, start: int) -> int:
+def length_of(stream: bytes, start: int) -> int:
+    """How long the message at `start` is, `UNTOLD` while too few bytes tell.  Raises `Malformed`."""
     kind = stream[start]
     if kind > _REPLY:
         raise Malformed(f"{kind} is no type of message (table 1)")
@@ -139,5 +140,5 @@ GE_SRTP: Final = RecognisedProtocol(
     column="TCP",
     ports=("tcp/18245",),
     fits=fits,
-    dissectors={"tcp": lambda: MessageDissector(_length_of, MAX_MESSAGE_BYTES, _show)},
+    dissectors={"tcp": lambda: MessageDissector(length_of, MAX_MESSAGE_BYTES, _show)},
 )

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from penstock.model import OperationClass as Is
-from penstock.wire.decoder import Side
+from penstock.wire.decoder import Frame, Side
 from penstock.wire.protocol import FITS_BYTES, Shown
 from penstock.wire.recognised.reading import Pdu, RecognisedFrame, RecognisedProtocol, asking, operation_of, shown_text
 
@@ -28,7 +28,9 @@ MEANINGS: Final = {method: (method, classes) for methods, _, classes in CODES fo
 _WEBSOCKET: Final = ("WebSocket", (Is.WRITE,))
 MAX_HEAD_BYTES: Final = 64 << 10
 MAX_REQUESTS: Final = 256
-_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+#: In chunked coding, in place of how much of a chunk is left: the line end behind it comes.
+BEHIND_CHUNK: Final = -3
+PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 #: RFC 9113 section 6.5: the first frame of a server is SETTINGS on stream 0, of whole entries of 6 bytes.
 _SETTINGS: Final = re.compile(rb"\0\0(.)\x04[\0\x01]\0\0\0\0", re.DOTALL)
 _SETTING_BYTES: Final = 6
@@ -39,8 +41,20 @@ _TOKEN: Final = re.compile(rb"[A-Z][A-Z_-]{0,19}")
 _TARGET: Final = re.compile(rb"[A-Z][A-Z_-]{1,19} [!-~\x80-\xff]*(?: (?P<version>[HTP/1.01\r]*))?")
 _VERSIONS: Final = (b"HTTP/1.0\r", b"HTTP/1.1\r")
 _SHOWN: Final = {b"host": "host", b"user-agent": "ua", b"content-type": "ctype"}
-_SECRET: Final = re.compile(
-    rb"^((?:proxy-)?authorization|cookie|set-cookie|x-api-key)([ \t]*:[ \t]*)([^\r\n]+)", re.IGNORECASE | re.MULTILINE
+#: Fields whose values may go on record; what the others hold is nobody's to know.
+_HARMLESS: Final = frozenset(
+    {
+        *(
+            b"host",
+            b"user-agent",
+            b"accept",
+            b"accept-encoding",
+            b"accept-language",
+            b"content-type",
+            b"content-length",
+        ),
+        *(b"transfer-encoding", b"connection", b"upgrade", b"date", b"range"),
+    }
 )
 _NO_BODY: Final = frozenset({204, 304})
 _SWITCHING: Final = 101
@@ -51,9 +65,9 @@ def fits(data: bytes, side: Side) -> bool | None:
     """See `Known.fits`: the first line of a message, or the beginning of HTTP/2."""
     if side is Side.ASSET:
         return _fits_response(data)
-    if data.startswith(_PREFACE) or _REQUEST.match(data):
+    if data.startswith(PREFACE) or _REQUEST.match(data):
         return True
-    if _PREFACE.startswith(data):
+    if PREFACE.startswith(data):
         return None
     method, space, _ = data.partition(b" ")
     if not space:
@@ -126,7 +140,7 @@ class HttpDissector:
                     if not half.left:
                         _finish(half, found)
                 case "chunks":
-                    at = _chunks(half, data, at, found)
+                    at = self._chunks(half, side, data, at, found)
                 case _:
                     break
         return found
@@ -134,6 +148,15 @@ class HttpDissector:
     def lost(self, side: Side) -> None:
         """See `Dissector.lost`."""
         self._halves[side].reset()
+
+    def begun(self, head: bytes, side: Side, frame: Frame | None) -> None:
+        """A head is whole; `frame` is what it asks for.  For whoever inherits."""
+
+    def chunked(self, line: bytes, left: int, side: Side) -> None:
+        """A line between chunks is whole; `left` as in `_chunks`.  For whoever inherits."""
+
+    def broken(self, side: Side) -> None:
+        """What is there is no message, and is given up.  For whoever inherits."""
 
     def _head(self, half: _Half, side: Side, data: bytes, at: int, found: list[Shown]) -> int:
         """Takes of a head what is there; gives where it stopped."""
@@ -144,6 +167,7 @@ class HttpDissector:
         half.line += data[at:end]
         half.head += data[at:end]
         if len(half.head) > MAX_HEAD_BYTES or not _may_begin(half.head, side):
+            self.broken(side)
             half.reset()
             return len(data)
         if line_end:
@@ -169,8 +193,10 @@ class HttpDissector:
             )
             self._expect_answer(half, int(response[2]), fields)
         else:
+            self.broken(side)
             half.reset()
             return
+        self.begun(head, side, half.pending.frame)
         if half.state == "head":
             _finish(half, found)
         elif half.state == "opaque" and half.pending is not None:
@@ -188,6 +214,40 @@ class HttpDissector:
         else:
             _expect(half, fields, "opaque")
 
+    def _chunks(self, half: _Half, side: Side, data: bytes, at: int, found: list[Shown]) -> int:
+        """Chunked coding (RFC 9112 section 7.1).
+
+        `left` is -1 in front of a size, -2 in the trailer, `BEHIND_CHUNK`, else what remains of a chunk.
+        """
+        if half.left > 0:
+            step = min(half.left, len(data) - at)
+            half.left = half.left - step or BEHIND_CHUNK
+            return at + step
+        end = data.find(b"\n", at) + 1
+        half.line += data[at : end or len(data)]
+        if len(half.line) > MAX_HEAD_BYTES:
+            self.broken(side)
+            half.reset()
+            return len(data)
+        if not end:
+            return len(data)
+        self.chunked(bytes(half.line), half.left, side)
+        line = bytes(half.line).strip()
+        half.line.clear()
+        if half.left == BEHIND_CHUNK:
+            half.left = -1
+        elif half.left == -2:  # noqa: PLR2004 - the trailer
+            if not line:
+                _finish(half, found)
+        else:
+            size = _size(line)
+            if size is None:
+                self.broken(side)
+                half.reset()
+                return len(data)
+            half.left = size or -2
+        return end
+
 
 def _may_begin(head: bytearray, side: Side) -> bool:
     """Whether this can become a message, as far as its first bytes tell."""
@@ -203,35 +263,6 @@ def _expect(half: _Half, fields: dict[bytes, bytes], otherwise: str) -> None:
         half.state = "body" if half.left else "head"
     else:
         half.state = "head" if otherwise == "none" else otherwise
-
-
-def _chunks(half: _Half, data: bytes, at: int, found: list[Shown]) -> int:
-    """Chunked coding (RFC 9112 section 7.1): `left` is -1 in front of a size, -2 in the trailer, else what remains."""
-    if half.left > 0:
-        step = min(half.left, len(data) - at)
-        half.left = half.left - step or -3
-        return at + step
-    end = data.find(b"\n", at) + 1
-    half.line += data[at : end or len(data)]
-    if len(half.line) > MAX_HEAD_BYTES:
-        half.reset()
-        return len(data)
-    if not end:
-        return len(data)
-    line = bytes(half.line).strip()
-    half.line.clear()
-    if half.left == -3:  # noqa: PLR2004 - the line end behind a chunk
-        half.left = -1
-    elif half.left == -2:  # noqa: PLR2004 - the trailer
-        if not line:
-            _finish(half, found)
-    else:
-        size = _size(line)
-        if size is None:
-            half.reset()
-            return len(data)
-        half.left = size or -2
-    return end
 
 
 def _size(line: bytes) -> int | None:
@@ -270,8 +301,29 @@ def _request(head: bytes, line: re.Match[bytes], fields: dict[bytes, bytes]) -> 
 def _asked(head: bytes, method: str, uri: str, fields: dict[bytes, bytes]) -> RecognisedFrame:
     is_websocket = fields.get(b"upgrade", b"").lower() == b"websocket"
     meaning = _WEBSOCKET if is_websocket else MEANINGS.get(method)
-    kept = _SECRET.sub(lambda found: found[1] + found[2] + b"*" * len(found[3]), head)
-    return asking(head, Side.CLIENT, operation_of("http", meaning, method, ("path", uri)), kept)
+    operation = operation_of("http", meaning, method, ("path", _path_of(uri)))
+    return asking(head, Side.CLIENT, operation, b"\n".join(map(_kept, head.split(b"\n"))))
+
+
+def _path_of(uri: str) -> str:
+    """The target without its query, and without the name and password that may stand in front of a host."""
+    path = uri.partition("?")[0]
+    scheme, mark, rest = path.partition("://")
+    host, slash, behind = rest.partition("/")
+    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{behind}" if mark else path
+
+
+def _kept(line: bytes) -> bytes:
+    """A line of a head as it may go on record."""
+    request = _REQUEST.match(line)
+    if request is not None:
+        at, end = request.span(2)
+        path = _path_of(line[at:end].decode("latin-1")).encode("latin-1")
+        return line[:at] + path + b"*" * (end - at - len(path)) + line[end:]
+    name, colon, value = line.partition(b":")
+    if not line.strip() or (colon and name.strip().lower() in _HARMLESS):
+        return line
+    return name + colon + b"*" * len(value) if colon else b"*" * len(line)
 
 
 HTTP: Final = RecognisedProtocol(

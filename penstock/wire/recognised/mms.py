@@ -21,8 +21,8 @@ from penstock.wire.tpkt import TransportUnit, carried
 from penstock.wire.tpkt_dissector import TransportDissector
 
 #: X.225 section 8.3: give tokens with data, connect, accept; user data is parameter 193 or 194.
-_GIVE_TOKENS: Final = b"\x01\x00\x01\x00"
-_CONNECT, _ACCEPT = 0x0D, 0x0E
+GIVE_TOKENS: Final = b"\x01\x00\x01\x00"
+CONNECT, ACCEPT = 0x0D, 0x0E
 _USER_DATA: Final = frozenset({193, 194})
 #: Any object identifier below 1.0.9506, of five bytes: the abstract syntax, and the application context of MMS.
 _OBJECT_IDENTIFIER: Final = b"\x06\x05\x28\xca\x22"
@@ -55,11 +55,11 @@ def fits(data: bytes, side: Side) -> bool | None:  # noqa: ARG001 - both sides b
 
 
 def _fits_session(payload: bytes) -> bool | None:
-    if payload[0] in {_CONNECT, _ACCEPT}:
+    if payload[0] in {CONNECT, ACCEPT}:
         return True if _OBJECT_IDENTIFIER in payload else None
-    if not payload.startswith(_GIVE_TOKENS[: len(payload)]):
+    if not payload.startswith(GIVE_TOKENS[: len(payload)]):
         return False
-    if len(payload) <= len(_GIVE_TOKENS):
+    if len(payload) <= len(GIVE_TOKENS):
         return None
     try:
         return _message(payload) is not None or None
@@ -83,11 +83,58 @@ class MmsDissector(TransportDissector):
 
 def _message(payload: bytes) -> Element | None:
     """The message of MMS in a session unit.  Raises `Malformed`."""
-    if payload.startswith(_GIVE_TOKENS):
-        return _presented(payload[len(_GIVE_TOKENS) :])
-    if payload[:1] and payload[0] in {_CONNECT, _ACCEPT}:
+    if payload.startswith(GIVE_TOKENS):
+        return _presented(payload[len(GIVE_TOKENS) :])
+    if payload[:1] and payload[0] in {CONNECT, ACCEPT}:
         return _associated(_session_user_data(payload))
     return None
+
+
+def asked_by(payload: bytes) -> Operation | None:
+    """What the message in a session unit that gives tokens asks for; ``None`` of answers, errors and rejects.
+
+    A confirmed request that has more in it than a service counts as `unknown`.  Raises `Malformed` where it is not
+    one message in one presentation value: what follows another one would pass unseen.
+    """
+    element = _only(payload[len(GIVE_TOKENS) :])
+    if element.tag == _UNCONFIRMED:
+        return Operation("mms", (Is.UNKNOWN,), "unconfirmed", "unconfirmed service")
+    if element.tag != _CONFIRMED_REQUEST:
+        return (
+            Operation("mms", (Is.SESSION,), _LINKS[element.tag], _LINKS[element.tag]) if element.tag in _LINKS else None
+        )
+    parts = [part for part in elements(element.content) if part.identifier != _SEQUENCE]
+    if len(parts) != 2 or parts[0].identifier != _INTEGER:  # noqa: PLR2004 - the invoke id and the service
+        return Operation("mms", (Is.UNKNOWN,), "none", "no request that can be read")
+    shown = _show(payload, Side.CLIENT, element)
+    if shown.frame is None:
+        raise Malformed("a request that cannot be read (ISO 9506-2, 7)")
+    return shown.frame.operation
+
+
+def associated_by(payload: bytes) -> Operation:
+    """What an association begins with: MMS's own initiate, or else `unknown`."""
+    try:
+        element = _message(payload)
+    except Malformed:
+        element = None
+    if element is None or element.tag != _INITIATE:
+        return Operation("mms", (Is.UNKNOWN,), "associate", "an association that cannot be read")
+    return Operation("mms", (Is.SESSION,), _LINKS[_INITIATE], _LINKS[_INITIATE])
+
+
+def _only(data: bytes) -> Element:
+    """X.226 section 8.4, held to the letter: one list of one value of one message, and nothing behind it."""
+    listed, end = element_at(data, 0)
+    if listed.identifier != _FULLY_ENCODED or end != len(data):
+        raise Malformed("more or less than one presentation unit (X.226 section 8.4)")
+    values = elements(listed.content)
+    parts = elements(values[0].content) if len(values) == 1 and values[0].identifier == _SEQUENCE else []
+    found = elements(parts[-1].content) if parts and parts[-1].identifier == 0xA0 else []  # noqa: PLR2004
+    is_one = len(found) == 1 and [part.identifier for part in parts[:-1]] in ([_INTEGER], [6, _INTEGER])
+    if not is_one or found[0].identifier < 0x80 or found[0].tag > _MAX_PDU_TAG:  # noqa: PLR2004 - context class
+        raise Malformed("no single message of MMS (X.226 section 8.4)")
+    return found[0]
 
 
 def _presented(data: bytes) -> Element | None:

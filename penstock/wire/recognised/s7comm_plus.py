@@ -28,13 +28,15 @@ CODES: Final[tuple[tuple[tuple[int, ...], str, tuple[Is, ...]], ...]] = (
     ((0x056B,), "Invoke", (Is.EXECUTE,)),
 )
 MEANINGS: Final = {code: (name, classes) for codes, name, classes in CODES for code in codes}
-_PROTOCOL: Final = 0x72
+PROTOCOL: Final = 0x72
 _KEEP_ALIVE: Final = 0xFE
 #: Up to version 2 the content follows the head at once; in version 3 a check value of a stated length comes first.
 _WITH_CHECK: Final = 3
 _VERSIONS: Final = frozenset({1, 2, 3, _KEEP_ALIVE})
 _REQUEST: Final = 0x31
 _HEAD_BYTES: Final = 4
+#: What goes on record: the head and the function.  Behind them may stand the answer to a password's challenge.
+RECORDED_BYTES: Final = 24
 
 
 def fits(data: bytes, side: Side) -> bool | None:  # noqa: ARG001 - both sides begin alike
@@ -45,7 +47,7 @@ def fits(data: bytes, side: Side) -> bool | None:  # noqa: ARG001 - both sides b
         return False
     if payload is None or payload == b"\x72":
         return None
-    return payload[0] == _PROTOCOL and payload[1] in _VERSIONS
+    return payload[0] == PROTOCOL and payload[1] in _VERSIONS
 
 
 class S7PlusDissector(TransportDissector):
@@ -63,9 +65,28 @@ class S7PlusDissector(TransportDissector):
         return (Shown(pdu, asking(unit.data, side, asked) if asked else None, "COTP"),)
 
 
+def begins_tls(payload: bytes) -> bool:
+    """Whether the two ends go on in TLS within the transport from here on (RFC 8446 section 5.1: a handshake)."""
+    return payload.startswith(b"\x16\x03")
+
+
+def is_keep_alive(payload: bytes) -> bool:
+    """Whether it only keeps the connection going."""
+    return payload[1:2] == bytes((_KEEP_ALIVE,))
+
+
+def is_one_message(payload: bytes) -> bool:
+    """Whether it holds one message or a fragment of one, and nothing else."""
+    if len(payload) < _HEAD_BYTES:
+        return False
+    behind = payload[_HEAD_BYTES + (payload[2] << 8 | payload[3]) :]
+    trailer = payload[:2] + b"\0\0"
+    return behind in {b"", trailer} and len(payload) >= _HEAD_BYTES + (payload[2] << 8 | payload[3])
+
+
 def operation(payload: bytes) -> Operation | None:
     """What a request asks for; ``None`` where the bytes are no request."""
-    if len(payload) < _HEAD_BYTES or payload[0] != _PROTOCOL or payload[1] not in _VERSIONS:
+    if len(payload) < _HEAD_BYTES or payload[0] != PROTOCOL or payload[1] not in _VERSIONS:
         return None
     if payload[1] == _KEEP_ALIVE:
         return None

@@ -173,8 +173,11 @@ def _is_melsoft_connect(data: bytes) -> bool | None:
     return True if len(data) >= 14 else None  # noqa: PLR2004
 
 
-def _length_of(stream: bytes, start: int) -> int:
-    """4.1, for both codes; MELSOFT over TCP as over UDP."""
+def length_of(stream: bytes, start: int) -> int:
+    """How long the frame at `start` is (4.1), `UNTOLD` while too few bytes tell.  Raises `Malformed`.
+
+    For both codes; MELSOFT over TCP as over UDP.
+    """
     head = stream[start : start + 26]
     if head[0] in _COMMAND_MARKS:
         known = len(head) >= _MELSOFT_HEAD_BYTES
@@ -201,7 +204,7 @@ def _length(field: bytes) -> int:
 def _is_frame(message: bytes) -> bool:
     """Whether the bytes are one whole frame; a stream's always are."""
     try:
-        return bool(message) and (message[0] in {0x5A, 0xDA} or _length_of(message, 0) == len(message))
+        return bool(message) and (message[0] in {0x5A, 0xDA} or length_of(message, 0) == len(message))
     except Malformed:
         return False
 
@@ -216,6 +219,11 @@ def _shower(column: str) -> Callable[[bytes, Side], Sequence[Shown]]:
         return [Shown(pdu, asking(message, side, asked) if asked else None, column)]
 
     return show
+
+
+def is_request(message: bytes) -> bool:
+    """Whether this frame is a client's."""
+    return message[:1] == b"\x57" or message[:2] in _REQUESTS or message[:4] in _ASCII_REQUESTS
 
 
 def operation(message: bytes) -> Operation | None:
@@ -268,7 +276,7 @@ SLMP: Final = RecognisedProtocol(
     ),
     fits=fits,
     dissectors={
-        "tcp": lambda: MessageDissector(_length_of, MAX_MESSAGE_BYTES, _shower("TCP")),
+        "tcp": lambda: MessageDissector(length_of, MAX_MESSAGE_BYTES, _shower("TCP")),
         "udp": lambda: DatagramDissector(_shower("UDP")),
     },
 )

@@ -148,7 +148,8 @@ def _fits_session(data: bytes) -> bool | None:
     return None if data[0] != 0x81 and data[1:4] == bytes((0, 0, lengths[data[0]])) and len(data) < 12 else False  # noqa: PLR2004
 
 
-def _length_of(stream: bytes, start: int) -> int:
+def length_of(stream: bytes, start: int) -> int:
+    """How long the message at `start` is, `UNTOLD` while too few bytes tell.  Raises `Malformed`."""
     if stream[start] and stream[start] not in _SESSION_KINDS:
         raise Malformed("no session packet (RFC 1002 section 4.3.1)")
     if len(stream) - start < _HEAD_BYTES:
@@ -164,7 +165,8 @@ def _length_of(stream: bytes, start: int) -> int:
     return _HEAD_BYTES + length if len(mark) == 4 else UNTOLD  # noqa: PLR2004
 
 
-def _show(message: bytes, side: Side) -> Sequence[Shown]:
+def show(message: bytes, side: Side) -> Sequence[Shown]:
+    """The commands of one message, as far as it is there."""
     mark = _MARKS.get(message[_HEAD_BYTES : _HEAD_BYTES + 4], 0)
     data = message[_HEAD_BYTES:]
     if message[0] or not mark:
@@ -276,5 +278,5 @@ SMB: Final = RecognisedProtocol(
     column="SMB2",
     ports=("tcp/445", "tcp/139"),
     fits=fits,
-    dissectors={"tcp": lambda: MessageDissector(_length_of, MAX_MESSAGE_BYTES, _show)},
+    dissectors={"tcp": lambda: MessageDissector(length_of, MAX_MESSAGE_BYTES, show)},
 )

@@ -32,7 +32,7 @@ _MARK: Final = b"SSH-"
 _MAX_BANNER_BYTES: Final = 255
 _MAX_LINES: Final = 50
 #: RFC 4253 section 6.1: what everybody must take; packets of a key exchange are smaller.
-_MAX_PACKET_BYTES: Final = 35_000 + 4
+MAX_PACKET_BYTES: Final = 35_000 + 4
 _MIN_LENGTH: Final = 12
 _MIN_PADDING: Final = 4
 _KEXINIT, _NEWKEYS = 20, 21
@@ -91,7 +91,8 @@ def _may_be_banner(data: bytes) -> bool:
     return any(each.startswith(data) for each in (b"SSH-2.0-", b"SSH-1.99-"))
 
 
-def _length_of(stream: bytes, start: int) -> int:
+def length_of(stream: bytes, start: int) -> int:
+    """How long the packet at `start` is, before New Keys; `UNTOLD` while too few bytes tell.  Raises `Malformed`."""
     if len(stream) - start < 6:  # noqa: PLR2004 - length, padding, message
         return UNTOLD
     length = int.from_bytes(stream[start : start + 4], "big")
@@ -108,7 +109,7 @@ class _Half:
 
     def __init__(self) -> None:
         self.lines = Lines()
-        self.packets = Messages(_length_of, _MAX_PACKET_BYTES)
+        self.packets = Messages(length_of, MAX_PACKET_BYTES)
         self.state = "banner"
         self.seen = 0
         self.algorithms: list[bytes] = []

@@ -26,7 +26,7 @@ from penstock.wire.recognised.reading import (
 
 _CHANGE, _ALERT, _HANDSHAKE, _DATA = 20, 21, 22, 23
 RECORDS: Final = {20: "Change Cipher Spec", 21: "Alert", 22: "Handshake", 23: "Application Data", 24: "Heartbeat"}
-_CLIENT_HELLO, _SERVER_HELLO = 1, 2
+_CLIENT_HELLO, SERVER_HELLO = 1, 2
 HANDSHAKES: Final = {
     0: "Hello Request",
     1: "Client Hello",
@@ -103,7 +103,8 @@ def _may_be_head(head: bytes) -> bool:
     return length in {0, 1} if head[0] == _CHANGE else length != 1 and length <= MAX_RECORD_BYTES - _HEAD_BYTES
 
 
-def _length_of(stream: bytes, start: int) -> int:
+def length_of(stream: bytes, start: int) -> int:
+    """How long the record at `start` is, `UNTOLD` while too few bytes tell.  Raises `Malformed`."""
     if stream[start] not in RECORDS or (len(stream) > start + 1 and stream[start + 1] != _MAJOR):
         raise Malformed("no record of TLS (RFC 5246 section 6.2.1)")
     if len(stream) - start < _HEAD_BYTES:
@@ -117,7 +118,7 @@ class _Half:
     __slots__ = ("encrypted", "handshake", "has_asked", "records", "skip")
 
     def __init__(self) -> None:
-        self.records = Messages(_length_of, MAX_RECORD_BYTES)
+        self.records = Messages(length_of, MAX_RECORD_BYTES)
         self.handshake = bytearray()
         self.skip = 0
         self.encrypted = False
@@ -189,7 +190,7 @@ class TlsDissector:
             del half.handshake[:size]
             if kind == _CLIENT_HELLO and side is Side.CLIENT:
                 asked = _client_hello(pdu, record, message)
-            elif kind == _SERVER_HELLO:
+            elif kind == SERVER_HELLO:
                 chosen = _extensions(message, False).get(_SUPPORTED_VERSIONS) or message[:2]
                 self._version = _number(chosen, 0, 2)
         return asked

@@ -84,9 +84,10 @@ def fits(data: bytes, side: Side) -> bool | None:  # noqa: ARG001 - both sides b
 class VncDissector:
     """One connection: a conversation in steps, and then messages of each side for itself."""
 
-    __slots__ = ("_held", "_key_bytes", "_minor", "_states", "_step")
+    __slots__ = ("_held", "_key_bytes", "_max_bytes", "_minor", "_states", "_step")
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int = MAX_MESSAGE_BYTES) -> None:
+        self._max_bytes = max_bytes
         self._held = {side: bytearray() for side in Side}
         self._step = "server version"
         self._states = dict.fromkeys(Side, "")
@@ -104,7 +105,7 @@ class VncDissector:
         if self._step == "running":
             for each in Side:
                 self._messages(each, found)
-        if any(len(held) > MAX_MESSAGE_BYTES for held in self._held.values()):
+        if any(len(held) > self._max_bytes for held in self._held.values()):
             self._give_up()
         return found
 
