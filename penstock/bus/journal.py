@@ -261,9 +261,12 @@ class FlowJournal:
         data: bytes,
         hold: int = 0,
         approved_by: str = "",
+        *,
+        is_quiet: bool = False,
     ) -> int | None:
         """Announce what `index` means from now on (indexes are never used twice); the tag of its rows.
 
+        Where it `is_quiet`, its rows wait for the second to be over, whatever their class.
         ``None`` when there is no room for it: then nothing of it may be forwarded as recorded.
         """
         line = OperationLine(
@@ -281,7 +284,7 @@ class FlowJournal:
             approved_by=approved_by,
         )
         place = index << 8 | self.local << 32
-        payload, is_prompt = _encode(line), not _QUIET.issuperset(operation.classes)
+        payload, is_prompt = _encode(line), not (is_quiet or _QUIET.issuperset(operation.classes))
         if not self._ring.put(Kind.OPERATION | place, payload, is_prompt):
             return None
         self._definitions[index] = payload, is_prompt

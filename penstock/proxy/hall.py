@@ -36,10 +36,11 @@ from penstock.proxy.held import HoldBook
 from penstock.proxy.inspect import Inspection
 from penstock.proxy.meter import Meters
 from penstock.proxy.rates import Rates
+from penstock.proxy.recognised import RecognisedRelay
 from penstock.proxy.refusals import Refusals
 from penstock.proxy.relay import End, Ending, RawRelay, Relay, expiry_us
 from penstock.proxy.slots import Guest, Slots
-from penstock.wire import DECODERS
+from penstock.wire import DECODERS, SPOKEN
 
 #: Flows that one worker carries at most: their file descriptors and buffers are reserved for it.
 MAX_FLOWS: Final = 2048
@@ -164,8 +165,8 @@ class Hall:
     def relay(self, grant: Grant, source: str, now_us: int, way: str, **detail: Json) -> tuple[Relay, FlowJournal]:
         """The relay for a new flow of this grant, and its journal, which takes the record of its end."""
         flow = self.journal.open_flow(grant, source, now_us, way=way, **detail)
-        decoder = DECODERS.get(grant.protocol)
-        if not grant.is_inspected or decoder is None:
+        decoder, spoken = DECODERS.get(grant.protocol), SPOKEN.get(grant.protocol)
+        if not grant.is_inspected or (decoder is None and spoken is None):
             return RawRelay(grant), flow
         has_tls = way == TUNNEL
 
@@ -173,6 +174,9 @@ class Hall:
             # a revision may change what is known of the subject while its flows go on
             return self._decide(self.grants.get(grant.number, grant), operation, now_us, has_tls=has_tls)
 
+        if spoken is not None:
+            return RecognisedRelay(grant, spoken, judge, self.journal, flow), flow
+        assert decoder is not None
         return Inspection(grant, decoder(), judge, self.journal, flow, self.rates, self.meters, self.holds), flow
 
     def refuse(self, reason: Reason, source: str, now_us: int, grant: Grant | None = None, **detail: Json) -> None:

@@ -24,7 +24,7 @@ from penstock.proxy.held import MAX_BEHIND, Approval, HoldBook, Holds, operation
 from penstock.proxy.meter import Meter, Meters, Transaction
 from penstock.proxy.rates import Rates
 from penstock.proxy.refusals import OperationRefusals
-from penstock.proxy.relay import Effect, End, Ending, expiry_us
+from penstock.proxy.relay import NOTHING_TOLD, Effect, End, Ending, expiry_us
 from penstock.wire import NAMED, NO_ANSWER, Decoder, Frame, Role, Side, WrongProtocol
 
 #: Verdicts that are remembered for a flow.
@@ -48,6 +48,8 @@ class Turn(msgspec.Struct, gc=False):
 
 class Inspection:
     """One inspected flow under `grant`."""
+
+    told = NOTHING_TOLD
 
     def __init__(
         self,

@@ -6,8 +6,10 @@ services that are enforced on addresses and ports.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, Protocol
 
 import msgspec
 
@@ -18,6 +20,8 @@ from penstock.proxy.meter import Transaction
 NEVER_US = 1 << 62
 #: As much as comes.
 ALL_BYTES = 1 << 30
+#: Of a flow whose ends say nothing of themselves, or whose protocol says it in its operations.
+NOTHING_TOLD: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class End(StrEnum):
@@ -55,6 +59,10 @@ class Relay(Protocol):
 
     portion_bytes: int
     """What it is given of the client's bytes in one turn of the event loop: judging takes time, others wait."""
+
+    @property
+    def told(self) -> Mapping[str, str]:
+        """What the ends said of themselves in clear text (``client_banner``), for the record of the flow's end."""
 
     @property
     def frames(self) -> int:
@@ -105,10 +113,33 @@ def expiry_us(grant: Grant) -> int:
     return NEVER_US if grant.expires_at_us is None else grant.expires_at_us
 
 
-class RawRelay:
-    """Forwards everything while its grant lives."""
+class HoldsNothing:
+    """A relay in which no request waits for a second person, and whose ends are as open as they say."""
 
     is_holding = False
+
+    def lapse(self, now_us: int) -> None:
+        """Nothing is held."""
+
+    def decide(self, decided: HoldDecided, now_us: int) -> None:
+        """Nothing is held."""
+
+    def withdraw(self, now_us: int) -> None:
+        """Nothing is held."""
+
+    def stepped(self, step_us: int) -> None:
+        """There is nothing whose time would count."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Nobody knows."""
+        return True
+
+
+class RawRelay(HoldsNothing):
+    """Forwards everything while its grant lives."""
+
+    told: Mapping[str, str] = NOTHING_TOLD
 
     def __init__(self, grant: Grant) -> None:
         self.frames = self.refused = 0
@@ -133,22 +164,5 @@ class RawRelay:
         """The grant's expiry may have moved."""
         self._live_until_us = expiry_us(grant)
 
-    def lapse(self, now_us: int) -> None:
-        """Nothing is held that nobody can read."""
-
-    def decide(self, decided: HoldDecided, now_us: int) -> None:
-        """Nothing is held."""
-
-    def withdraw(self, now_us: int) -> None:
-        """Nothing is held."""
-
-    def stepped(self, step_us: int) -> None:
-        """There is nothing whose time would count."""
-
     def settle(self, now_us: int, reason: Reason | None = None) -> None:
         """There is nothing open."""
-
-    @property
-    def is_waiting(self) -> bool:
-        """Nobody knows."""
-        return True

@@ -413,6 +413,7 @@ class ClientSide(asyncio.Protocol):
                 "bytes_from_asset": self._from_asset,
                 "operations": self.relay.frames,
                 "refused": self.relay.refused,
+                **({"told": dict(self.relay.told)} if self.relay.told else {}),
             },
         )
 
