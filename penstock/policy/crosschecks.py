@@ -21,7 +21,7 @@ from penstock.policy.selection import (
     targets_of,
 )
 from penstock.policy.unseen import check_unseen
-from penstock.wire import TRANSPORTS
+from penstock.wire import SPOKEN, TRANSPORTS
 
 
 def check_conduits(
@@ -95,6 +95,13 @@ def _keeping(item: PlacedConduit, windows: frozenset[str], faults: Faults) -> No
     if conduit.drill is not None and conduit.drill.window not in windows:
         hint = did_you_mean(conduit.drill.window, windows) or "add it under `windows:`"
         faults.add(item.at("drill"), f"unknown window {shown(conduit.drill.window)}", hint)
+    spoken = next((each.protocol for each in conduit.permissions if each.protocol in SPOKEN), None)
+    if conduit.latency is not None and spoken is not None:
+        why = f"`latency_budget`: nothing of {spoken} is measured, for its answers are not told from one another"
+        faults.add(item.at("latency_budget"), why, f"remove it, or move {spoken} to a conduit of its own")
+    if conduit.hold and spoken is not None:
+        why = f"nothing of {spoken} waits for a second person: the gate could not keep its client waiting"
+        faults.add(item.at("hold"), why, f"move {spoken} to a conduit of its own")
     if conduit.records_payload and conduit.permissions:
         why = "this version records the operations of inspected flows, and copies the payload of kernel path flows only"
         hint = "write `record: operations`, or move the ports (`tcp/5432: any`) to a conduit of their own"
@@ -139,12 +146,21 @@ def _reach(item: PlacedConduit, inventory: Inventory, faults: Faults) -> None:
     for protocol in dict.fromkeys(permission.protocol for permission in conduit.permissions):
         only = replace(conduit, permissions=tuple(p for p in conduit.permissions if p.protocol == protocol))
         if not any(is_inspected_by(only, service) for asset in targets for service in asset.services):
-            why = (
-                f"{_listed(targets)} offers no service of protocol {protocol!r} over {TRANSPORTS.get(protocol, 'tcp')}"
-            )
-            faults.add(item.at("allow"), why, f"add `services: {{{protocol}: …}}` to the asset, or correct 'to'")
+            _unoffered(item, protocol, targets, faults)
     for port in conduit.ports:
         _offered(item, port, targets, inventory, faults)
+
+
+def _unoffered(item: PlacedConduit, protocol: str, targets: Sequence[Asset], faults: Faults) -> None:
+    """No target has a service of this protocol that a worker can see."""
+    ranges = (each for asset in targets for each in asset.services if each.protocol == protocol and each.last_port)
+    wide = next(ranges, None)
+    if wide is not None:
+        why = f"service {wide.name!r} is a range, and a flow is held to {protocol} at one port"
+        faults.add(item.at("allow"), why, f"make each port a service, or write `{wide.at}: any`")
+        return
+    why = f"{_listed(targets)} offers no service of protocol {protocol!r} over {TRANSPORTS.get(protocol, 'tcp')}"
+    faults.add(item.at("allow"), why, f"add `services: {{{protocol}: …}}` to the asset, or correct 'to'")
 
 
 def _offered(

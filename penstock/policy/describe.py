@@ -23,7 +23,7 @@ from penstock.model import (
 )
 from penstock.policy.numbers import DAYS, clock_text, duration_text, period_text, range_text
 from penstock.policy.selection import is_port_of
-from penstock.wire import NAMED
+from penstock.wire import NAMED, SPOKEN
 
 _STRENGTHS = {
     FactorStrength.NONE: "no factor",
@@ -84,6 +84,8 @@ def allowance_lines(conduit: Conduit, service: Service) -> tuple[str, ...]:
         return ("echo (ping), not inspected",)
     if is_port_of(conduit, service):
         return (f"anything on {service.at}, not inspected",)
+    if is_everything(conduit, service.protocol):
+        return (f"anything, as long as it is {service.protocol}",)
     return tuple(
         permission_text(item) + (hold_text(conduit) if item.operation_class in conduit.hold else "")
         for item in conduit.permissions
@@ -94,6 +96,22 @@ def allowance_lines(conduit: Conduit, service: Service) -> tuple[str, ...]:
 def hold_text(conduit: Conduit) -> str:
     """What stands behind a permission whose operations wait."""
     return f", once a second person approves it within {duration_text(conduit.hold_s)}"
+
+
+def is_everything(conduit: Conduit, protocol: str) -> bool:
+    """Whether the conduit permits a recognised protocol as a whole (``ssh: any``)."""
+    spoken = SPOKEN.get(protocol)
+    named = {item.operation_class for item in conduit.permissions if item.protocol == protocol}
+    return spoken is not None and named.issuperset(spoken.everything)
+
+
+def named_operations(conduit: Conduit) -> tuple[str, ...]:
+    """What a conduit names of protocols and ports: ``modbus.read``, ``ssh: any``, ``tcp/5432``."""
+    operations = (
+        f"{item.protocol}: any" if is_everything(conduit, item.protocol) else f"{item.protocol}.{item.operation_class}"
+        for item in conduit.permissions
+    )
+    return tuple(dict.fromkeys((*operations, *(port.at for port in conduit.ports))))
 
 
 def window_text(window: Window) -> str:

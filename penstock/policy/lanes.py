@@ -23,8 +23,7 @@ from penstock.model import (
 )
 from penstock.policy.describe import permission_text
 from penstock.policy.permits import Permit, Spent
-from penstock.policy.selection import admits_echo, fits_asset, is_port_of
-from penstock.wire import TRANSPORTS
+from penstock.policy.selection import admits_echo, fits_asset, is_port_of, is_seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -86,7 +85,7 @@ def lane_of(conduit: Conduit, asset: Asset | None, service: Service | None, prot
         echo = Permission(protocol=ECHO, operation_class=OperationClass.DISCOVERY)
         permits[OperationClass.DISCOVERY] = (_permit(echo, conduit, asset),)
     for permission in conduit.permissions:
-        if permission.protocol == protocol and (service is None or TRANSPORTS.get(protocol) == service.transport):
+        if permission.protocol == protocol and (service is None or is_seen(service)):
             found = permits.get(permission.operation_class, ())
             permits[permission.operation_class] = (*found, _permit(permission, conduit, asset))
     return Lane(

@@ -20,12 +20,12 @@ from penstock.policy.sections import (
     keeping,
     limits,
     naming,
-    permissions,
     services,
+    spoken,
     windows,
     zones,
 )
-from penstock.wire import PROTOCOLS, WireProtocol
+from penstock.wire import PROTOCOLS, SPOKEN, Spoken, WireProtocol
 
 _Schema = dict[str, Json]
 
@@ -177,11 +177,25 @@ def _allow() -> _Schema:
     return {
         "description": "operations of an inspected protocol, ports as a whole, or echo",
         "type": "object",
-        "properties": {**{each.name: _operations(each) for each in PROTOCOLS}, ECHO: echo},
+        "properties": {
+            **{each.name: _operations(each) for each in PROTOCOLS},
+            **{each.word: _spoken(each) for each in SPOKEN.values()},
+            ECHO: echo,
+        },
         "patternProperties": {f"^(tcp|udp)/{_PORTS}$": {"description": "not inspected", "const": "any"}},
         "additionalProperties": False,
         "minProperties": 1,
     }
+
+
+def _spoken(protocol: Spoken) -> _Schema:
+    """A protocol that is recognised: all of it, or classes where each message tells its own."""
+    everything: _Schema = {"description": f"anything, as long as it is {protocol.word}", "const": "any"}
+    if not protocol.classes:
+        return everything
+    named = (each.value for each in OperationClass if each in protocol.classes)
+    known = _words("an operation class, or all that change nothing", (*named, spoken.READ_ONLY))
+    return {"anyOf": [everything, _list("operation classes; what is none of them ends the flow", known)]}
 
 
 def _operations(protocol: WireProtocol) -> _Schema:
@@ -215,7 +229,7 @@ def _operations(protocol: WireProtocol) -> _Schema:
         "additionalProperties": False,
     }
     whole = [each.value for each, keys in needed.items() if not keys]
-    known = _words("an operation class, or all that change nothing", (*whole, permissions.READ_ONLY))
+    known = _words("an operation class, or all that change nothing", (*whole, spoken.READ_ONLY))
     return _list("operation classes", {"anyOf": [known, narrowed]})
 
 

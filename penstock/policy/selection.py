@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from penstock.model import ECHO, Asset, Conduit, OperationClass, Selector, Service, Subject, SubjectKind
 from penstock.policy.numbers import read_port
-from penstock.wire import TRANSPORTS
+from penstock.wire import SPOKEN, TRANSPORTS
 
 
 def fits_asset(selector: Selector, asset: Asset) -> bool:
@@ -46,10 +46,14 @@ def fits_subject(selector: Selector, subject: Subject) -> bool:
 
 
 def is_inspected_by(conduit: Conduit, service: Service) -> bool:
-    """Whether the conduit names operations of this service's protocol, and these are inspected over its transport."""
-    return TRANSPORTS.get(service.protocol) == service.transport and any(
-        item.protocol == service.protocol for item in conduit.permissions
-    )
+    """Whether the conduit names operations of this service's protocol, and a worker can see its flows."""
+    return is_seen(service) and any(item.protocol == service.protocol for item in conduit.permissions)
+
+
+def is_seen(service: Service) -> bool:
+    """Whether a worker can read, or hold to its protocol, what the service speaks, over its transport."""
+    speaks = TRANSPORTS.get(service.protocol) or ("tcp" if service.protocol in SPOKEN else None)
+    return speaks == service.transport and service.last_port is None
 
 
 def is_port_of(conduit: Conduit, service: Service) -> bool:

@@ -21,7 +21,7 @@ from test_policy_kernel_keys import PLANT
 
 from penstock.model import Invalid
 from penstock.policy import parse, site_schema
-from penstock.wire import PROTOCOLS
+from penstock.wire import PROTOCOLS, SPOKEN
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "reference" / "site.schema.json"
 LAB = Path(__file__).parents[2] / "penstock" / "lab" / "site.yaml"
@@ -133,7 +133,8 @@ def protocols_seed() -> str:
 
     Each is for a group of its own: single operations and encrypted channels are not for the same subjects.
     """
-    services = ", ".join(f"{protocol.name}: {1000 + number}" for number, protocol in enumerate(PROTOCOLS))
+    names = [*(protocol.name for protocol in PROTOCOLS), *SPOKEN]
+    services = ", ".join(f"{name}: {1000 + number}" for number, name in enumerate(names))
     speaks_all = f"  speaks-all: {{zone: cell, role: plc, address: 10.20.10.77, services: {{{services}}}}}\n"
     conduits = [
         f"  {protocol.name} {found}: {{from: {{group: {found.replace('_', '-')}}}, to: {{asset: speaks-all}}, "
@@ -142,6 +143,10 @@ def protocols_seed() -> str:
         for found in sorted({each for limit in protocol.limits for each in limit.classes})
         if (examples := [limit.example for limit in protocol.limits if found in limit.classes])
     ]
+    for number, wording in enumerate(("any", "[read, read-only engineering]")):
+        words = [each.word for each in SPOKEN.values() if not number or each.classes]
+        allowed = ", ".join(f"{word}: {wording}" for word in words)
+        conduits.append(f"  spoken {number}: {{from: {{group: a}}, to: {{asset: speaks-all}}, allow: {{{allowed}}}}}\n")
     return INVENTORY + speaks_all + "conduits:\n" + "".join(conduits)
 
 

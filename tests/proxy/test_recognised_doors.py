@@ -1,4 +1,4 @@
-"""Recognised protocols over real sockets: the worker holds a flow to them in both directions, from the first byte on."""
+"""Recognised protocols over real sockets: a worker holds a flow to them, in both directions and from the beginning."""
 
 from __future__ import annotations
 

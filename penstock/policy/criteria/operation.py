@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from penstock.model import Miss, OperationClass, Reason
 from penstock.policy.criteria.contract import Criterion
+from penstock.policy.describe import named_operations
 from penstock.policy.lanes import Lane, Question
 
 
@@ -31,8 +32,6 @@ def is_met(lane: Lane, question: Question) -> bool:
 def explain(lane: Lane, question: Question) -> Miss:
     """What the conduit allows on this service."""
     operation, protocol = question.operation, question.protocol
-    wanted = [f"{permission.protocol}.{permission.operation_class}" for permission in lane.conduit.permissions]
-    wanted += [port.at for port in lane.conduit.ports]
     reason, found = Reason.OPERATION_NOT_ALLOWED, f"a session over {protocol}"
     remedy = "ask for a conduit that allows it"
     if operation is None:
@@ -50,7 +49,7 @@ def explain(lane: Lane, question: Question) -> Miss:
     return Miss(
         criterion="operation",
         reason=reason,
-        wanted=", ".join(dict.fromkeys(wanted)) or "nothing",
+        wanted=", ".join(named_operations(lane.conduit)) or "nothing",
         found=found,
         remedy=remedy,
     )

@@ -10,11 +10,10 @@ from penstock.policy.fields import table_of, text_of
 from penstock.policy.inspection import USUAL_PORTS
 from penstock.policy.numbers import is_port, read_port
 from penstock.policy.sections.limits import read_limits
+from penstock.policy.sections.spoken import READ_ONLY, name_of_the_wire, read_spoken
 from penstock.policy.source import Entry, Listing, Scalar, Table, Value
-from penstock.wire import NAMED
+from penstock.wire import NAMED, SPOKEN
 
-#: Everything that changes nothing, in two words: see `WireProtocol.read_only_engineering`.
-READ_ONLY = "read-only engineering"
 Allowed = tuple[tuple[Permission, ...], tuple[PortPermission, ...]]
 
 
@@ -35,6 +34,8 @@ def read_allow(value: Value, faults: Faults, ports: Mapping[str, str]) -> Allowe
             whole += _port(entry, faults)
         elif key in NAMED:
             permissions += _operations(entry, faults)
+        elif key in SPOKEN:
+            permissions += read_spoken(entry, faults)
         else:
             _uninspected(entry, faults, ports)
     return tuple(permissions), tuple(whole)
@@ -74,9 +75,13 @@ def _echo(entry: Entry, faults: Faults) -> list[PortPermission]:
 
 def _uninspected(entry: Entry, faults: Faults, ports: Mapping[str, str]) -> None:
     protocol = entry.key.text
+    word = name_of_the_wire(protocol)
+    if word is not None:
+        faults.add(entry.key.place, f"unknown protocol {protocol!r}", f"write `{word}: any`")
+        return
     port = ports.get(protocol) or USUAL_PORTS.get(protocol)
     if port is None:
-        faults.unknown(entry.key.place, "protocol", protocol, NAMED)
+        faults.unknown(entry.key.place, "protocol", protocol, (*NAMED, *SPOKEN))
         return
     faults.add(
         entry.key.place,
@@ -88,7 +93,7 @@ def _uninspected(entry: Entry, faults: Faults, ports: Mapping[str, str]) -> None
 def _operations(entry: Entry, faults: Faults) -> list[Permission]:
     protocol = entry.key.text
     if not isinstance(entry.value, Listing):
-        port = USUAL_PORTS.get(protocol, "tcp/502")
+        port = NAMED[protocol].ports[0]
         hint = f"write `{protocol}: [read]`; for a port that is not inspected, `{port}: any`"
         faults.add(entry.value.place, f"{protocol!r} needs a list of operation classes", hint)
         return []

@@ -36,6 +36,9 @@ from penstock.wire.spoken.streams import SmbCourse, SshCourse, TelnetCourse, Tls
 from penstock.wire.spoken.transfer import FtpCourse
 from penstock.wire.spoken.web import HttpCourse
 
+#: A channel that passes unread is a class of protocols whose endpoints the gate knows; here it is `unknown`.
+_CLASSES: Final = frozenset(OperationClass) - {OperationClass.ENCRYPTED}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spoken:
@@ -56,7 +59,7 @@ class Spoken:
     def everything(self) -> tuple[OperationClass, ...]:
         """What ``any`` stands for; `discovery` only of what knows it, for it permits echo as well."""
         left_out = frozenset() if self.classes else {OperationClass.DISCOVERY}
-        return tuple(each for each in OperationClass if each not in left_out)
+        return tuple(each for each in OperationClass if each in _CLASSES and each not in left_out)
 
     def beginning(self, known: tuple[Known, ...]) -> Beginning:
         """Of one flow."""
@@ -71,7 +74,7 @@ def _spoken(
     prelude: Prelude = nothing,
     is_told_apart: bool = False,
 ) -> tuple[Spoken, ...]:
-    classes = frozenset(OperationClass) if is_told_apart else frozenset()
+    classes = _CLASSES if is_told_apart else frozenset()
     return tuple(
         Spoken(
             word=word,
