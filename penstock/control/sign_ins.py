@@ -299,12 +299,16 @@ class SignIns:
         await self._following.agree(renewed.token_hash)
         return True
 
-    def current(self, token: str, kind: SignInKind) -> ActiveSignIn | None:
-        """The sign-in that this token belongs to, while it lasts; looking at it keeps a portal's sign-in awake."""
+    def current(self, token: str, kind: SignInKind, *, is_awake: bool = True) -> ActiveSignIn | None:
+        """The sign-in that this token belongs to, while it lasts; looking at it keeps a portal's sign-in awake.
+
+        But not where nobody is known to be `is_awake`: a page that follows something by itself.
+        """
         moment, sign_in = self._clock(), self._find(hash_of(token))
         if sign_in is None or sign_in.kind is not kind or not self._lasts(sign_in, moment):
             return None
-        self._seen[sign_in.token_hash] = moment.steady_us
+        if is_awake:
+            self._seen[sign_in.token_hash] = moment.steady_us
         return sign_in
 
     def _find(self, shown: str) -> ActiveSignIn | None:

@@ -18,8 +18,8 @@ from penstock.web.asking import moment_text
 
 #: Objects and values of one operation that are told apart; the bytes hold all of them.
 MAX_OBJECTS = 128
-#: In a list, where one operation is a line.
-MAX_LISTED = 3
+#: Objects, and values of each, where one operation is a line.
+MAX_LISTED = 4
 MAX_TEXT = 300
 _US_PER_S = 1_000_000
 _LINE_BYTES = 16
@@ -58,14 +58,23 @@ def object_rows(held: Held) -> tuple[tuple[ObjectRow, ...], int]:
 
 
 def sentence(held: Held) -> str:
-    """The whole operation in a line: ``write holding_registers 10 = 250``."""
-    rows, more = object_rows(held)
-    if not rows:
-        return f"{_words(held.told.operation.partition('.')[2])} ({held.told.name})"
-    shown = [row.sentence for row in rows[:MAX_LISTED]]
-    more += len(rows) - len(shown)
-    text = "; ".join(shown) + (f" and {more} more" if more else "")
-    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
+    """The whole operation in a line: ``write holding_registers 10-12 = 250, 251, 252``."""
+    told, protocol = held.told, held.grant.protocol
+    if not told.targets:
+        return f"{_words(told.operation.partition('.')[2])} ({told.name})"
+    text = "; ".join(_row(target, protocol, MAX_LISTED).sentence for target in told.targets[:MAX_LISTED])
+    if len(text) > MAX_TEXT:
+        text = f"{text[:MAX_TEXT]}…"
+    more = len(told.targets) - MAX_LISTED
+    return f"{text} and {more} more objects" if more > 0 else text
+
+
+def place_of(gate: Gate, held: Held) -> str:
+    """What its asset is: ``dosing, zone filtration``; empty where the site knows it no more."""
+    policy = gate.state.now.policy
+    assets = () if policy is None else policy.site.assets
+    found = next((asset for asset in assets if asset.name == held.grant.asset), None)
+    return "" if found is None else f"{found.role}, zone {found.zone}"
 
 
 def allowances(gate: Gate, held: Held) -> tuple[str, ...]:
@@ -151,22 +160,23 @@ def _elements(targets: tuple[Target, ...]) -> Iterator[Target]:
             yield target
 
 
-def _row(target: Target, protocol: str) -> ObjectRow:
+def _row(target: Target, protocol: str, most: int = MAX_OBJECTS) -> ObjectRow:
     return ObjectRow(
         operation_class=_words(target.operation_class.value),
         text=target_text(target, protocol) or "no object named",
-        value=_value(target),
+        value=_value(target, most),
     )
 
 
-def _value(target: Target) -> str:
+def _value(target: Target, most: int) -> str:
+    """At most so many values, and how many more there are."""
     if target.values is not None:
-        shown = ", ".join(map(_text, target.values[:MAX_OBJECTS]))
-        more = len(target.values) - MAX_OBJECTS
-        return f"{shown} and {more} more" if more > 0 else shown
+        more = len(target.values) - most
+        return ", ".join(map(_text, target.values[:most])) + (f" and {more} more" if more > 0 else "")
     if target.memory is not None:
-        more = len(target.memory) - MAX_OBJECTS
-        return f"0x{target.memory[:MAX_OBJECTS].hex()}" + (f" and {more} bytes more" if more > 0 else "")
+        most = max(most, _LINE_BYTES)
+        more = len(target.memory) - most
+        return f"0x{target.memory[:most].hex()}" + (f" and {more} bytes more" if more > 0 else "")
     is_open = target.operation_class is OperationClass.WRITE
     return "a value that the message does not say as one: see its bytes" if is_open else ""
 

@@ -160,9 +160,13 @@ def test_objects_are_told_one_by_one_and_what_does_not_fit_is_counted(world: Wor
             ("write", "holding_registers 9", "a value that the message does not say as one: see its bytes"),
             ("read", "holding_registers 5", None),
         ]
-        assert whole["what"].startswith("write coils 3 = on; write coils 4 = off; write DB10 4 = 0x0102 and 2 more")
+        assert whole["what"] == (
+            "write coils 3-4 = on, off; write DB10 4 = 0x0102; write holding_registers 9 = a value that the message "
+            "does not say as one: see its bytes; read holding_registers 5"
+        )
         large = (await bob.ask("GET", "/api/held/1042.2")).json()
         assert (len(large["objects"]), large["more_objects"]) == (128, 72)
+        assert large["what"] == "write holding_registers 0-199 = 0, 1, 2, 3 and 196 more"
         bare = (await bob.ask("GET", "/api/held/1042.3")).json()
         assert (bare["what"], bare["objects"]) == ("program to device (Download)", [])
 

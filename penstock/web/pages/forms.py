@@ -21,6 +21,8 @@ from penstock.web.asking import gate_of
 SIGN_IN_COOKIE = "__Host-penstock"
 #: Before anybody is signed in, forms are tied to this one.
 FORM_COOKIE = "__Host-penstock-form"
+#: In the query of what a page asks for by itself: nobody needs to be there for that, so it keeps nobody signed in.
+FOLLOWING = "again"
 _MAX_FIELDS = 20
 _TOKEN_BYTES = 32
 
@@ -28,7 +30,10 @@ _TOKEN_BYTES = 32
 def portal_sign_in(request: Request) -> ActiveSignIn | None:
     """Who is signed in at the portal in this browser."""
     token = request.cookies.get(SIGN_IN_COOKIE)
-    return None if not token else gate_of(request).sign_ins.current(token, SignInKind.PORTAL)
+    if not token:
+        return None
+    is_awake = FOLLOWING not in request.query_params
+    return gate_of(request).sign_ins.current(token, SignInKind.PORTAL, is_awake=is_awake)
 
 
 def form_token(request: Request, cookie: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -15,7 +16,9 @@ from penstock.web.pages.render import page, see
 
 #: Where one goes on to: nowhere else, whatever an address says.
 _WAYS = {"me": "/me", "home": "/", "sign-ins": "/sign-ins"}
+_HELD = re.compile(r"held-([0-9]{1,20}\.[0-9]{1,20})")
 _REASONS = {"me": "Factors are changed with a proof of the last five minutes."}
+_TO_HELD = "An operation is approved with a proof of the last quarter of an hour."
 _REFUSED = "That is not right, or it is worth less than what you proved before."
 
 
@@ -28,8 +31,9 @@ class Provider:
 
 
 def path_of(to: str) -> str:
-    """The page of that name; any other name leads home."""
-    return _WAYS.get(to, "/")
+    """The page of that name, ``held-1042.1`` of that operation; any other name leads home."""
+    held = _HELD.fullmatch(to)
+    return f"/held/{held[1]}" if held else _WAYS.get(to, "/")
 
 
 async def show(request: Request) -> Response:
@@ -66,8 +70,10 @@ async def ask(
         "prove.html",
         status=status or (401 if trouble else 200),
         trouble=trouble,
-        to=to if to in _WAYS else "home",
-        reason=_REASONS.get(to, "A new proof counts from now on, and a stronger one opens what asks for it."),
+        to=to if to in _WAYS or _HELD.fullmatch(to) else "home",
+        reason=_TO_HELD
+        if _HELD.fullmatch(to)
+        else _REASONS.get(to, "A new proof counts from now on, and a stronger one opens what asks for it."),
         has_passkey=bool(await gate.passkeys.usable(signed.subject.name, party)),
         takes_password=is_enough and plan in gate.identities.of_passwords(),
         needs_code=is_local,

@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from penstock.web.addresses import card_ways
 from penstock.web.asking import gate_of
 from penstock.web.guard import SCRIPT_POLICY
+from penstock.web.held import sentence
 from penstock.web.pages.forms import (
     FORM_COOKIE,
     cookie_of,
@@ -31,6 +32,11 @@ _HOUR_S, _MINUTE_S = 3600, 60
 def clock_text(at_us: int) -> str:
     """The time of day, in the gate's own time zone."""
     return _local(at_us).strftime("%H:%M")
+
+
+def seconds_text(at_us: int) -> str:
+    """The same to the second, for what is over soon."""
+    return _local(at_us).strftime("%H:%M:%S")
 
 
 def day_text(at_us: int) -> str:
@@ -61,7 +67,9 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters.update(clock=clock_text, day=day_text, iso=iso_text, span=span_text)
+_TEMPLATES.filters.update(
+    clock=clock_text, day=day_text, iso=iso_text, seconds=seconds_text, span=span_text, what=sentence
+)
 
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:

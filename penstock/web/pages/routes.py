@@ -14,6 +14,7 @@ from penstock.web.pages import (
     clients,
     enrol,
     failures,
+    held,
     home,
     me,
     my_sign_ins,
@@ -70,6 +71,10 @@ routes = [
     Route("/break-glass/envelopes", break_glass.show_envelopes, methods=["GET"]),
     Route("/break-glass/envelopes", break_glass.open_envelopes, methods=["POST"]),
     Route("/break-glass/{number}/{verb}", break_glass.decide, methods=["POST"]),
+    Route("/held", held.show, methods=["GET"]),
+    Route("/held/{hold}", held.show_one, methods=["GET"]),
+    Route("/held/{hold}/state", held.show_state, methods=["GET"]),
+    Route("/held/{hold}/{verb}", held.decide, methods=["POST"]),
     Route("/static/{name}", static.show, methods=["GET"]),
 ]
 

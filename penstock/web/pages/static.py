@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 _FOLDER = files("penstock.web") / "static"
 _KINDS = {
+    "held.js": "text/javascript; charset=utf-8",
     "passkey.js": "text/javascript; charset=utf-8",
     "penstock.css": "text/css; charset=utf-8",
     "penstock.svg": "image/svg+xml",
