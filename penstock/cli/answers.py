@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any, Self
 
 from penstock.model import Unavailable
 
@@ -177,12 +178,26 @@ class GrantsSeen:
     """``GET /api/sessions``: the numbers of the subject's live grants, and why others ended lately, by number.
 
     `proof_left_s`: in how many seconds a grant ends unless who opened it proves again who they are; not of those that a
-    proof has no part in.
+    proof has no part in.  `held`: what waits for a second person under a grant, in words, by its name (``1042.1``).
     """
 
     live: frozenset[int]
     ended: Mapping[int, str]
     proof_left_s: Mapping[int, int] = field(default_factory=dict)
+    held: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, answer: Mapping[str, list[dict[str, Any]]]) -> Self:
+        """Out of the answer; what is not as it should be counts as not there."""
+        rows = {row["grant"]: row for row in answer.get("sessions", []) if isinstance(row.get("grant"), int)}
+        ended = {row.get("grant"): row.get("reason") for row in answer.get("ended", [])}
+        left = {number: row.get("proof_left_s") for number, row in rows.items()}
+        return cls(
+            live=frozenset(rows),
+            ended={key: why for key, why in ended.items() if isinstance(key, int) and isinstance(why, str)},
+            proof_left_s={number: each for number, each in left.items() if isinstance(each, int)},
+            held={number: _held(row.get("held")) for number, row in rows.items()},
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +245,13 @@ class AddedSubject:
 
     code: str
     expires_at: str | None = None
+
+
+def _held(rows: object) -> dict[str, str]:
+    known = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    return {
+        str(row.get("hold")): f"{row.get('what')}; refused in {row.get('left_s')} s if nobody decides" for row in known
+    }
 
 
 def moment(text: str) -> datetime:

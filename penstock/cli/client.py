@@ -234,13 +234,7 @@ class Gate(_Http):
         response = self._ask("GET", "/api/sessions", timeout_s=GLANCE_TIMEOUT_S)
         self._expect_done(response)
         rows = _decoded(dict[str, list[dict[str, Any]]], response, self._where)
-        live = {row.get("grant"): row.get("proof_left_s") for row in rows.get("sessions", [])}
-        ended = {row.get("grant"): row.get("reason") for row in rows.get("ended", [])}
-        return GrantsSeen(
-            live=frozenset(number for number in live if isinstance(number, int)),
-            ended={key: why for key, why in ended.items() if isinstance(key, int) and isinstance(why, str)},
-            proof_left_s={key: left for key, left in live.items() if isinstance(key, int) and isinstance(left, int)},
-        )
+        return GrantsSeen.of(rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

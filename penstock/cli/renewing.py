@@ -7,7 +7,7 @@ or a sign-in that ended, is the end of the door.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -62,6 +62,7 @@ class Watch:
         self._portal, self._doors, self._end, self._silent = portal, doors, end, silent
         self._wanted = asyncio.Event()
         self._warned: set[Door] = set()
+        self._held: dict[Door, frozenset[str]] = {}
         self._is_in_trouble = False
 
     def ask_now(self) -> None:
@@ -98,6 +99,7 @@ class Watch:
             if door.grant.grant in seen.live:
                 door.confirm()
                 self._warn(door, seen.proof_left_s.get(door.grant.grant))
+                self._tell_held(door, seen.held.get(door.grant.grant, {}))
             else:
                 await self._renew(door, seen.ended.get(door.grant.grant))
         if all(door.over for door in self._doors):
@@ -141,6 +143,15 @@ class Watch:
                 f"{door.name}: grant {door.grant.grant} ends in {left_s // 60 + 1} min: its proof is too old then"
             )
             output.hint("penstock login --again lets it go on")
+
+    def _tell_held(self, door: Door, held: Mapping[str, str]) -> None:
+        """Say once that something waits for a second person, else the tool only seems to hang; and when it is over."""
+        before, now = self._held.get(door, frozenset()), frozenset(held)
+        for hold in sorted(now - before):
+            output.say(f"{door.name}: {hold} waits for a second person: {held[hold]}")
+        for hold in sorted(before - now):
+            output.say(f"{door.name}: {hold} waits no longer; your tool has the answer")
+        self._held[door] = now
 
     def _close(self, door: Door, why: str) -> None:
         door.end(why)

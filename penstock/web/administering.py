@@ -75,6 +75,8 @@ async def show_status(request: Request) -> JSONResponse:
     }
     if waiting := people.waiting_texts(gate):
         body["break_glass_asked"] = waiting
+    if held := len(gate.holds.waiting):
+        body["held"] = f"{held} wait{'s' if held == 1 else ''} for a second person"
     if ending := people.ending_texts(gate):
         body["vendors_ending"] = ending
     if gate.settings.not_enforced:

@@ -358,6 +358,28 @@ def test_a_proof_that_grows_too_old_is_said_once_while_there_is_time(held: Held,
     assert said.count("hint: penstock login --again lets it go on") == 2
 
 
+def test_what_waits_for_a_second_person_is_said_once_and_when_it_is_over(held: Held, capsys: Any) -> None:
+    words = "write holding_registers 10 = 250; refused in 47 s if nobody decides"
+    waiting = replace(ALIVE, held={7: {"1042.1": words}})
+    answers = iter([ALIVE, waiting, waiting, ALIVE, ended("grant_revoked")])
+    ending_of(replace(held, portal=FakePortal(lambda: next(answers))))
+    said = capsys.readouterr().err
+    assert said.count(f"plc-dosing modbus: 1042.1 waits for a second person: {words}") == 1
+    assert said.count("plc-dosing modbus: 1042.1 waits no longer; your tool has the answer") == 1
+
+
+def test_an_answer_about_sessions_is_read_as_far_as_it_is_one() -> None:
+    held = [{"hold": "1042.1", "what": "write coils 3 = on", "left_s": 9}, "x"]
+    rows = [{"grant": 7, "proof_left_s": 60, "held": held}, {"grant": 8, "held": "x"}, {"grant": "9"}]
+    seen = GrantsSeen.of({"sessions": rows, "ended": [{"grant": 6, "reason": "isolated"}, {"grant": 5}]})
+    assert seen == GrantsSeen(
+        live=frozenset({7, 8}),
+        ended={6: "isolated"},
+        proof_left_s={7: 60},
+        held={7: {"1042.1": "write coils 3 = on; refused in 9 s if nobody decides"}, 8: {}},
+    )
+
+
 def test_what_answers_in_the_gates_place_for_a_while_ends_nothing(held: Held, capsys: Any) -> None:
     """The portal of a hotel's network, or a box that opens TLS: the gate is out of reach, the sign-in is not over."""
     stranger = raising(Stranger("https://10.20.0.2:8443 does not prove to be the known gate"))

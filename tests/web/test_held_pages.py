@@ -262,6 +262,18 @@ def test_a_decision_that_comes_too_late_is_told_so(world: World) -> None:
     play(world, scenario)
 
 
+def test_what_the_policy_holds_no_longer_was_forwarded_without_anybody(world: World) -> None:
+    async def scenario(world: World) -> None:
+        worker = await held(world)
+        bob = await browser(world, "bob", Role.APPROVER)
+        worker.end(1, HoldEnding.FORWARDED)
+        page = (await bob.get(ONE)).text
+        assert "Forwarded: the asset has it" in page
+        assert "Nobody approved it: the policy holds it no longer." in page
+
+    play(world, scenario)
+
+
 def test_names_and_values_from_the_wire_are_text_and_nothing_else(world: World) -> None:
     async def scenario(world: World) -> None:
         worker, grant = await asking(world)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from browser import Client
+from browser import Client, admin
 from control_world import World, play
 from held_operations import CONTROL_ROOM, WRITE, HoldingWorker, asking
 
-from penstock.model import OperationClass, RecordKind, Role, Target
+from penstock.model import HoldEnding, OperationClass, RecordKind, Role, Target
 
 WHY = {"why": "work order 4711"}
 APPROVE, REFUSE = "/api/held/1042.1/approve", "/api/held/1042.1/refuse"
@@ -96,6 +96,24 @@ def test_whoever_asked_sees_their_own_and_does_not_decide_it(world: World) -> No
         answer = await ada.ask("POST", APPROVE, WHY)
         assert answer.status_code == 422
         assert worker.decisions == []
+
+    play(world, scenario)
+
+
+def test_the_command_line_of_whoever_asked_hears_of_it_and_so_does_the_status_of_the_gate(world: World) -> None:
+    async def scenario(world: World) -> None:
+        ada, worker = await requester(world)
+        (session,) = (await ada.ask("GET", "/api/sessions")).json()["sessions"]
+        (row,) = session["held"]
+        assert (row["hold"], row["what"]) == ("1042.1", "write holding_registers 10 = 250")
+        async with admin(world) as http:
+            assert (await http.get("/admin/status")).json()["held"] == "1 waits for a second person"
+            assert "penstock_held_operations 1\n" in (await http.get("/admin/metrics")).text
+            worker.end(1, HoldEnding.TIMED_OUT)
+            assert "held" not in (await http.get("/admin/status")).json()
+            metrics = (await http.get("/admin/metrics")).text
+        assert 'penstock_held_ended_total{ending="timed_out"} 1\n' in metrics
+        assert (await ada.ask("GET", "/api/sessions")).json()["sessions"][0]["held"] == []
 
     play(world, scenario)
 

@@ -9,6 +9,7 @@ from penstock.control import Gate, LiveGrant
 from penstock.model import Json
 from penstock.web.api.grants import grant_row
 from penstock.web.asking import client_sign_in, gate_of, moment_text
+from penstock.web.held import left_s, sentence
 
 _US_PER_S = 1_000_000
 
@@ -36,6 +37,11 @@ def _row(live: LiveGrant, gate: Gate) -> dict[str, Json]:
         "flows": tally.flows,
         "operations_refused": tally.refused,
         "proof_left_s": _proof_left_s(live, gate),
+        "held": [
+            {"hold": held.name, "what": sentence(held), "left_s": left_s(gate, held)}
+            for held in gate.holds.waiting
+            if held.grant.number == live.grant.number
+        ],
     }
 
 
