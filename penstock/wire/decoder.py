@@ -26,6 +26,9 @@ class Side(Enum):
     CLIENT = "client"
     ASSET = "asset"
 
+    __hash__ = object.__hash__
+    """There is one of each; the hash of an `Enum` is made of its name, in Python, at every look-up."""
+
 
 class Role(Enum):
     """What a frame is in the conversation, whichever side sent it."""

@@ -53,6 +53,8 @@ class NodeId(msgspec.Struct, frozen=True, gc=False):
     @property
     def text(self) -> str:
         """``ns=2;s=Line1.Speed``, or ``i=2253`` in namespace 0 (OPC 10000-6, 5.3.1.10)."""
+        if self.kind == "i" and not (self.uri or self.server):  # nearly all of the standard's own
+            return f"ns={self.namespace};i={self.identifier}" if self.namespace else f"i={self.identifier}"
         namespace = f"ns={self.namespace};" if self.namespace else ""
         name = str(self.identifier)
         # Two nodes never have one text: what is written out stands behind another sign.
@@ -181,7 +183,12 @@ def read_guid(data: bytes, at: int) -> tuple[str, int]:
 
 def read_node(data: bytes, at: int) -> tuple[NodeId, int]:
     """5.2.2.9: a NodeId in any of its six encodings."""
-    return _read_node_as(data[at], data, at)
+    encoding = data[at]
+    if encoding == 1:
+        return NodeId(data[at + 1], "i", data[at + 2] | data[at + 3] << 8), at + 4
+    if encoding == 0:
+        return NodeId(0, "i", data[at + 1]), at + 2
+    return _read_longer_node(data, at, encoding)
 
 
 def _read_node_as(encoding: int, data: bytes, at: int) -> tuple[NodeId, int]:
@@ -209,8 +216,12 @@ _LONG_NODES: Final = frozenset((3, 5))
 def read_expanded_node(data: bytes, at: int) -> tuple[NodeId, int]:
     """5.2.2.10: a NodeId that may name its namespace by a URI, and a server."""
     flags = data[at]
+    if flags == 1:
+        return NodeId(data[at + 1], "i", data[at + 2] | data[at + 3] << 8), at + 4
+    if flags == 0:
+        return NodeId(0, "i", data[at + 1]), at + 2
     if not flags & (HAS_URI | HAS_SERVER):
-        return read_node(data, at)
+        return _read_longer_node(data, at, flags)
     node, at = _read_node_as(flags & ~(HAS_URI | HAS_SERVER), data, at)
     uri, server = None, 0
     if flags & HAS_URI:
@@ -239,8 +250,8 @@ _LONG: Final[dict[int, tuple[str, Reader]]] = {3: ("s", read_string), 4: ("g", r
 
 def read_qualified(data: bytes, at: int) -> tuple[str, int]:
     """5.2.2.13: QualifiedName as ``2:Level``; the null name is empty."""
-    namespace, at = read_uint16(data, at)
-    name, at = read_string(data, at)
+    namespace = data[at] | data[at + 1] << 8
+    name, at = read_string(data, at + 2)
     return (f"{namespace}:{name}" if name is not None or namespace else ""), at
 
 

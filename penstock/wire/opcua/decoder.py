@@ -39,6 +39,7 @@ from penstock.wire.opcua.codes import (
 )
 from penstock.wire.opcua.frames import ENCRYPTED, LINK, MARK, OpcUaFrame, encrypted_frame, link_frame
 from penstock.wire.opcua.headers import (
+    PLAIN_END,
     Message,
     no_handle,
     read_request,
@@ -75,18 +76,14 @@ _MISSING: Final = (0, b"")
 _request_head = Struct("<IIIIIII").unpack_from
 _reply_head = Struct("<IIIIIII12xI").unpack_from
 _REQUEST_BYTES: Final = 28 + 2 + _REST_BYTES
-_REPLY_BYTES: Final = 52
+_STATUS_END: Final = 44
+_REPLY_BYTES: Final = _STATUS_END + len(PLAIN_END)
 
 
-_PLAIN_MARKS: Final = tuple(
-    (code << 16 | _FOUR_BYTES, code.to_bytes(2, "little")) for code in SERVICES if code not in TELLING | CHANNEL
-)
-
-
-def marks_of(version: int) -> dict[int, bytes]:
-    """What stands in front of a request's body in `what`, by its type id, but where the long way is needed."""
-    end = version.to_bytes(MARK.size - 2, "little")
-    return {type_id: start + end for type_id, start in _PLAIN_MARKS}
+#: What a request's `what` begins with, by its type id: its service; the version of the names follows.
+_MARKS: Final = {code << 16 | _FOUR_BYTES: code.to_bytes(2, "little") for code in SERVICES if code not in CHANNEL}
+_NO_MARKS: Final[dict[int, bytes]] = {}
+_TELLING_TYPES: Final = frozenset(code << 16 | _FOUR_BYTES for code in TELLING)
 
 
 class OpcUaDecoder:
@@ -103,6 +100,7 @@ class OpcUaDecoder:
         "_next_out",
         "_passing",
         "_token",
+        "_version",
         "_waiting",
         "rewrites",
     )
@@ -113,7 +111,8 @@ class OpcUaDecoder:
         self._passing = {side: Passing() for side in Side}
         self._learner = Learner()
         #: Empty while no authentication token is known: without one nobody can say where a header ends.
-        self._marks: dict[int, bytes] = {}
+        self._marks = _NO_MARKS
+        self._version = _version_of(self._learner)
         self._token = b""
         #: Requests that wait for their response: service and body where the response tells names.
         self._waiting: dict[int, tuple[int, bytes] | None] = {}
@@ -172,27 +171,31 @@ class OpcUaDecoder:
         ):
             return None
         stream.sequence = sequence
-        waiting[request] = None
-        what = mark + data[at + _REST_BYTES :]
+        body = data[at + _REST_BYTES :]
+        waiting[request] = (type_id >> 16, body) if type_id in _TELLING_TYPES else None
+        what = mark + self._version + body
         return OpcUaFrame(data, _CLIENT, what, request, False, _REQUEST, True, type_id >> 16, self._learner.names)
 
     def _read_reply(self, data: bytes) -> OpcUaFrame | None:
-        """A whole response that tells no names; ``None``, and nothing has happened, where it is anything else."""
+        """A whole response of the usual form; ``None``, and nothing has happened, where it is anything else."""
         stream = self._from_asset
         if len(data) < _REPLY_BYTES or stream.buffer or stream.parts:
             return None
         kind, size, channel, _, sequence, request, type_id, status = _reply_head(data)
+        asked = self._waiting.get(request, _MISSING)
         if (
             kind != _WHOLE
             or size != len(data)
             or channel != self._channel.number
             or sequence - 1 != stream.sequence
             or type_id & 0xFFFF != _FOUR_BYTES
-            or self._waiting.get(request, _MISSING) is not None
+            or (asked is not None and (asked is _MISSING or data[_STATUS_END:_REPLY_BYTES] != PLAIN_END))
         ):
             return None
         del self._waiting[request]
         stream.sequence = sequence
+        if asked is not None and status < BAD:
+            self._learn(asked, type_id >> 16, data[_REPLY_BYTES:])
         no = status >= BAD or type_id == _FAULT or (type_id in _ITEMIZED_TYPES and says_no(data))
         return OpcUaFrame(data, _ASSET, b"", request, no, _REPLY, True, type_id >> 16, self._learner.names)
 
@@ -375,16 +378,16 @@ class OpcUaDecoder:
         if head.request in self._waiting or len(self._waiting) >= MAX_WAITING:
             raise Malformed(f"request {head.request} is under way already (OPC 10000-6, 6.7.2.4)")
         service, _, end = read_type(body, 0)
-        version, names = self._learner.names.version, self._learner.names
+        names = self._learner.names
         if service not in SERVICES or service in CHANNEL:
             service, end = 0, 0
         else:
             asked = read_request(body, 0)
             end = asked.body
             self._token = body[asked.token_start : asked.token_end]
-            self._marks = self._marks or marks_of(version)
+            self._marks = _MARKS
         self._waiting[head.request] = (service, body[end:]) if service in TELLING else None
-        what = MARK.pack(service, version) + body[end:]
+        what = MARK.pack(service, names.version) + body[end:]
         count, cut = len(chunks), self._channel.cut
         return OpcUaFrame(
             data, _CLIENT, what, head.request, False, _REQUEST, True, service, names, count, is_dropped=False, cut=cut
@@ -395,8 +398,8 @@ class OpcUaDecoder:
         body = t.joined(data, self._channel.cut)
         message = read_response(body, 0)
         asked = self._waiting.pop(head.request, None)
-        if asked is not None and RESPONSES.get(message.service) == asked[0] and message.status < BAD:
-            self._learn(asked, message, body)
+        if asked is not None and message.status < BAD:
+            self._learn(asked, message.service, body[message.body :])
         no = message.status >= BAD or message.service == SERVICE_FAULT
         if not no and len(chunks) == 1 and message.service in ITEMIZED:
             no = says_no(data[: len(data) - self._channel.cut])
@@ -406,16 +409,18 @@ class OpcUaDecoder:
             data, _ASSET, b"", head.request, no, _REPLY, True, service, names, count, is_dropped=False, cut=cut
         )
 
-    def _learn(self, asked: tuple[int, bytes], message: Message, body: bytes) -> None:
-        """What a response tells of nodes; one that cannot be read tells nothing."""
+    def _learn(self, asked: tuple[int, bytes], answered: int, body: bytes) -> None:
+        """What a response tells of nodes; one to something else, or that cannot be read, tells nothing."""
         service, wanted = asked
+        if RESPONSES.get(answered) != service:
+            return
         try:
             question = read_message(MESSAGE_NAMES[service], wanted)
-            told = read_message(MESSAGE_NAMES[message.service], body[message.body :])
+            told = read_message(MESSAGE_NAMES[answered], body)
         except Malformed:
             return
         if self._learner.learn(service, question, told):
-            self._marks = marks_of(self._learner.names.version) if self._token else {}
+            self._version = _version_of(self._learner)
 
     def _aborted(self, side: Side, head: t.Secured, chunks: list[bytes]) -> Frame:
         """A message that its sender broke off (6.7.3): it asks for nothing, or it answers with no."""
@@ -442,6 +447,11 @@ class OpcUaDecoder:
         channel.mode = Mode.ENCRYPTED
         self._count_encrypted(side, stream, (chunk,))
         return encrypted_frame(side, chunk, channel.ends)
+
+
+def _version_of(learner: Learner) -> bytes:
+    """The version of the names as it stands in `what`."""
+    return learner.names.version.to_bytes(MARK.size - 2, "little")
 
 
 def _is_close(chunk: bytes, cut: int) -> bool:

@@ -160,4 +160,6 @@ def _browsed(starts: Any, asked: Fields, answered: Fields) -> Iterator[tuple[str
 
 def step_text(name: str) -> str:
     """One step of a path: ``2:Level``; a slash or ``&`` in a name stands behind ``&`` (OPC 10000-4, A.2)."""
-    return printable("".join(f"&{each}" if each in RESERVED else each for each in name))
+    if any(each in name for each in RESERVED):
+        name = "".join(f"&{each}" if each in RESERVED else each for each in name)
+    return printable(name)

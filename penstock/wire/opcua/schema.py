@@ -6,7 +6,9 @@ what is left behind the last field makes a message `Malformed`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from struct import Struct
 from typing import Any, Final
 
 from penstock.model import Malformed
@@ -19,7 +21,6 @@ from penstock.wire.opcua.binary import (
     read_boolean,
     read_bytes,
     read_data_value,
-    read_date,
     read_diagnostic,
     read_expanded_node,
     read_extension,
@@ -37,26 +38,34 @@ Fields = dict[str, Any]
 #: A field of a structure: its name, its type as the table has it, its reader.
 Field = tuple[str, str, Reader]
 
+#: A part of a structure: the name and the reader of one field; or names, what unpacks them, and their size.
+_Step = tuple[str, tuple[str, ...], Callable[[bytes, int], tuple[Any, ...]], int]
+
+#: Types of one size, as `struct` writes them; a DateTime among the fields of a structure is a number (100 ns).
+FIXED: Final = {
+    "Boolean": "?",
+    "SByte": "b",
+    "Byte": "B",
+    "Int16": "h",
+    "UInt16": "H",
+    "Int32": "i",
+    "UInt32": "I",
+    "Int64": "q",
+    "UInt64": "Q",
+    "Float": "f",
+    "Double": "d",
+    "StatusCode": "I",
+    "DateTime": "q",
+}
 #: Table 1 of OPC 10000-6, by the names that structures use.
 BUILT_IN: Final[dict[str, Reader]] = {
+    **{kind: fixed(form) for kind, form in FIXED.items()},
     "Boolean": read_boolean,
-    "SByte": fixed("b"),
-    "Byte": fixed("B"),
-    "Int16": fixed("h"),
-    "UInt16": fixed("H"),
-    "Int32": fixed("i"),
-    "UInt32": fixed("I"),
-    "Int64": fixed("q"),
-    "UInt64": fixed("Q"),
-    "Float": fixed("f"),
-    "Double": fixed("d"),
     "String": read_string,
-    "DateTime": read_date,
     "Guid": read_guid,
     "ByteString": read_bytes,
     "NodeId": read_node,
     "ExpandedNodeId": read_expanded_node,
-    "StatusCode": fixed("I"),
     "QualifiedName": read_qualified,
     "LocalizedText": read_localized,
     "ExtensionObject": read_extension,
@@ -80,14 +89,31 @@ def _array(read: Reader) -> Reader:
     return read_all
 
 
-def _structure(fields: tuple[tuple[str, Reader], ...]) -> Reader:
+def _structure(fields: tuple[Field, ...]) -> Reader:
+    steps = tuple(_steps(fields))
+
     def read_fields(data: bytes, at: int) -> tuple[Fields, int]:
         found: Fields = {}
-        for name, read in fields:
-            found[name], at = read(data, at)
+        for name, names, read, size in steps:
+            if size:
+                found.update(zip(names, read(data, at), strict=True))
+                at += size
+            else:
+                found[name], at = read(data, at)
         return found, at
 
     return read_fields
+
+
+def _steps(fields: tuple[Field, ...]) -> Iterator[_Step]:
+    """One for each field, but for fields of one size in a row, which are read at once."""
+    for form, several in groupby(fields, lambda field: field[1] in FIXED):
+        run = tuple(several)
+        if form and len(run) > 2:  # noqa: PLR2004 - two are read sooner one by one
+            layout = Struct("<" + "".join(FIXED[kind] for _, kind, _ in run))
+            yield "", tuple(label for label, _, _ in run), layout.unpack_from, layout.size
+        else:
+            yield from ((label, (), read, 0) for label, _, read in run)
 
 
 def _lines(table: str) -> Iterator[list[str]]:
@@ -106,7 +132,7 @@ def _compile() -> tuple[dict[str, Reader], dict[str, tuple[Field, ...]]]:
             read = readers[kind.removesuffix("[]")]
             typed.append((label, kind, _array(read) if kind.endswith("[]") else read))
         structures[name] = tuple(typed)
-        readers[name] = _structure(tuple((label, read) for label, _, read in typed))
+        readers[name] = _structure(structures[name])
     return readers, structures
 
 

@@ -35,6 +35,9 @@ HELLO, ACKNOWLEDGE, FAILURE, REVERSE, OPEN, CLOSE, MESSAGE = b"HEL", b"ACK", b"E
 KINDS: Final = (HELLO, ACKNOWLEDGE, FAILURE, REVERSE, OPEN, CLOSE, MESSAGE)
 FINAL, PART, ABORT = b"F", b"C", b"A"
 
+#: What the head of a message takes, by its kind.
+_LEAST: Final = {kind: SECURED_HEAD_BYTES if kind in {MESSAGE, CLOSE} else HEAD_BYTES for kind in KINDS}
+
 _size_at = Struct("<4xI").unpack_from
 _secured = Struct("<8xIIII").unpack_from
 _failure = Struct("<4sIIi")
@@ -143,15 +146,20 @@ def follows(last: int, sequence: int) -> bool:
 def chunk_size(head: bytes) -> int | None:
     """The size that the head of a chunk says, ``None`` where the head is not whole.  Raises `Malformed`."""
     kind = head[:3]
-    if kind not in KINDS and not (len(head) < 3 and any(each.startswith(head) for each in KINDS)):  # noqa: PLR2004
+    least = _LEAST.get(kind)
+    if least is not None and len(head) >= HEAD_BYTES and head[3:4] == FINAL:  # nearly all
+        size: int = _size_at(head)[0]
+        if least <= size <= MAX_MESSAGE_BYTES:
+            return size
+    if least is None and not (len(head) < 3 and any(each.startswith(head) for each in KINDS)):  # noqa: PLR2004
         raise WrongProtocol("the message is of no kind that OPC UA has, so this is another protocol (7.1.2.2)")
     chunk = head[3:4]
     if chunk and chunk != FINAL and not (kind == MESSAGE and chunk in {PART, ABORT}):
         raise Malformed(f"a {kind.decode()} message cannot be {chunk!r} (OPC 10000-6, 7.1.2.2)")
     if len(head) < HEAD_BYTES:
         return None
-    size: int = _size_at(head)[0]
-    least = HEAD_BYTES if kind not in {MESSAGE, CLOSE} else SECURED_HEAD_BYTES
+    size = _size_at(head)[0]
+    least = _LEAST[kind]
     if not least <= size <= MAX_MESSAGE_BYTES:
         raise Malformed(f"a {kind.decode()} chunk of {size} bytes is not within {least} and {MAX_MESSAGE_BYTES}")
     return size
@@ -167,6 +175,8 @@ def last_chunk(chunks: bytes) -> bytes:
 
 def joined(chunks: bytes, cut: int) -> bytes:
     """What the chunks of one message hold, without the `cut` bytes of signature behind each."""
+    if said_size(chunks, 0) == len(chunks):
+        return chunks[SECURED_HEAD_BYTES : len(chunks) - cut]
     bodies, start = [], 0
     while start < len(chunks):
         end = start + said_size(chunks, start)
