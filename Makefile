@@ -28,7 +28,9 @@ check: .venv/.dev ## formatting, lint, types
 bench: .venv/.lab ## the side-by-side benchmark: prints a table, writes bench/out/latest.json
 	@scripts/system-packages bench
 	@$(PY) bench/run.py
+	@$(PY) bench/protocols.py --quick
 	@$(PY) bench/decoders.py
+	@$(PY) bench/inspect_protocols.py
 	@$(PY) bench/scale.py
 	@$(PY) bench/scale_kernel.py
 

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Final
 
 import processes
+from measuring import OUT, machine, one_run, plant_of_this_run
 from plant import BUILD, CLIENT, CLIENT_MAC, CONTROLLER, GATE, OVERLAY, RELAYS, Plant, Way, build, far_core, on_core
 from plant import gate_core as core_between
 from relays import haproxy
 from report import Load, Row, Run, judged, rows_of, table_of
 from report import Target as Bound
-from run import OUT, machine, one_run, plant_of_this_run
 from talks import TALKS
 
 from penstock.lab.gate import LabGate

@@ -12,23 +12,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import random
-import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Sequence
 
 import copies
 import gate
 import processes
 import replacement
 import revocation
-from plant import HERE, WARM_UP_S, Plant, Way, build, far_core, gate_core
+from measuring import OUT, machine, one_run, plant_of_this_run
+from plant import Plant, Way, build
 from report import Load, Row, Run, judged, rows_of, text
 
 from penstock.lab.netns import enter
@@ -37,7 +32,6 @@ from penstock.model import PenstockError
 VARIANTS = ("direct", "kernel", "copied", "inspected", "haproxy", "nginx", "inspected-tls", "haproxy-tls", "stunnel")
 #: What can be asked for: the paths, and what is measured by itself.
 PARTS = (*VARIANTS, revocation.NAME, replacement.NAME, copies.NAME)
-OUT = HERE / "out"
 PACE_US = 1000
 REPORTED_S = 2.0
 """A worker tells each second what it measured."""
@@ -125,24 +119,6 @@ def _paths(options: argparse.Namespace) -> list[Row]:
         return rows + judged(rows)
 
 
-@contextmanager
-def plant_of_this_run() -> Iterator[Plant]:
-    """A plant that ends with the block; what its programs printed is kept when something fails."""
-    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder:
-        plant = Plant(Path(folder))
-        try:
-            yield plant
-        except PenstockError:
-            kept = OUT / "failed"
-            shutil.rmtree(kept, ignore_errors=True)
-            with suppress(shutil.Error):  # files of running programs come and go
-                shutil.copytree(folder, kept, ignore=shutil.ignore_patterns("*.sock", "*.key", "*.pem"))
-            print(f"bench: what the programs printed is kept in {kept}", file=sys.stderr)
-            raise
-        finally:
-            plant.close()
-
-
 def rounds(plant: Plant, ways: Sequence[Way], every: Sequence[Load], count: int) -> list[Run]:
     """Measure every way under every load, `count` times; within a round the ways alternate in random order."""
     runs = []
@@ -156,16 +132,6 @@ def rounds(plant: Plant, ways: Sequence[Way], every: Sequence[Load], count: int)
     return sorted(runs, key=lambda run: (every.index(run.load), order[run.variant]))
 
 
-def one_run(plant: Plant, way: Way, load: Load) -> Run:
-    """Load a way once; with the processor time of the processes that carry it."""
-    before_us = processes.cpu_us(pid for process in way.processes for pid in processes.family(process))
-    figures = plant.measure(way, load)
-    spent_us = processes.cpu_us_since(before_us)
-    # The warm-up is loaded alike but not counted.
-    requests = figures["per_s"] * (load.seconds + WARM_UP_S)
-    return Run(variant=way.variant, load=load, figures=figures, cpu_us=spent_us / requests if before_us else None)
-
-
 def memory(supervisor: int) -> Row:
     """Resident memory of all the gate's processes while nothing happens, in MB (10^6 bytes)."""
     shares, rss_kb, pss_kb = {}, 0, 0
@@ -177,23 +143,6 @@ def memory(supervisor: int) -> Row:
         rss_kb, pss_kb = rss_kb + rss, pss_kb + pss
     total = {"rss_mb": round(rss_kb * 1024 / 1e6, 1), "pss_mb": round(pss_kb * 1024 / 1e6, 1)}
     return {"bench": "memory", "variant": "idle gate", "mode": "idle", "connections": 0, **total, "processes": shares}
-
-
-def machine() -> Row:
-    """What it was measured on."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
-    return {
-        "bench": "machine",
-        "variant": "machine",
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "processor": model,
-        "cores": os.cpu_count(),
-        "client_core": far_core(),
-        "gate_core": gate_core(),
-        "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
 
 
 if __name__ == "__main__":
