@@ -14,6 +14,7 @@ story: .venv/.lab ## the same, without staying up; exits non-zero if any step is
 test: .venv/.dev check ## every test
 	@scripts/system-packages test
 	@scripts/test-providers
+	@scripts/test-peers
 	@scripts/test-suite
 	@$(PY) fuzz/run.py --runs 2000
 

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from penstock.bus import FlowJournal, Journal
-from penstock.model import Decision, Grant, Json, Operation, Reason, Record, RecordKind
+from penstock.model import Decision, Grant, Json, Operation, Reason, Record, RecordKind, Target
 from penstock.wire import Frame
 
 _WINDOW_US: Final = 1_000_000
@@ -106,17 +106,16 @@ def operation_detail(
             "code": operation.code,
             "name": operation.name,
             "unit": operation.unit,
-            "targets": [
-                {
-                    "table": target.table,
-                    "first": target.first,
-                    "count": target.count,
-                    "values": None if target.values is None else list(target.values),
-                }
-                for target in operation.targets
-            ],
+            "targets": [_object(target) for target in operation.targets],
         }
     if decision is not None:
         misses: list[Json] = msgspec.to_builtins(list(decision.misses))
         detail |= {"conduit": decision.conduit, "revision": decision.revision, "misses": misses}
     return detail
+
+
+def _object(target: Target) -> dict[str, Json]:
+    """A target as it stands in evidence, like `penstock.bus.TargetLine`: its name where it has one."""
+    values: list[Json] | None = None if target.values is None else [*target.values]
+    found: dict[str, Json] = {"table": target.table, "first": target.first, "count": target.count, "values": values}
+    return found | {"name": target.name} if target.name else found

@@ -91,3 +91,11 @@ def test_a_write_in_a_packet_is_refused_with_the_reads_around_it(flow: Looking) 
     assert effect.to_asset == b""
     assert effect.to_client[46:50] == b"\x8a\0\x1e\0"
     assert effect.to_client.count(b"\0\x0f\0") == 2
+
+
+def test_the_record_of_a_refused_write_names_its_tag(flow: Looking) -> None:
+    flow.opens(1, TO_TARGET)
+    flow.client(unit_data(write_dint("Speed", 1)), T0)
+    (record,) = flow.records("operation.refused")
+    (written,) = record.detail["targets"]
+    assert (written["table"], written["name"], written["values"]) == ("tags", "speed", [1])
