@@ -1,8 +1,7 @@
 """Omron FINS over UDP and TCP: framing, operations, refusals by end code, what a site document may say, and captures.
 
 Pure.  Omron W342 (Communications Commands: header 3-2, commands 5, memory areas 5-2-2, end codes 5-1-3) and W421
-(FINS/TCP 7-4).  Either end may send commands.  A whole protocol in one file, as `docs/guides/add-a-protocol.md` tells:
-codes, operations, answers, decoder, dissector, descriptor.
+(FINS/TCP 7-4).  Either end may send commands.  A whole protocol in one file: `docs/guides/add-a-protocol.md`.
 """
 
 from __future__ import annotations
@@ -496,5 +495,6 @@ FINS: Final = WireProtocol(
     limits=(Limit(key="areas", about=_ABOUT, example="areas: [D100-D199, W0.0]", classes=_BOTH, read=_areas),),
     fits=fits, streams=FinsDecoder, datagrams=FinsDatagramDecoder,
     dissectors={"tcp": FinsDissector, "udp": lambda: FinsDissector(FinsDatagramDecoder)},
-    words={"on": 1, "off": 0}, wraps_at=_ADDRESSES,
+    words={"on": 1, "off": 0}, wraps_at=_ADDRESSES, refusal="response with an end code",
+    unseen=("networks and units behind it", "programs and parameter areas", "area codes of CV controllers"),
 )  # fmt: skip

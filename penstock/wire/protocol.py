@@ -144,6 +144,8 @@ class WireProtocol:
 
     `streams` and `datagrams` make the decoder of one flow over TCP or UDP, ``None`` where the protocol is not spoken
     so.  `between` makes both for two ends whose flows belong together, ``None`` where each flow stands for itself.
+    `refusal` says in a few words in which of its messages a refusal comes, `unseen` what the decoder cannot see: the
+    table of the documents tells both.
     `dissectors` and `fits`: see `Known`; what a link names by its own number (``llc/82``) needs no `fits`.
     `max_held_bytes` bounds what a decoder keeps of each direction.  `portion_bytes` is what a worker gives it of a
     stream in one turn of the event loop, so that nobody who floods the gate delays the others, or the heartbeat: some
@@ -160,6 +162,8 @@ class WireProtocol:
 
     name: str
     title: str
+    refusal: str
+    unseen: tuple[str, ...]
     ports: tuple[str, ...]
     max_held_bytes: int
     portion_bytes: int = LEAST_PORTION_BYTES

@@ -75,15 +75,15 @@ class Hall:
 
     @classmethod
     @contextmanager
-    def laid(cls, folder: Path) -> Iterator[Hall]:
-        """Every server has been started, none is waited for; all end with the block."""
+    def laid(cls, folder: Path, servers: Sequence[Server]) -> Iterator[Hall]:
+        """Each of `servers` has been started, none is waited for; all end with the block."""
         enter()
         lan, hall = Lan("switch"), cls(folder)
         try:
             hall.nodes["gate"] = lan.add("gate", f"{GATE_ADDRESS}/16")
             hall.nodes[STATION] = lan.add(STATION, f"{STATION_ADDRESS}/16")
             hall.nodes[STATION].route(OVERLAY, GATE_ADDRESS)
-            for server in SERVERS:
+            for server in servers:
                 hall.nodes[server.name] = lan.add(server.name, f"{server.address}/16")
                 hall._start(server)
             yield hall

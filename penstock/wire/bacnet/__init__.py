@@ -24,6 +24,12 @@ __all__ = ["BACNET", "MAX_HELD_BYTES", "BacnetDecoder", "BacnetDissector", "Bacn
 BACNET: Final = WireProtocol(
     name="bacnet",
     title="BACnet/IP",
+    refusal="Error, Reject or Abort; a negative result of the BVLL",
+    unseen=(
+        "BACnet/SC, IPv6 and MS/TP",
+        "what private transfers mean",
+        "a backup or restore that another flow began",
+    ),
     ports=("udp/47808",),
     max_held_bytes=MAX_HELD_BYTES,
     limits=(

@@ -64,6 +64,12 @@ def _file(text: str) -> Sequence[Span]:
 DNP3: Final = WireProtocol(
     name="dnp3",
     title="DNP3",
+    refusal="control status in each object, or internal indications (IIN2)",
+    unseen=(
+        "what a pattern or a freeze leaves behind, and what a class poll brings",
+        "what objects of secure authentication hold",
+        "virtual addresses",
+    ),
     ports=("tcp/20000", "udp/20000"),
     max_held_bytes=MAX_HELD_BYTES,
     # A request has 15 bytes at least, a frame 292 at most.

@@ -31,6 +31,13 @@ def _between() -> Between:
 ENIP: Final = WireProtocol(
     name="enip",
     title="EtherNet/IP (CIP)",
+    refusal="CIP general status, PCCC status, or encapsulation status",
+    unseen=(
+        "names behind numbers of tags that no list told",
+        "what is inside structures, project fragments and firmware",
+        "CIP Security (TLS, DTLS)",
+        "connections that were opened on another flow",
+    ),
     ports=("tcp/44818", "udp/44818", "udp/2222"),
     max_held_bytes=MAX_HELD_BYTES,
     # A command has 24 bytes at least; what is sent without a large connection has some 600 at most.

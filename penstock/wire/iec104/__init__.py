@@ -68,6 +68,12 @@ def _types(text: str) -> Sequence[Span]:
 IEC104: Final = WireProtocol(
     name="iec104",
     title="IEC 60870-5-104",
+    refusal="mirror of the request with a negative confirmation (cause 7, 9, 44, 45 or 47)",
+    unseen=(
+        "TLS (port 19998)",
+        "how a command ended, beyond its confirmation",
+        "segments of authenticated requests",
+    ),
     ports=("tcp/2404",),
     max_held_bytes=MAX_HELD_BYTES,
     # A request has 15 bytes at least, a frame 255 at most.

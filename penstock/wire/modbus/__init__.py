@@ -51,6 +51,12 @@ def _span_of(table: str) -> Callable[[str], Sequence[Span]]:
 MODBUS: Final = WireProtocol(
     name="modbus",
     title="Modbus/TCP",
+    refusal="exception reply (codes 1, 2, 3, 4, 6)",
+    unseen=(
+        "what UMAS (function 90) reads and writes",
+        "what a masked write leaves behind",
+        "the serial line behind a gateway",
+    ),
     ports=("tcp/502", "udp/502"),
     max_held_bytes=MAX_HELD_BYTES,
     # A request has 8 bytes at least, 260 at most.

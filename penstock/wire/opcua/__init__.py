@@ -17,6 +17,12 @@ __all__ = ["OPCUA", "OpcUaDecoder", "OpcUaDissector", "OpcUaFrame"]
 OPCUA: Final = WireProtocol(
     name="opcua",
     title="OPC UA",
+    refusal="ServiceFault; in a signed or encrypted channel an Error message that ends it",
+    unseen=(
+        "what is inside encrypted channels that the gate does not terminate",
+        "HTTPS, WebSockets and PubSub",
+        "values of subscriptions are not assigned to nodes",
+    ),
     ports=("tcp/4840",),
     column="OpcUa",
     fits=fits,

@@ -17,6 +17,12 @@ __all__ = ["MAX_MESSAGE_BYTES", "S7COMM", "S7Decoder", "S7Dissector", "S7Frame"]
 S7COMM: Final = WireProtocol(
     name="s7comm",
     title="S7comm",
+    refusal="error class and code in the answer; a disconnect for a connection",
+    unseen=(
+        "symbols of an S7-1200, NC and drive variables have no address",
+        "what a block does when it runs",
+        "which memory instance blocks alias",
+    ),
     ports=("tcp/102",),
     max_held_bytes=MAX_MESSAGE_BYTES,
     # A job has 18 bytes at least; the longest PDU that controllers agree on is one of 960, with its head.
