@@ -32,7 +32,7 @@ conduits:
   Operators administer the panel:
     from: {{group: operators}}
     to: {{asset: hmi-1}}
-    allow: {{tcp/{port}: any}}
+    allow: {{{allow}: any}}
     require: {{factors: two}}
 """
 PASSWORD = "turbine hall seven"
@@ -47,13 +47,13 @@ def key_at(path: Path) -> Path:
 class Bench:
     """A gate and an sshd on this machine, and maria, who is enrolled."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, allow: str = "") -> None:
         self.folder, self.machine = folder, Machine()
         self.host_key, self.own_key = key_at(folder / "host_key"), key_at(folder / "own_key")
         self.ssh_port = free_port()
         self.sshd = self._start_sshd()
         site = folder / "site.yaml"
-        site.write_text(SITE.format(port=self.ssh_port))
+        site.write_text(SITE.format(port=self.ssh_port, allow=allow or f"tcp/{self.ssh_port}"))
         self.gate = LabGate.on_loopback(self.machine, folder, site)
         self.gate.start()
         self.maria = self.gate.enrol("maria", "operators", PASSWORD, self.machine)
