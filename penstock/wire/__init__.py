@@ -24,6 +24,8 @@ from penstock.wire.fins import FINS
 from penstock.wire.iec104 import IEC104, Iec104Decoder, Iec104Frame
 from penstock.wire.modbus import MODBUS, ModbusDecoder, ModbusFrame
 from penstock.wire.opcua import OPCUA, OpcUaDecoder, OpcUaFrame
+from penstock.wire.opcua import terminating as opcua_terminating
+from penstock.wire.opcua import transport as opcua_transport
 from penstock.wire.protocol import (
     FITS_BYTES,
     READ_ONLY_ENGINEERING,
@@ -94,6 +96,8 @@ __all__ = [
     "WrongProtocol",
     "is_reversed",
     "of_carrier",
+    "opcua_terminating",
+    "opcua_transport",
     "read_range",
     "recognise",
 ]
