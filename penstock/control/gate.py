@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 
+from penstock.control.applications import Applications
 from penstock.control.aside import Asides
 from penstock.control.binding import narrowed
 from penstock.control.break_glass import BreakGlass
@@ -208,6 +209,7 @@ class Gate:
             place=given.settings.place,
             turn=given.turn,
             has_kernel=given.settings.has_kernel,
+            prepare=Applications(given.authority, given.recorder, given.clock).prepare,
         )
 
     def _emergencies(self, given: Given) -> Emergencies:

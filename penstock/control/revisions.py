@@ -8,7 +8,7 @@ revision in force that the evidence does not hold.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
@@ -68,8 +68,9 @@ class Revisions:
         place: GatePlace,
         turn: AbstractAsyncContextManager[None],
         has_kernel: bool = True,
+        prepare: Callable[[Policy], Awaitable[None]] | None = None,
     ) -> None:
-        self._has_kernel = has_kernel
+        self._has_kernel, self._prepare = has_kernel, prepare
         self._state, self._store, self._recorder, self._clock = state, store, recorder, clock
         self._enforcer, self._workers, self._grants, self._place, self._turn = enforcer, workers, grants, place, turn
         #: How often standing flows were to leave the kernel's rules, and up to which of these times they have.
@@ -90,6 +91,7 @@ class Revisions:
             else:
                 policy = accept(parse(stored.documents), stored.number)
                 require_fit(policy, has_kernel=self._has_kernel)
+            await self._make_ready(policy)
             self._state.set_policy(policy, policy.revision)
             await self._grants.reload()
             await self._settle(policy, self._unwanted(policy))
@@ -103,6 +105,7 @@ class Revisions:
         """
         async with self._turn:
             policy = await self._judge(documents, by)
+            await self._make_ready(policy)
             await self._require_free(policy, documents, by)
             await self._keep(policy, documents, by)
             before, unwanted = self._state.now, self._unwanted(policy)
@@ -229,6 +232,11 @@ class Revisions:
             self._refused(invalid, number, documents, by)
             raise
         return policy
+
+    async def _make_ready(self, policy: Policy) -> None:
+        """What the workers need before they may have this policy: the gate's own certificate for OPC UA."""
+        if self._prepare is not None:
+            await self._prepare(policy)
 
     async def _require_free(self, policy: Policy, documents: Mapping[str, str], by: str) -> None:
         """Nobody on the leg may use an overlay address that is new.  Raises `Invalid`, and nothing has changed then."""

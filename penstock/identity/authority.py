@@ -1,6 +1,7 @@
 """I/O: key files.  The gate's own certificate authority and its keys, in ``state_dir/keys``.
 
-Made at the first start: ``ca.pem ca.key gate.pem gate.key totp.key``, keys readable by the gate's own user only.
+Made at the first start: ``ca.pem ca.key gate.pem gate.key totp.key``, keys readable by the gate's own user only;
+``opcua.key opcua.der`` when a site document first wants them.
 What is signed is `certificates`' business.  It must never overwrite an authority that exists, nor use a key file that
 others can read.
 """
@@ -14,7 +15,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -29,6 +31,8 @@ from penstock.model import Tampered
 
 RENEW_AHEAD = timedelta(days=7)
 _OTHERS = 0o077
+#: OPC 10000-7, 6.6: all policies of today take this length, and each use of a longer key costs the workers more.
+_RSA_BITS, _RSA_EXPONENT = 2048, 65_537
 _MAX_SECRET = 4096
 
 
@@ -69,6 +73,34 @@ class Authority:
         made = certificates.make_server(self._certificate, self._key, key, self._names, now_us)
         _write(path, made.public_bytes(Encoding.PEM), 0o644)
         return True
+
+    def prepare_application(self, now_us: int) -> bool:
+        """Make the gate's key and certificate for OPC UA where they are missing; whether they were.
+
+        They are never made anew by themselves: other applications trust this very certificate.  Takes up to a second.
+        Raises `Tampered` where others may read the key.
+        """
+        path, certificate = self._folder / "opcua.key", self._folder / "opcua.der"
+        if not path.exists():
+            made = rsa.generate_private_key(_RSA_EXPONENT, _RSA_BITS)
+            _write(path, made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+        key = load_pem_private_key(_read_private(path), None)
+        if not isinstance(key, rsa.RSAPrivateKey):
+            raise Tampered(f"{path.name} is not an RSA key")
+        if certificate.exists():
+            present = x509.load_der_x509_certificate(certificate.read_bytes())
+            if present.public_key() != key.public_key():
+                raise Tampered("opcua.key is not the key of opcua.der")
+            return False
+        issued = certificates.make_application(key, self._names[0], self._names, now_us)
+        _write(certificate, issued.public_bytes(Encoding.DER), 0o644)
+        return True
+
+    @property
+    def application_fingerprint(self) -> str:
+        """SHA-1 of the gate's certificate for OPC UA, the thumbprint that other applications show."""
+        present = x509.load_der_x509_certificate((self._folder / "opcua.der").read_bytes())
+        return present.fingerprint(hashes.SHA1()).hex()  # noqa: S303 - the standard's own thumbprint
 
     def check(self, csr_pem: str) -> None:
         """Whether this request could be signed, before anybody's proof is used up on it.  Raises `Invalid`."""

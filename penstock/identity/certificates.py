@@ -100,6 +100,43 @@ def make_client(
     )
 
 
+def make_application(key: rsa.RSAPrivateKey, gate: str, names: tuple[str, ...], now_us: int) -> x509.Certificate:
+    """The gate's certificate as an application of OPC UA (OPC 10000-6, 6.2.2), client and server, signed by itself.
+
+    The security policies ask for an RSA signature (OPC 10000-7, 6.6), which the gate's authority does not make; other
+    applications trust such a certificate one by one.  So it lives as long as the authority.
+    """
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Penstock {gate}"[:64])])
+    now, public = _moment(now_us), key.public_key()
+    others = [x509.UniformResourceIdentifier(application_uri(gate)), *(_alternative(each) for each in names)]
+    usage = x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=True,
+        key_encipherment=True,
+        data_encipherment=True,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    return (
+        _builder(name, name, public, now - _BACKDATED, now + AUTHORITY_LIFETIME)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
+        .add_extension(x509.SubjectAlternativeName(others), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def application_uri(gate: str) -> str:
+    """How applications of OPC UA call the gate."""
+    return f"urn:{gate}:penstock"
+
+
 def key_of_request(csr_pem: str) -> ClientKey:
     """The public key that a certificate request (RFC 2986) asks for.  Raises `Invalid`.
 
