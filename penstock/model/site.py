@@ -47,6 +47,7 @@ class Service:
 
     `last_port` makes it a range of ports, `port` to `last_port`, both included.  `overlay_port` is the port on the
     overlay address where that differs.  Echo (ping) is a service of its own: transport ``icmp``, port 0.
+    `server_certificate` (PEM): the gate ends secured channels itself, and knows the server by this certificate.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Service:
     transport: str = "tcp"
     last_port: int | None = None
     overlay_port: int | None = None
+    server_certificate: str = ""
 
     @property
     def reached_at(self) -> int:

@@ -20,7 +20,7 @@ from penstock.policy.selection import (
     sources_of,
     targets_of,
 )
-from penstock.policy.unseen import check_unseen
+from penstock.policy.unseen import check_ended, check_unseen
 from penstock.wire import SPOKEN, TRANSPORTS
 
 
@@ -53,6 +53,7 @@ def check_conduits(
     _ports(whole, inventory, faults)
     check_unseen(whole, inventory, faults)
     _holds(whole, inventory, faults)
+    check_ended(whole, inventory, faults)
     return checked
 
 

@@ -117,6 +117,9 @@ def _service() -> _Schema:
                 "tcp where it is left out, udp for what is spoken over nothing else", services.TRANSPORTS
             ),
             "overlay_port": _integer("the (first) port on the overlay address", 1, MAX_PORT),
+            "server_certificate": _text(
+                "OPC UA: the gate ends secured channels, and knows the server by this certificate (PEM)", 16 << 10
+            ),
         },
         required=("port",),
     )

@@ -12,7 +12,7 @@ from typing import Final
 from penstock.model import Asset, Conduit, OperationClass, Permission
 from penstock.policy.faults import Faults, shown
 from penstock.policy.sections import PlacedConduit
-from penstock.policy.selection import Inventory, is_inspected_by, sources_of, targets_of
+from penstock.policy.selection import Inventory, is_inspected_by, is_port_of, sources_of, targets_of
 
 #: What a client does to find out how to open the channel, and what every session has.
 _BEFORE: Final = frozenset({OperationClass.SESSION, OperationClass.DISCOVERY, OperationClass.AUTH})
@@ -34,6 +34,16 @@ def check_unseen(conduits: Sequence[PlacedConduit], inventory: Inventory, faults
                     f"so what conduit {shown(other.conduit.name)} names would hold nobody"
                 )
                 faults.add(other.at("allow"), why, "allow single operations, or encrypted channels, not both")
+
+
+def check_ended(conduits: Sequence[PlacedConduit], inventory: Inventory, faults: Faults) -> None:
+    """Note every port that is permitted as a whole where the gate is to end secured channels: it would end none."""
+    for item in conduits:
+        for asset in targets_of(item.conduit, inventory):
+            for service in asset.services:
+                if service.server_certificate and is_port_of(item.conduit, service):
+                    why = f"`{service.at}: any` passes uninspected, and {asset.name!r} has a `server_certificate` there"
+                    faults.add(item.at("allow"), why, f"name operations of {service.protocol}, or remove it there")
 
 
 def _is_unseen(permission: Permission) -> bool:

@@ -29,6 +29,7 @@ from penstock.model import (
     ReplaceGrants,
     Request,
     Site,
+    Unavailable,
     WithdrawGrant,
     WithdrawGrants,
 )
@@ -38,7 +39,7 @@ from penstock.proxy.meter import Meters
 from penstock.proxy.rates import Rates
 from penstock.proxy.recognised import RecognisedRelay
 from penstock.proxy.refusals import Refusals
-from penstock.proxy.relay import End, Ending, RawRelay, Relay, expiry_us
+from penstock.proxy.relay import End, Ending, RawRelay, Relay, ShutRelay, expiry_us
 from penstock.proxy.slots import Guest, Slots
 from penstock.wire import DECODERS, SPOKEN
 
@@ -84,11 +85,34 @@ class Flow(Protocol):
         """End it now, and let nothing of it be sent on."""
 
 
+#: Puts what ends secured channels in front of an inspection; the server's certificate is in PEM form.
+Terminate = Callable[[Relay, str], Relay]
+
+
+def ended_channels(site: Site) -> dict[tuple[str, str], str]:
+    """The certificates of servers whose secured channels end at the gate, by asset and service."""
+    return {
+        (asset.name, service.name): service.server_certificate
+        for asset in site.assets
+        for service in asset.services
+        if service.server_certificate
+    }
+
+
+def cannot_terminate(_inner: Relay, _server_pem: str) -> Relay:
+    """Of a worker without keys.  Raises `Unavailable`."""
+    raise Unavailable("this worker has no certificate of its own")
+
+
 class Hall:
     """The state of one worker.  Times are microseconds since the epoch."""
 
-    def __init__(self, journal: Journal, make_judge: Callable[[Site, int], Judge]) -> None:
-        self.journal = journal
+    def __init__(
+        self, journal: Journal, make_judge: Callable[[Site, int], Judge], terminate: Terminate = cannot_terminate
+    ) -> None:
+        self.journal, self._terminate = journal, terminate
+        #: Certificates of servers whose secured channels end here, by asset and service.
+        self._ended: dict[tuple[str, str], str] = {}
         self.rates, self.slots, self.meters = Rates(), Slots(), Meters()
         self.holds = HoldBook()
         self.grants: dict[int, Grant] = {}
@@ -106,6 +130,7 @@ class Hall:
             self._judge = self._make_judge(publication.site, publication.revision)
             self.revision = publication.revision
             self.slots.set_limits(publication.site.assets)
+            self._end_channels(publication.site)
             for flow in self.flows:
                 flow.relay.renew(flow.grant)
         elif isinstance(publication, PublishGrant):
@@ -177,7 +202,26 @@ class Hall:
         if spoken is not None:
             return RecognisedRelay(grant, spoken, judge, self.journal, flow), flow
         assert decoder is not None
-        return Inspection(grant, decoder(), judge, self.journal, flow, self.rates, self.meters, self.holds), flow
+        inspection = Inspection(grant, decoder(), judge, self.journal, flow, self.rates, self.meters, self.holds)
+        return self._secured(grant, inspection), flow
+
+    def _secured(self, grant: Grant, inspection: Relay) -> Relay:
+        """Where the site wants channels to end here, with that between the flow and its inspection."""
+        certificate = self._ended.get((grant.asset, grant.service))
+        if certificate is None:
+            return inspection
+        try:
+            return self._terminate(inspection, certificate)
+        except Unavailable as error:
+            return ShutRelay(inspection, str(error))
+
+    def _end_channels(self, site: Site) -> None:
+        """Take over whose channels end here; flows to a server of which that has changed are over."""
+        before, self._ended = self._ended, ended_channels(site)
+        for flow in list(self.flows):
+            place = flow.grant.asset, flow.grant.service
+            if before.get(place) != self._ended.get(place):
+                flow.end(Ending(End.GATE, Reason.INSPECTION_UNAVAILABLE, "the server's certificate was changed"))
 
     def refuse(self, reason: Reason, source: str, now_us: int, grant: Grant | None = None, **detail: Json) -> None:
         """Record a flow that was not opened; repetitions within a second are counted."""

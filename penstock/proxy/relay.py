@@ -166,3 +166,32 @@ class RawRelay(HoldsNothing):
 
     def settle(self, now_us: int, reason: Reason | None = None) -> None:
         """There is nothing open."""
+
+
+class ShutRelay(HoldsNothing):
+    """A flow that cannot be inspected as it should be: nothing of it passes, and the first byte ends it."""
+
+    told: Mapping[str, str] = NOTHING_TOLD
+
+    def __init__(self, inner: Relay, why: str) -> None:
+        self._inner, self._why = inner, why
+        self.portion_bytes = inner.portion_bytes
+        self.frames = self.refused = 0
+
+    def from_client(self, data: bytes, now_us: int) -> Effect:  # noqa: ARG002 - a relay's
+        """Nothing."""
+        return Effect(ending=Ending(End.GATE, Reason.INSPECTION_UNAVAILABLE, self._why))
+
+    from_asset = from_client
+
+    def tick(self, now_us: int) -> Ending | None:
+        """See `Relay.tick`."""
+        return self._inner.tick(now_us)
+
+    def renew(self, grant: Grant) -> None:
+        """See `Relay.renew`."""
+        self._inner.renew(grant)
+
+    def settle(self, now_us: int, reason: Reason | None = None) -> None:
+        """See `Relay.settle`."""
+        self._inner.settle(now_us, reason)

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -48,9 +49,10 @@ from penstock.proxy.doors import (
     serve_transparent,
     tunnel_context,
 )
-from penstock.proxy.hall import Hall, Judge
+from penstock.proxy.hall import Hall, Judge, Terminate, ended_channels
 from penstock.proxy.lag import LagProbe
 from penstock.proxy.office import SO_MARK, Clock, Office, connected_datagrams
+from penstock.proxy.relay import Relay
 from penstock.proxy.reports import Line, report
 from penstock.proxy.unmarked import FencedClock, dial_unmarked
 
@@ -62,6 +64,7 @@ STALL_S: Final = 0.95
 #: The exit status of a worker that stood still (sysexits.h: EX_TEMPFAIL).
 STALLED_STATUS: Final = os.EX_TEMPFAIL
 _RECONNECT_S: Final = 0.2
+_KEYS: Final = "penstock.proxy.opcua.keys"
 _PUBLISHED: Final = PublishRevision | PublishGrant | WithdrawGrant | WithdrawGrants | ReplaceGrants | BarSources
 #: Frames hold no references and rows are integers, so hardly anything of a flow needs the collector; the default
 #: thresholds would walk the policy again and again.
@@ -74,7 +77,7 @@ async def run(settings: GateSettings, compile: Callable[[Site, int], Judge]) -> 
     keep_only(*((Capability.NET_ADMIN,) if settings.has_kernel else ()))
     clock = Clock() if settings.has_kernel else FencedClock(STALL_S)
     ring = RingWriter(Path(settings.run_dir) / JOURNAL_NAME)
-    hall = Hall(Journal(ring, clock.now_us()), compile)
+    hall = Hall(Journal(ring, clock.now_us()), compile, terminator_of(Path(settings.state_dir) / "keys"))
 
     def end(why: str) -> None:
         _end_at_once(hall, why, clock.now_us())
@@ -108,6 +111,18 @@ async def run(settings: GateSettings, compile: Callable[[Site, int], Judge]) -> 
         hall.end_all("the worker stopped", clock.now_us())
 
 
+def terminator_of(keys: Path) -> Terminate:
+    """What ends secured channels.  It is loaded with the first revision that needs it: few workers need X.509."""
+    made: list[Terminate] = []
+
+    def terminate(inner: Relay, server_pem: str) -> Relay:
+        if not made:
+            made.append(import_module(_KEYS).Terminator(keys))
+        return made[0](inner, server_pem)
+
+    return terminate
+
+
 def _end_at_once(hall: Hall, why: str, now_us: int) -> None:
     """Drop every flow, with a reset and a record, and be gone.
 
@@ -134,6 +149,8 @@ async def _follow_control(
             return Done() if hall.decide(message) else Failed(why="nothing of that name waits any more")
         if not isinstance(message, _PUBLISHED):
             return Failed(why=f"a worker does not take {type(message).__name__}")
+        if isinstance(message, PublishRevision) and ended_channels(message.site):
+            await asyncio.to_thread(import_module, _KEYS)  # takes so long that the loop would miss its heartbeat
         try:
             hall.publish(message)
         except PenstockError as error:  # the revision in force stays in force

@@ -15,7 +15,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from policy_cases import AUTHORITY, INVENTORY
+from policy_cases import AUTHORITY, INVENTORY, SERVER
 from test_policy_document import REFERENCE, SEED
 from test_policy_kernel_keys import PLANT
 
@@ -135,7 +135,10 @@ def protocols_seed() -> str:
     """
     names = [*(protocol.name for protocol in PROTOCOLS), *SPOKEN]
     services = ", ".join(f"{name}: {1000 + number}" for number, name in enumerate(names))
-    speaks_all = f"  speaks-all: {{zone: cell, role: plc, address: 10.20.10.77, services: {{{services}}}}}\n"
+    ended = f"{{protocol: opcua, port: 4841, server_certificate: {json.dumps(SERVER)}}}"
+    speaks_all = (
+        f"  speaks-all: {{zone: cell, role: plc, address: 10.20.10.77, services: {{{services}, ended: {ended}}}}}\n"
+    )
     conduits = [
         f"  {protocol.name} {found}: {{from: {{group: {found.replace('_', '-')}}}, to: {{asset: speaks-all}}, "
         f"allow: {{{protocol.name}: [{{{found}: {{{', '.join(examples)}, units: [1, 3-4]}}}}]}}}}\n"

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
-from policy_cases import CLASSES, INVENTORY, asking, machine, person
+from policy_cases import (
+    AUTHORITY,
+    CLASSES,
+    INVENTORY,
+    NO_AUTHORITY,
+    SERVER,
+    SHORT_SERVER,
+    asking,
+    machine,
+    person,
+)
 
 from penstock.model import Invalid, Operation, Reason, Request, Subject, Target
 from penstock.policy import Policy, accept, decide, parse
@@ -134,3 +146,40 @@ def test_other_subjects_and_other_assets_may_have_encrypted_channels() -> None:
     )
     assert decide(policy, asked(ends().operation, machine())).is_allowed
     assert not decide(policy, asked(ends().operation, machine("hmi-1", "hmi"))).is_allowed
+
+
+def service(text: str, more: str = "") -> str:
+    made = f"{{port: 4840, server_certificate: {text}{more}}}"
+    ways = f"conduits:\n  Way: {{{way('read')}}}\n"
+    return INVENTORY.replace("modbus: 502, web", f"opcua: {made}, web") + ways
+
+
+def test_a_service_names_the_server_whose_channels_the_gate_ends() -> None:
+    (asset,) = (each for each in parse({"s.yaml": service(json.dumps(SERVER))}).site.assets if each.name == "plc-1")
+    found = asset.service("opcua")
+    assert found is not None
+    assert found.server_certificate == SERVER.strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "why"),
+    [
+        ("x", "", "'server_certificate' cannot be read"),
+        (json.dumps(SERVER + SERVER), "", "'server_certificate' has 2 certificates, not one"),
+        (json.dumps(AUTHORITY), "", "'server_certificate' has no RSA key of 2048 to 4096 bits"),
+        (json.dumps(NO_AUTHORITY), "", "'server_certificate' has no RSA key of 2048 to 4096 bits"),
+        (json.dumps(SHORT_SERVER), "", "'server_certificate' has no RSA key of 2048 to 4096 bits"),
+        ("null", "", "'server_certificate' must be text"),
+        (json.dumps(SERVER), ", protocol: modbus", "the gate ends channels of opcua over TCP only"),
+    ],
+)
+def test_a_certificate_that_no_server_can_have_is_a_problem(text: str, more: str, why: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        parse({"s.yaml": service(text, more)})
+    assert why in [each.why for each in caught.value.problems]
+
+
+def test_a_port_is_not_permitted_as_a_whole_where_channels_are_to_end() -> None:
+    document = service(json.dumps(SERVER)).replace("opcua: [read]", "tcp/4840: any")
+    with pytest.raises(Invalid, match="passes uninspected, and 'plc-1' has a `server_certificate` there"):
+        parse({"s.yaml": document})

@@ -10,10 +10,14 @@ from penstock.model import ECHO, Service
 from penstock.policy.faults import Faults
 from penstock.policy.fields import Fields, integer_of, name_of
 from penstock.policy.numbers import MAX_PORT, is_port, read_ports
+from penstock.policy.sections.identity.groups import text_block
 from penstock.policy.source import Entry, Kind, Scalar, Table, Value
 from penstock.wire import TRANSPORTS as INSPECTED_OVER
 
-KEYS = ("protocol", "port", "transport", "overlay_port")
+KEYS = ("protocol", "port", "transport", "overlay_port", "server_certificate")
+#: Whose secured channels the gate can end itself.
+ENDED = "opcua"
+_MAX_PEM = 16 << 10
 TRANSPORTS = ("tcp", "udp")
 
 Ports = tuple[int, int | None]
@@ -77,10 +81,34 @@ def _from_table(entry: Entry, name: str | None, table: Table, faults: Faults) ->
         why = f"the range would end at port {overlay_port + last - first} of the overlay address"
         faults.add(fields.place("overlay_port"), why, f"begin at {MAX_PORT - last + first} or below")
         return None
-    return _made(name, protocol, transport, ports, overlay_port)
+    certificate = _server_certificate(fields, protocol, transport)
+    return _made(name, protocol, transport, ports, overlay_port, certificate)
 
 
-def _made(name: str, protocol: str, transport: str, ports: Ports, overlay_port: int | None) -> Service:
+def _server_certificate(fields: Fields, protocol: str, transport: str) -> str:
+    """The certificate (PEM) by which the gate knows the server, empty where there is none."""
+    if not fields.has("server_certificate"):
+        return ""
+    place = fields.place("server_certificate")
+    if (protocol, transport) != (ENDED, "tcp"):
+        fields.faults.add(place, f"the gate ends channels of {ENDED} over TCP only", "remove `server_certificate`")
+        return ""
+    text = text_block(fields, "server_certificate", _MAX_PEM)
+    if text is None:
+        return ""
+    from penstock.policy.sections.identity.issuers import why_no_application  # noqa: PLC0415  only where it is needed
+
+    why = why_no_application(text)
+    if why:
+        hint = "write `server_certificate: |` and the server's certificate below it, in PEM form, indented"
+        fields.faults.add(place, f"'server_certificate' {why}", hint)
+        return ""
+    return text
+
+
+def _made(
+    name: str, protocol: str, transport: str, ports: Ports, overlay_port: int | None, certificate: str = ""
+) -> Service:
     first, last = ports
     return Service(
         name=name,
@@ -89,6 +117,7 @@ def _made(name: str, protocol: str, transport: str, ports: Ports, overlay_port: 
         transport=transport,
         last_port=last,
         overlay_port=None if overlay_port == first else overlay_port,
+        server_certificate=certificate,
     )
 
 

@@ -7,14 +7,14 @@ back, nor anything of a message whose signature did not hold.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - as errors are written here
 from typing import Final
 
 import msgspec
 
-from penstock.model import Grant, Malformed, Reason
+from penstock.model import Grant, HoldDecided, Malformed, Reason
 from penstock.proxy.meter import Transaction
 from penstock.proxy.opcua.chunks import Opened, seal_open, unseal_open
 from penstock.proxy.opcua.effort import Effort
@@ -104,9 +104,47 @@ class TerminatedRelay:
         """See `Relay.renew`."""
         self._inner.renew(grant)
 
-    def settle(self, now_us: int) -> None:
+    def settle(self, now_us: int, reason: Reason | None = None) -> None:
         """See `Relay.settle`."""
-        self._inner.settle(now_us)
+        self._inner.settle(now_us, reason)
+
+    @property
+    def told(self) -> Mapping[str, str]:
+        """What the client's channel was: for the record of the flow's end."""
+        client = self._ends[_CLIENT]
+        if client.other is None:
+            return self._inner.told
+        certificate = client.other.thumbprint.hex()
+        return {**self._inner.told, "policy": client.suite.name if client.suite else "", "certificate": certificate}
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether a request is held."""
+        return self._inner.is_holding
+
+    def withdraw(self, now_us: int) -> None:
+        """See `Relay.withdraw`."""
+        self._inner.withdraw(now_us)
+
+    def stepped(self, step_us: int) -> None:
+        """See `Relay.stepped`."""
+        self._inner.stepped(step_us)
+
+    def lapse(self, now_us: int) -> Effect | None:
+        """What follows for held requests, secured like all else."""
+        return self._secured(self._inner.lapse(now_us), now_us)
+
+    def decide(self, decided: HoldDecided, now_us: int) -> Effect | None:
+        """What follows from a decision about a held request, secured like all else."""
+        return self._secured(self._inner.decide(decided, now_us), now_us)
+
+    def _secured(self, effect: Effect | None, now_us: int) -> Effect | None:
+        if effect is None or self._is_over:
+            return effect if effect is None else Effect(ending=effect.ending)
+        out = _Out()
+        self._apply(effect, out, now_us)
+        self._is_over = out.ending is not None
+        return out.effect
 
     def tick(self, now_us: int) -> Ending | None:
         """What follows from time alone."""
