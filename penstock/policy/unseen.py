@@ -21,6 +21,9 @@ _BEFORE: Final = frozenset({OperationClass.SESSION, OperationClass.DISCOVERY, Op
 def check_unseen(conduits: Sequence[PlacedConduit], inventory: Inventory, faults: Faults) -> None:
     """Note every conduit whose permissions an encrypted channel would make void."""
     for item in conduits:
+        if OperationClass.ENCRYPTED in item.conduit.hold:
+            why = "nobody could say what he approves: encrypted messages cannot be shown"
+            faults.add(item.at("hold"), why, "remove `encrypted` from it")
         for protocol in dict.fromkeys(each.protocol for each in item.conduit.permissions if _is_unseen(each)):
             if _judged(item.conduit, protocol):
                 why = (

@@ -148,6 +148,12 @@ def test_other_subjects_and_other_assets_may_have_encrypted_channels() -> None:
     assert not decide(policy, asked(ends().operation, machine("hmi-1", "hmi"))).is_allowed
 
 
+def test_nobody_is_asked_about_what_he_cannot_see() -> None:
+    assert problems(f"{way(ENCRYPTED)}, hold: [encrypted]") == [
+        "nobody could say what he approves: encrypted messages cannot be shown"
+    ]
+
+
 def service(text: str, more: str = "") -> str:
     made = f"{{port: 4840, server_certificate: {text}{more}}}"
     ways = f"conduits:\n  Way: {{{way('read')}}}\n"

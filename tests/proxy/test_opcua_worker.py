@@ -19,7 +19,7 @@ from proxying import GRANT
 
 from penstock.bus import Journal, JournalReader, RingWriter
 from penstock.identity import Authority
-from penstock.model import Grant, PublishGrant, PublishRevision, Record
+from penstock.model import Grant, HoldDecided, OperationHeld, PublishGrant, PublishRevision, Record
 from penstock.policy import Judge, accept, parse
 from penstock.proxy.doors import serve_transparent
 from penstock.proxy.hall import Hall
@@ -35,7 +35,7 @@ assets:
   scada-1: {zone: control, role: scada, address: 10.20.0.12}
   plc-1: {zone: cell, role: plc, address: 10.20.10.11, services: {opcua: SERVICE}}
 conduits:
-  Line: {from: {asset: scada-1}, to: {asset: plc-1}, allow: {opcua: [ALLOW]}}
+  Line: {from: {asset: scada-1}, to: {asset: plc-1}, allow: {opcua: [ALLOW]}, hold: [HOLD]}
 """
 LIMITED = "discovery, auth, read, {write: {nodes: 'ns=2;i=*', values: 0-10}}"
 UNREAD = "discovery, {encrypted: {endpoints: 'opc.tcp://127.0.0.1:*', security: Basic256Sha256}}"
@@ -63,11 +63,12 @@ class Worker:
         self.url = ""
         self.seen: list[Record] = []
 
-    def publish(self, allow: str, certificate: str = "", revision: int = 3) -> None:
+    def publish(self, allow: str, certificate: str = "", revision: int = 3, held: str = "") -> None:
         """Put a site document in force, and let SCADA have a grant for its service."""
         pem = certificate.strip().replace("\n", "\\n")
         service = f'{{port: 4840, server_certificate: "{pem}"}}' if certificate else "4840"
-        document = SITE.replace("SERVICE", service).replace("ALLOW", allow)
+        site = SITE if held else SITE.replace(", hold: [HOLD]", "")
+        document = site.replace("SERVICE", service).replace("ALLOW", allow).replace("HOLD", held)
         self.hall.publish(PublishRevision(revision=revision, site=accept(parse({"s.yaml": document}), revision).site))
 
     def grant(self, port: int) -> None:
@@ -89,6 +90,12 @@ class Worker:
         """What control reads of one kind, when it reads long after everything has happened."""
         self.seen += self.reader.read(self.clock.now_us() + 60_000_000)
         return [record for record in self.seen if record.kind == kind]
+
+    async def until_held(self) -> OperationHeld:
+        async with asyncio.timeout(5):
+            while not (found := self.hall.holds.pending):  # noqa: ASYNC110 - there is no event to wait for
+                await asyncio.sleep(0.001)
+        return found[0]
 
     async def until_closed(self) -> None:
         async with asyncio.timeout(5):
@@ -154,6 +161,32 @@ def test_a_worker_ends_the_channel_and_holds_the_limits_inside_it(tmp_path: Path
             assert [each.detail["targets"][0]["values"] for each in refused] == [[50.5]] * 3
             lines = [line for record in worker.records("operations") for line in record.detail["operations"]]
             assert {"CreateSession", "ActivateSession", "Write", "Read"} <= {line["name"] for line in lines}
+
+    asyncio.run(main())
+
+
+def test_a_held_write_is_secured_when_it_was_approved_and_refused_when_not(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with started(tmp_path) as worker:
+            now_us = worker.clock.now_us()
+            Authority(tmp_path / "keys", "gate", ("gate",), now_us).prepare_application(now_us)
+            worker.publish(LIMITED, pem_of(tmp_path, "server.der"), held="write")
+            async with await worker.client("keys/opcua.der") as client:
+                level = client.get_node(worker.level)
+                for value, is_approved in ((5.5, True), (6.5, False)):
+                    writing = asyncio.create_task(level.write_value(value))
+                    held = await worker.until_held()
+                    assert not writing.done()
+                    decided = HoldDecided(
+                        flow=held.flow, hold=held.hold, is_approved=is_approved, decided_by="bob@local", why="as asked"
+                    )
+                    assert worker.hall.decide(decided)
+                    if is_approved:
+                        await writing
+                    else:
+                        with pytest.raises(ua.UaError):
+                            await writing
+                    assert await level.read_value() == 5.5
 
     asyncio.run(main())
 
