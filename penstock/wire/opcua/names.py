@@ -150,12 +150,14 @@ def _is_named(name: str) -> bool:
 def _browsed(starts: Any, asked: Fields, answered: Fields) -> Iterator[tuple[str, str]]:
     """OPC 10000-4, 5.9.2: each node that was browsed with those that lie under it."""
     for wanted, result in zip(asked["NodesToBrowse"], answered["Results"], strict=False):
-        for each in result["References"]:
-            node = each["NodeId"]
+        above = starts(wanted["NodeId"]) if result["References"] else ()
+        for each in result["References"] if above else ():
+            node, name = each["NodeId"], each["BrowseName"]
             is_part = each["IsForward"] and each["ReferenceTypeId"].text in HIERARCHICAL
-            if is_part and _is_named(each["BrowseName"]) and not node.place:
-                step = step_text(each["BrowseName"])
-                yield from ((f"{start}/{step}", node.text) for start in starts(wanted["NodeId"]))
+            if is_part and _is_named(name) and not node.place:
+                step, text = step_text(name), node.text
+                for start in above:
+                    yield f"{start}/{step}", text
 
 
 def step_text(name: str) -> str:

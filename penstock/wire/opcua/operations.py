@@ -29,7 +29,7 @@ from penstock.wire.opcua.binary import (
 from penstock.wire.opcua.codes import MESSAGE_NAMES, READ, SERVICES, WRITE
 from penstock.wire.opcua.names import Names
 from penstock.wire.opcua.schema import FIELDS, read_message
-from penstock.wire.opcua.services import BUILDERS, attribute_table, read_class, write_class
+from penstock.wire.opcua.services import BUILDERS, Builder, attribute_table, read_class, write_class
 from penstock.wire.opcua.values import data_values
 
 Targets = tuple[Target, ...]
@@ -78,14 +78,29 @@ def _classes(plain: OperationClass, targets: Targets) -> tuple[OperationClass, .
 
 
 def _by_structure(service: int, body: bytes, names: Names) -> Operation:
-    name, plain = SERVICES[service]
-    message = MESSAGE_NAMES[service]
-    if message not in FIELDS:  # TestStackEx: its structure is in no edition that is still in force
-        return Operation("opcua", (plain,), str(service), name)
-    build = BUILDERS.get(service)
+    name, plain, classes, text, message, build = _PLANS[service]
+    if not message:
+        return Operation("opcua", classes, text, name)
     fields = read_message(message, body)
     targets = () if build is None else tuple(build(fields, names))
-    return Operation("opcua", _classes(plain, targets), str(service), name, None, targets)
+    if targets and (len(targets) != 1 or targets[0].operation_class is not plain):
+        classes = _classes(plain, targets)
+    return Operation("opcua", classes, text, name, None, targets)
+
+
+#: By service: its name, class (also as a tuple) and number, its structure, and what makes targets of that.  TestStackEx
+#: has no structure: it is in no edition that is still in force.
+_PLANS: Final[dict[int, tuple[str, OperationClass, tuple[OperationClass, ...], str, str, Builder | None]]] = {
+    service: (
+        name,
+        plain,
+        (plain,),
+        str(service),
+        MESSAGE_NAMES[service] if MESSAGE_NAMES[service] in FIELDS else "",
+        BUILDERS.get(service),
+    )
+    for service, (name, plain) in SERVICES.items()
+}
 
 
 def _unknown(what: bytes, at: int) -> Operation:

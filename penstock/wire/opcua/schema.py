@@ -35,6 +35,7 @@ from penstock.wire.opcua.binary import (
 from penstock.wire.opcua.structures import EXTENSIONS, MESSAGES, STRUCTURES
 
 Fields = dict[str, Any]
+_int32 = Struct("<i").unpack_from
 #: A field of a structure: its name, its type as the table has it, its reader.
 Field = tuple[str, str, Reader]
 
@@ -89,7 +90,8 @@ def _array(read: Reader) -> Reader:
     return read_all
 
 
-def _structure(fields: tuple[Field, ...]) -> Reader:
+def structure_reader(fields: tuple[Field, ...]) -> Reader:
+    """A reader of a structure with these fields."""
     steps = tuple(_steps(fields))
 
     def read_fields(data: bytes, at: int) -> tuple[Fields, int]:
@@ -123,6 +125,46 @@ def _lines(table: str) -> Iterator[list[str]]:
             yield line.split(" ")
 
 
+def _read_reference(data: bytes, at: int) -> tuple[Fields, int]:
+    """A ReferenceDescription; an answer to a browse has hundreds of them."""
+    kind, at = read_node(data, at)
+    is_forward = data[at] != 0
+    node, at = read_expanded_node(data, at + 1)
+    name, at = read_qualified(data, at)
+    shown, at = read_localized(data, at)
+    node_class = _int32(data, at)[0]
+    definition, at = read_expanded_node(data, at + 4)
+    return {
+        "ReferenceTypeId": kind,
+        "IsForward": is_forward,
+        "NodeId": node,
+        "BrowseName": name,
+        "DisplayName": shown,
+        "NodeClass": node_class,
+        "TypeDefinition": definition,
+    }, at
+
+
+def _read_step(data: bytes, at: int) -> tuple[Fields, int]:
+    """A RelativePathElement."""
+    kind, at = read_node(data, at)
+    is_inverse, has_subtypes = data[at] != 0, data[at + 1] != 0
+    name, at = read_qualified(data, at + 2)
+    return {
+        "ReferenceTypeId": kind,
+        "IsInverse": is_inverse,
+        "IncludeSubtypes": has_subtypes,
+        "TargetName": name,
+    }, at
+
+
+#: Structures of which a message has many; a test holds them to the table.
+UNROLLED: Final[dict[str, Reader]] = {
+    "ReferenceDescription": _read_reference,
+    "RelativePathElement": _read_step,
+}
+
+
 def _compile() -> tuple[dict[str, Reader], dict[str, tuple[Field, ...]]]:
     readers, structures = dict(BUILT_IN), {}
     for name, *fields in (*_lines(STRUCTURES), *_lines(MESSAGES)):
@@ -132,7 +174,7 @@ def _compile() -> tuple[dict[str, Reader], dict[str, tuple[Field, ...]]]:
             read = readers[kind.removesuffix("[]")]
             typed.append((label, kind, _array(read) if kind.endswith("[]") else read))
         structures[name] = tuple(typed)
-        readers[name] = _structure(structures[name])
+        readers[name] = UNROLLED.get(name) or structure_reader(structures[name])
     return readers, structures
 
 
