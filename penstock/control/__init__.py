@@ -44,7 +44,7 @@ from penstock.control.rows import (
     StoredRevision,
     StoredSubject,
 )
-from penstock.control.second_person import NotSeen, SecondPerson
+from penstock.control.second_person import NotSeen, SecondPerson, is_own
 from penstock.control.sign_ins import local_proof
 from penstock.control.status import Status
 from penstock.control.store import Store
@@ -110,6 +110,7 @@ __all__ = [
     "hold_key",
     "hold_name",
     "is_challenge",
+    "is_own",
     "local_proof",
     "metrics_page",
     "run_control",

@@ -125,7 +125,9 @@ class Holds:
         if known is not None and known[1] is worker:
             if told.until_us == known[0].told.until_us:  # else its end has moved, or the clock was set
                 ends_steady_us = known[0].ends_steady_us
-            self._waiting[key] = replace(known[0], told=told, ends_steady_us=ends_steady_us), worker
+            # What is asked stays what was shown first: nobody approves one thing and lets another pass.
+            same = replace(known[0].told, behind=told.behind, until_us=told.until_us, conduit=told.conduit)
+            self._waiting[key] = replace(known[0], told=same, ends_steady_us=ends_steady_us), worker
             return
         if known is None and len(self._waiting) >= MAX_WAITING:
             self.unshown += 1

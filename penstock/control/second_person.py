@@ -87,7 +87,7 @@ class SecondPerson:
 
     def own(self, sign_in: ActiveSignIn) -> tuple[Held, ...]:
         """What this subject asked for itself and waits."""
-        return tuple(held for held in self._holds.waiting if held.grant.subject.name == sign_in.subject.name)
+        return tuple(held for held in self._holds.waiting if is_own(sign_in, held))
 
     def one(self, key: HoldKey | None, sign_in: ActiveSignIn) -> Held:
         """One of them.  Raises `NotSeen`."""
@@ -220,7 +220,7 @@ class SecondPerson:
 
     def _may_see(self, sign_in: ActiveSignIn, held: Held) -> bool:
         """Whoever has a role may look at everything, whoever asked at their own."""
-        if held.grant.subject.name == sign_in.subject.name:
+        if is_own(sign_in, held):
             return True
         return bool(self._roles.of(sign_in.subject.name)) and _is_strong(sign_in)
 
@@ -231,6 +231,12 @@ class SecondPerson:
         """
         asked = (each.by for each in self._opened() if each.subject == subject.name)
         return frozenset(map(_bare, (subject.name, *asked)))
+
+
+def is_own(sign_in: ActiveSignIn, held: Held) -> bool:
+    """Whether this subject asked for it; a machine of the same name is somebody else."""
+    asker, subject = held.grant.subject, sign_in.subject
+    return (asker.kind, asker.name) == (subject.kind, subject.name)
 
 
 def ending_text(ending: HoldEnding) -> str:

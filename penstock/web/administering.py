@@ -14,6 +14,7 @@ from penstock.control import Gate, LiveGrant, StoredRevision, count_traffic
 from penstock.model import Json
 from penstock.web import failures, kernel, people, traffic
 from penstock.web.asking import actor_of, body_of, gate_of, grant_number_of, moment_text
+from penstock.web.held import held_text
 
 
 class NewRevision(msgspec.Struct):
@@ -75,8 +76,8 @@ async def show_status(request: Request) -> JSONResponse:
     }
     if waiting := people.waiting_texts(gate):
         body["break_glass_asked"] = waiting
-    if held := len(gate.holds.waiting):
-        body["held"] = f"{held} wait{'s' if held == 1 else ''} for a second person"
+    if held := held_text(gate):
+        body["held"] = held
     if ending := people.ending_texts(gate):
         body["vendors_ending"] = ending
     if gate.settings.not_enforced:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from penstock.control import ActiveSignIn, Gate, Held
-from penstock.model import HoldEnding, Json, OperationClass, Target, Value
+from penstock.model import HoldEnding, Json, OperationClass, Role, Target, Value
 from penstock.policy import permission_text, target_text
 from penstock.web.asking import moment_text
 
@@ -90,6 +90,16 @@ def allowances(gate: Gate, held: Held) -> tuple[str, ...]:
         for permission in conduit.permissions
         if permission.protocol == held.grant.protocol and permission.operation_class.value in classes
     )
+
+
+def held_text(gate: Gate) -> str:
+    """For the status of the gate: how many wait, or that nobody could ever decide; empty where there is nothing."""
+    policy = gate.state.now.policy
+    is_anything_held = policy is not None and any(conduit.hold for conduit in policy.site.conduits)
+    if is_anything_held and not any(Role.APPROVER in roles for roles in gate.roles.all.values()):
+        return "nobody is approver, so nothing that a conduit holds can pass: penstock role give NAME approver"
+    count = len(gate.holds.waiting)
+    return f"{count} wait{'s' if count == 1 else ''} for a second person" if count else ""
 
 
 def hex_lines(data: str) -> tuple[str, ...]:

@@ -100,6 +100,18 @@ def test_what_nobody_tells_the_end_of_ends_by_itself_and_is_forgotten_in_time(wo
     play(world, scenario)
 
 
+def test_what_was_shown_is_not_exchanged_for_something_else_by_a_later_word(world: World) -> None:
+    async def scenario(world: World) -> None:
+        worker, grant = await asking(world)
+        first = worker.hold(grant)
+        worker.hold(grant, data="ffff", targets=(), operation="modbus.execute", name="Restart", behind=3)
+        found = world.gate.holds.of(KEY)
+        assert found is not None
+        assert found.told == replace(first, behind=3)
+
+    play(world, scenario)
+
+
 def test_a_clock_that_is_set_and_an_end_that_is_moved_are_followed(world: World) -> None:
     async def scenario(world: World) -> None:
         worker, grant = await asking(world)

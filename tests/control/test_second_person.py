@@ -184,6 +184,20 @@ def test_an_approval_takes_a_proof_of_the_last_quarter_of_an_hour_and_a_refusal_
     play(world, scenario)
 
 
+def test_a_machine_s_operation_is_not_that_of_a_person_of_the_same_name(world: World) -> None:
+    async def scenario(world: World) -> None:
+        machine = world.machine("historian")
+        worker = HoldingWorker(world)
+        worker.hold(machine)
+        twin, bob = await approving(world, "historian", role=None), await approving(world)
+        worker.hold(machine, 2)
+        second = world.gate.second_person
+        assert (second.own(twin), second.seen_by(twin)) == ((), ())
+        assert (await second.approve((FLOW, 2), bob, WHY)).state is HoldState.FORWARDED
+
+    play(world, scenario)
+
+
 def test_one_factor_is_too_weak_to_decide_or_to_look(world: World) -> None:
     async def scenario(world: World) -> None:
         worker, grant = await asking(world)

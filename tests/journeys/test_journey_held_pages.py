@@ -156,7 +156,7 @@ def test_without_scripts_the_list_and_the_time_that_is_left_follow_too(plant: Pl
     page.goto(f"{plant.portal.url}/held")
     expect(page.get_by_role("status")).to_have_text("No operation waits.")
     plant.hold(for_s=90)
-    expect(page.get_by_role("status")).to_have_text("1 waits for you.")
+    expect(page.get_by_role("status")).to_have_text("1 waits for you.", timeout=15_000)
     page.goto(f"{plant.portal.url}/held/1042.1")
     frame = page.frame_locator("iframe")
     expect(frame.get_by_role("timer")).to_contain_text("1 min 30 s left")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from browser import Client, admin
-from control_world import World, play
+from control_world import SITE, World, play
 from held_operations import CONTROL_ROOM, WRITE, HoldingWorker, asking
 
 from penstock.model import HoldEnding, OperationClass, RecordKind, Role, Target
@@ -114,6 +114,20 @@ def test_the_command_line_of_whoever_asked_hears_of_it_and_so_does_the_status_of
             metrics = (await http.get("/admin/metrics")).text
         assert 'penstock_held_ended_total{ending="timed_out"} 1\n' in metrics
         assert (await ada.ask("GET", "/api/sessions")).json()["sessions"][0]["held"] == []
+
+    play(world, scenario)
+
+
+def test_a_gate_that_holds_and_has_no_approver_says_so(world: World) -> None:
+    async def scenario(world: World) -> None:
+        holding = SITE.replace("{holding_registers: 10-12}}]}\n", "{holding_registers: 10-12}}]}\n    hold: [write]\n")
+        async with admin(world) as http:
+            assert "held" not in (await http.get("/admin/status")).json()
+            await world.gate.revisions.apply({"site.yaml": holding}, "uid 0")
+            assert (await http.get("/admin/status")).json()["held"].startswith("nobody is approver")
+            await world.enrol("bob")
+            await world.gate.roles.give("bob", Role.APPROVER, "uid 0")
+            assert "held" not in (await http.get("/admin/status")).json()
 
     play(world, scenario)
 

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from penstock.control import ActiveSignIn, Held, HoldState, ProofNeeded
+from penstock.control import ActiveSignIn, Held, HoldState, ProofNeeded, is_own
 from penstock.model import Invalid, Unavailable
 from penstock.web.api.held import decided, seen_one
 from penstock.web.asking import gate_of
@@ -135,7 +135,7 @@ def _line(request: Request, sign_in: ActiveSignIn, held: Held) -> dict[str, Any]
         "left": seconds_text(seconds),
         "whole_s": max(1, -(-(held.told.until_us - held.told.at_us) // 1_000_000)),
         "obstacle": gate.second_person.obstacle(sign_in, held),
-        "is_own": held.grant.subject.name == sign_in.subject.name,
+        "is_own": is_own(sign_in, held),
         "outcome": "" if held.end is None else OUTCOMES[held.end.ending],
         "is_good": held.state in _DONE,
     }
