@@ -156,6 +156,8 @@ class ClientSide(asyncio.Protocol):
         self._from_asset += len(data)
         received_ns = self._steady_ns()
         effect = self.relay.from_asset(data, (received_ns + self._clock.offset_ns) // _NS_PER_US)
+        if effect.to_asset:
+            effect = self._tell_asset(effect, received_ns)
         if effect.to_client:
             self._client.write(effect.to_client)  # type: ignore[union-attr]  # set since connection_made
             sent_ns = self._steady_ns()
@@ -163,6 +165,13 @@ class ClientSide(asyncio.Protocol):
                 each.meter.add(sent_ns - each.received_ns, each.own_ns + sent_ns - received_ns)
         if effect.ending is not None:
             self.end(effect.ending)
+
+    def _tell_asset(self, effect: Effect, received_ns: int) -> Effect:
+        """Send what the gate itself says to the asset, or what waited for its answer; the rest is for the client."""
+        begun = tuple(each for each in effect.transactions if not each.received_ns)
+        self._send(Effect(effect.to_asset, transactions=begun), received_ns)
+        ended = tuple(each for each in effect.transactions if each not in begun)
+        return Effect(b"", effect.to_client, effect.ending, ended)
 
     def _send(self, effect: Effect, received_ns: int) -> None:
         """Send on what the client's bytes have led to."""
