@@ -33,6 +33,9 @@ from penstock.wire import NO_ANSWER, CountsFrames, Decoder, Frame, KeepsWaiting,
 #: What may wait behind a held request: few clients ask on before they are answered.
 MAX_BEHIND: Final = 64
 MAX_BEHIND_BYTES: Final = 64 << 10
+#: What waited goes on one by one, each when the one before it is answered, or after this: nobody floods a controller
+#: with what its client asked in an hour.
+PACE_US: Final = 1_000_000
 _US_PER_S: Final = 1_000_000
 _ASKING: Final = frozenset({Role.REQUEST, Role.NOTICE})
 
@@ -146,19 +149,32 @@ class Holds:
             return b""
         return self._waiting.keep_waiting(frame)
 
-    def drain(self) -> Iterator[Frame]:
-        """What waited behind, in order, until one of them is held."""
-        while self.held is None and self._queue:
+    @property
+    def is_waiting(self) -> bool:
+        """Whether what the client sends now must wait: something is held, or has not gone on yet."""
+        return self.held is not None or bool(self._queue)
+
+    def is_drained(self, frame: Frame) -> bool:
+        """Whether this frame has waited, and its turn has come."""
+        return frame is self._drained
+
+    def drain(self, may_go_on: Callable[[], bool]) -> Iterator[Frame]:
+        """What waited behind, in order, as long as it `may_go_on` and nothing of it is held; over UDP one at a time."""
+        while self.held is None and self._queue and may_go_on():
             self._drained = frame = self._queue.popleft()
             self._bytes -= len(frame.data)
             yield frame
+            if self._grant.transport == "udp":
+                break
         self._drained = None
 
     def forget_queue(self) -> Iterator[tuple[Frame, Operation | None]]:
         """The requests behind it, which will never be sent on; call it when nothing is held any more."""
-        for frame in self.drain():
+        while self._queue:
+            frame = self._queue.popleft()
             if frame.role in _ASKING:
                 yield frame, operation_of(frame)
+        self._bytes = 0
 
     def renewed(self, decision: Decision) -> None:
         """A new revision, or a renewed grant, holds it as well: perhaps under another conduit, or for another time."""

@@ -12,6 +12,7 @@ this flow, and the verdict depends on nothing else.  A new revision, and a renew
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, assert_never
 
@@ -20,7 +21,7 @@ import msgspec
 from penstock.bus import FlowJournal, Journal, Outcome
 from penstock.model import Decision, Grant, HoldDecided, HoldEnding, Malformed, Operation, Reason
 from penstock.proxy.asked import MAX_UNDER_WAY, Asked
-from penstock.proxy.held import MAX_BEHIND, Approval, HoldBook, Holds, operation_of
+from penstock.proxy.held import MAX_BEHIND, PACE_US, Approval, HoldBook, Holds, operation_of
 from penstock.proxy.meter import Meter, Meters, Transaction
 from penstock.proxy.rates import Rates
 from penstock.proxy.refusals import OperationRefusals
@@ -36,6 +37,8 @@ HALF_MESSAGE_US: Final = 5_000_000
 _CLIENT: Final = Side.CLIENT
 _ASSET: Final = Side.ASSET
 _REPLY: Final = Role.REPLY
+#: In place of the requests with an exchange that is used twice: no message takes the short way.
+_DETOUR: Final = {NO_ANSWER: deque[Transaction]()}
 
 
 class Turn(msgspec.Struct, gc=False):
@@ -79,6 +82,8 @@ class Inspection:
         self._half_since_us = {_CLIENT: 0, _ASSET: 0}
         #: The gate has kept back or said something itself: links that count are looked after from then on (`due`).
         self._has_refused = False
+        #: What went on last of what waited: its exchange, and its request.
+        self._awaited: tuple[int, Transaction | None] = NO_ANSWER, None
         flow.under_way = self._rows_under_way
 
     @property
@@ -94,7 +99,7 @@ class Inspection:
     @property
     def is_holding(self) -> bool:
         """Whether a request of the client waits for a second person."""
-        return self._holds.held is not None
+        return self._holds.is_waiting
 
     def from_client(self, data: bytes, now_us: int) -> Effect:
         """Judge what the client sent.  One whole request that was judged before takes the short way."""
@@ -137,7 +142,10 @@ class Inspection:
                     latency_us = now_us - asked.at_us
                     self._flow.answered(asked.ordinal, frame.is_refusal, latency_us if latency_us > 0 else 0)  # noqa: FURB136
                     return Effect(b"", self._decoder.forward(frame) if rewrites else data, None, (asked,))
-        return self._take(_ASSET, frames, now_us)
+        effect = self._take(_ASSET, frames, now_us)
+        if self._holds.is_waiting and self._grant.transport == "tcp" and effect.ending is None:
+            return self._go_on(effect, now_us)
+        return effect
 
     def tick(self, now_us: int) -> Ending | None:
         """Expiry, half messages, requests without an answer, refusals that were only counted."""
@@ -177,7 +185,7 @@ class Inspection:
         """Refuse what nobody decided in time; after a new revision judge again what is held."""
         held = self._holds.held
         if held is None:
-            return None
+            return self._go_on(Effect(), now_us) if self._holds.is_waiting and self._may_go_on(now_us) else None
         if now_us >= held.told.until_us:
             return self._give_up(HoldEnding.TIMED_OUT, Reason.HOLD_TIMED_OUT, now_us)
         if self._is_renewed:
@@ -200,6 +208,7 @@ class Inspection:
             self._refusals.hold = None
         for frame, operation in self._holds.forget_queue():
             self._refusals.add(frame, reason, now_us, operation)
+        self._choose_way()
 
     def settle(self, now_us: int, reason: Reason | None = None) -> None:
         """Nothing that is under way will be answered, and nothing that is held will be sent on."""
@@ -230,7 +239,8 @@ class Inspection:
 
     def _step(self, frame: Frame, turn: Turn, now_us: int) -> Ending | None:
         """One frame: it goes on, or back goes an answer, or the flow ends."""
-        if self._holds.held is not None and frame.side is _CLIENT and not self._holds.lets_pass(frame):
+        holds = self._holds
+        if frame.side is _CLIENT and holds.is_waiting and not holds.is_drained(frame) and not holds.lets_pass(frame):
             return self._queue(frame, turn.back, now_us)
         match frame.role:
             case Role.REPLY:
@@ -241,7 +251,10 @@ class Inspection:
                 if not isinstance(outcome, Transaction):
                     turn.back.append(self._kept_back(frame, outcome))
                     return None
-                turn.touched.append(outcome)
+                if frame.side is _CLIENT:
+                    turn.touched.append(outcome)
+                if holds.is_drained(frame):
+                    self._awaited = frame.exchange, outcome
             case Role.LINK:
                 pass
             case _:
@@ -334,11 +347,11 @@ class Inspection:
         return tag
 
     def _hold_back(self, frame: Frame, operation: Operation, decision: Decision, now_us: int) -> Reason | None:
-        """Hold this request; from here on nothing of the client takes the short way."""
+        """Hold this request."""
         if not self._holds.hold(frame, operation, decision, now_us):
             return self._refusals.add(frame, Reason.EVIDENCE_UNAVAILABLE, now_us, operation, decision)
-        self._free.clear()
         self._is_renewed = False
+        self._choose_way()
         return None
 
     def _queue(self, frame: Frame, back: list[bytes], now_us: int) -> Ending | None:
@@ -367,6 +380,7 @@ class Inspection:
         self._refusals.hold = None
         if isinstance(outcome, Transaction):
             self._holds.end(HoldEnding.FORWARDED, now_us)
+            self._awaited = held.frame.exchange, outcome
             first = Effect(self._decoder.forward(held.frame), b"", None, (outcome,))
         else:
             assert outcome is not None, "what was approved is not held again"
@@ -385,14 +399,27 @@ class Inspection:
         return self._go_on(Effect(b"", self._kept_back(held.frame, reason)), now_us)
 
     def _go_on(self, first: Effect, now_us: int) -> Effect:
-        """`first`, and behind it what waited, until something of it is held."""
-        rest = self._take(_CLIENT, self._holds.drain(), now_us)
+        """`first`, and behind it what waited and may go on now; over UDP that is for the next time, a datagram each."""
+        if self._grant.transport == "udp" and (first.to_asset or first.to_client):
+            self._choose_way()
+            return first
+        rest = self._take(_CLIENT, self._holds.drain(lambda: self._may_go_on(now_us)), now_us)
+        self._choose_way()
         return Effect(
             first.to_asset + rest.to_asset,
             first.to_client + rest.to_client,
             rest.ending,
             first.transactions + rest.transactions,
         )
+
+    def _may_go_on(self, now_us: int) -> bool:
+        """Whether what went on last is answered, or has had its time."""
+        exchange, awaited = self._awaited
+        return awaited is None or self._of_client.get(exchange) is not awaited or now_us - awaited.at_us >= PACE_US
+
+    def _choose_way(self) -> None:
+        """While something waits nothing takes the short way: a request would overtake, an answer lets others go on."""
+        self._doubled = _DETOUR if self._holds.is_waiting else self._asked[_CLIENT].doubled
 
     def _note_half(self, side: Side, count: int, now_us: int) -> Ending | None:
         """Note since when half a message is held, and let the decoder say whether it can become a whole one."""

@@ -17,6 +17,7 @@ from penstock.model import (
     OperationHeld,
     Reason,
 )
+from penstock.proxy.held import PACE_US
 from penstock.proxy.relay import Effect
 from penstock.wire import Decoder
 
@@ -63,14 +64,26 @@ class Holding(Inspected):
         return self.inspection.decide(decided, now_us)
 
     def approve(self, hold: int = 1, now_us: int = T0) -> Effect:
+        """Approve it, and let what waits behind it go on while the asset is silent."""
         effect = self.decide(is_approved=True, hold=hold, now_us=now_us)
         assert effect is not None, "nothing of that number waits"
-        return effect
+        return self.settled(effect, now_us)[0]
 
     def refuse(self, hold: int = 1, now_us: int = T0) -> Effect:
+        """Refuse it, likewise."""
         effect = self.decide(is_approved=False, hold=hold, now_us=now_us)
         assert effect is not None, "nothing of that number waits"
-        return effect
+        return self.settled(effect, now_us)[0]
+
+    def settled(self, effect: Effect, now_us: int) -> tuple[Effect, int]:
+        """`effect` with all that follows until something is held or nothing waits, and when that was."""
+        while self.inspection.is_holding and not self.book.pending and effect.ending is None:
+            now_us += PACE_US
+            more = self.inspection.lapse(now_us)
+            assert more is not None, "it has had its time"
+            to_asset, to_client = effect.to_asset + more.to_asset, effect.to_client + more.to_client
+            effect = Effect(to_asset, to_client, more.ending, effect.transactions + more.transactions)
+        return effect, now_us
 
     def ended(self) -> list[tuple[int, str, str]]:
         """Number, ending and reason of every hold that ended."""

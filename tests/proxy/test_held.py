@@ -11,7 +11,7 @@ from proxying import GRANT, READ, READ_REPLY, SECOND, T0, WRITE, message
 from test_inspect_roles import LineDecoder
 
 from penstock.model import Charge, HoldEnded, OperationHeld, Reason
-from penstock.proxy.held import MAX_BEHIND, MAX_BEHIND_BYTES
+from penstock.proxy.held import MAX_BEHIND, MAX_BEHIND_BYTES, PACE_US
 from penstock.proxy.inspect import HALF_MESSAGE_US
 from penstock.proxy.relay import End
 
@@ -119,10 +119,39 @@ def test_what_the_client_says_later_waits_and_goes_on_in_its_order_once_it_is_de
         assert (later.to_asset, later.to_client) == (b"", b"")
     answered = flow.asset(message(1, READ_REPLY), T0 + 10)
     assert answered.to_client == message(1, READ_REPLY), "answers to what went on before still come"
-    effect = flow.approve(now_us=T0 + SECOND)
+    effect = flow.approve(now_us=T0 + 2 * SECOND)
     assert effect.to_asset == HELD_WRITE + message(8, READ) + message(9, READ)
-    assert len(effect.transactions) == 3
-    assert {each.at_us for each in effect.transactions} == {T0 + SECOND}, "they begin when they are sent on"
+    began_us = [T0 + 2 * SECOND + each * PACE_US for each in range(3)]
+    assert [each.at_us for each in effect.transactions] == began_us, "each begins when it is sent on"
+
+
+def test_what_waited_goes_on_one_by_one_as_the_asset_answers(flow: Holding) -> None:
+    """A controller never gets at once what its client asked in an hour."""
+    flow.client(HELD_WRITE + message(8, READ) + message(9, READ), T0)
+    first = flow.decide(is_approved=True)
+    assert first is not None
+    assert first.to_asset == HELD_WRITE
+    assert flow.client(message(10, READ), T0 + 1).to_asset == b"", "what comes now waits as well, or it would overtake"
+    assert flow.inspection.lapse(T0 + PACE_US - 1) is None
+    second = flow.asset(HELD_WRITE, T0 + 500)
+    assert (second.to_client, second.to_asset) == (HELD_WRITE, message(8, READ))
+    third = flow.asset(message(8, READ_REPLY), T0 + 900)
+    assert (third.to_client, third.to_asset) == (message(8, READ_REPLY), message(9, READ))
+    fourth = flow.inspection.lapse(T0 + 900 + PACE_US)
+    assert fourth is not None, "an answer that does not come holds up nobody for long"
+    assert fourth.to_asset == message(10, READ)
+    assert not flow.inspection.is_holding
+    flow.asset(message(9, READ_REPLY) + message(10, READ_REPLY), T0 + 2 * SECOND)
+    assert flow.client(message(11, READ), T0 + 2 * SECOND).to_asset == message(11, READ)
+    assert len(flow.rows()) == 5
+
+
+def test_a_held_one_that_is_refused_holds_up_nobody(flow: Holding) -> None:
+    flow.client(HELD_WRITE + message(8, READ) + message(9, READ), T0)
+    effect = flow.decide(is_approved=False)
+    assert effect is not None
+    assert effect.to_asset == message(8, READ)
+    assert flow.asset(message(8, READ_REPLY), T0 + 5).to_asset == message(9, READ)
 
 
 def test_what_waits_behind_a_refused_one_goes_on_as_well(flow: Holding) -> None:
@@ -133,9 +162,8 @@ def test_what_waits_behind_a_refused_one_goes_on_as_well(flow: Holding) -> None:
 
 def test_a_second_write_is_held_when_its_turn_comes_for_its_own_time(flow: Holding) -> None:
     flow.client(HELD_WRITE + message(8, READ) + message(9, WRITE) + message(10, READ), T0)
-    later = T0 + 50 * SECOND
-    assert flow.approve(now_us=later).to_asset == HELD_WRITE + message(8, READ)
-    second = flow.held()[-1]
+    assert flow.approve(now_us=T0 + 48 * SECOND).to_asset == HELD_WRITE + message(8, READ)
+    later, second = T0 + 50 * SECOND, flow.held()[-1]
     assert (second.hold, second.at_us, second.until_us) == (2, later, later + HOLD_S * SECOND)
     assert flow.inspection.lapse(UNTIL_US) is None
     assert flow.approve(2, now_us=later + SECOND).to_asset == message(9, WRITE) + message(10, READ)
@@ -171,9 +199,10 @@ def test_more_than_64_requests_behind_it_are_told_to_come_back_later_and_recorde
     assert (effect.to_asset, effect.to_client) == (b"", exception(300, 6, 0x83))
     (record,) = flow.records("operation.refused")
     assert (record.reason, record.operation) == (Reason.TOO_MANY_IN_FLIGHT, "modbus.read")
-    sent = flow.approve().to_asset
-    # the held one is under way, so the last of the 64 would be the 65th of those
-    assert sent == HELD_WRITE + b"".join(message(100 + number, READ) for number in range(MAX_BEHIND - 1))
+    effect = flow.approve()
+    # here the asset answers nothing, so the last one would be the 65th under way
+    assert effect.to_asset == HELD_WRITE + b"".join(message(100 + number, READ) for number in range(MAX_BEHIND - 1))
+    assert effect.to_client == exception(100 + MAX_BEHIND - 1, 6, 0x83)
 
 
 def test_what_waits_behind_it_is_bounded_in_bytes_as_well(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from opcua_talk import CHANNEL, open_request, opening
 from proxying import GRANT, SECOND, T0
 from test_inspect_iec104 import COMMAND, COMMAND_CONFIRMED, POINT, i_frame, s_frame
 
+from penstock.proxy.held import PACE_US
 from penstock.wire import PROTOCOLS, CountsFrames, Decoder, KeepsWaiting, Side
 
 every = pytest.mark.parametrize("name", TALKS)
@@ -22,7 +23,9 @@ every = pytest.mark.parametrize("name", TALKS)
 
 def begun(folder: Path, name: str) -> Holding:
     talk = TALKS[name]
-    flow = Holding(folder, talk.decoder(), replace(GRANT, protocol=name))
+    transport = "udp" if talk.is_datagrams else "tcp"
+    grant = replace(GRANT, protocol=name, transport=transport, expires_at_us=None)
+    flow = Holding(folder, talk.decoder(), grant)
     for side, data in talk.opening:
         effect = flow.client(data, T0) if side is Side.CLIENT else flow.asset(data, T0)
         assert (effect.to_asset if side is Side.CLIENT else effect.to_client) == data
@@ -74,8 +77,10 @@ def test_a_refused_request_never_arrives_and_is_answered_in_the_protocols_words(
     talk, flow = TALKS[name], begun(tmp_path, name)
     flow.client(talk.write(0), T0)
     flow.client(talk.read(1), T0 + SECOND)
-    effect = flow.inspection.lapse(T0 + HOLD_S * SECOND) if is_late else flow.refuse(now_us=T0 + 2 * SECOND)
-    assert effect is not None
+    now_us = T0 + (HOLD_S if is_late else 2) * SECOND
+    found = flow.inspection.lapse(now_us) if is_late else flow.decide(is_approved=False, now_us=now_us)
+    assert found is not None
+    effect, _ = flow.settled(found, now_us)
     assert effect.ending is None
     assert talk.bare(effect.to_asset) == talk.bare(talk.read(1))
     # a second decoder that saw the request takes what the client hears for the refusal of it
@@ -88,6 +93,8 @@ def test_a_refused_request_never_arrives_and_is_answered_in_the_protocols_words(
     ]
 
 
+#: Longer than what waited behind takes to go on.
+LONG_S = 900
 STEPS = ("read", "write", "two", "approve", "refuse", "wait")
 
 
@@ -100,8 +107,8 @@ def test_whatever_is_asked_and_decided_in_whatever_order_nothing_overtakes(
     """Against a model that knows nothing of protocols: a queue in which a write at the head waits for its decision."""
     talk, flow = TALKS[name], begun(tmp_path_factory.mktemp("flow"), name)
     model, now_us, sent, arrived = Model(talk), T0, 0, b""
+    flow.hold_s = LONG_S
     for step in data.draw(st.lists(st.sampled_from(STEPS), max_size=24)):
-        now_us += SECOND
         match step:
             case "read" | "write":
                 message = model.ask(sent, is_write=step == "write", now_us=now_us)
@@ -115,7 +122,7 @@ def test_whatever_is_asked_and_decided_in_whatever_order_nothing_overtakes(
                     effect = flow.client(b"".join(messages), now_us)
                 sent += 2
             case "wait":
-                now_us += HOLD_S * SECOND
+                now_us += LONG_S * SECOND
                 model.lapse(now_us)
                 found = flow.inspection.lapse(now_us)
                 effect = found if found is not None else flow.client(b"", now_us)
@@ -124,11 +131,18 @@ def test_whatever_is_asked_and_decided_in_whatever_order_nothing_overtakes(
                 assert (found is not None) is model.decide(is_approved=step == "approve", now_us=now_us)
                 effect = found if found is not None else flow.client(b"", now_us)
         assert effect.ending is None
+        assert whole(talk, model).startswith(talk.bare(arrived + effect.to_asset))
+        effect, now_us = flow.settled(effect, now_us)
         arrived += effect.to_asset
-        assert talk.bare(arrived) == b"".join(map(talk.bare, model.sent()))
+        assert talk.bare(arrived) == whole(talk, model)
         assert flow.inspection.is_holding is model.is_holding
     assert len(flow.held()) >= model.hold
     assert all(told.hold <= model.hold for told in flow.held())
+
+
+def whole(talk: HeldTalk, model: Model) -> bytes:
+    """All that must have arrived once what waited has gone on."""
+    return b"".join(map(talk.bare, model.sent()))
 
 
 class Model:
@@ -168,7 +182,7 @@ class Model:
     def _advance(self, now_us: int) -> None:
         while self._queue and not self.is_holding:
             if self._queue[0][1]:
-                self.is_holding, self.hold, self.until_us = True, self.hold + 1, now_us + HOLD_S * SECOND
+                self.is_holding, self.hold, self.until_us = True, self.hold + 1, now_us + LONG_S * SECOND
             else:
                 self._sent.append(self._queue.popleft()[0])
 
@@ -222,6 +236,19 @@ def test_a_channel_that_is_renewed_meanwhile_waits_for_its_turn(tmp_path: Path) 
     renewal = opening(open_request(renew=True), 3, "None", CHANNEL)
     assert flow.client(renewal, T0).to_asset == b""
     assert flow.approve().to_asset == talk.write(0) + renewal
+
+
+def test_over_udp_each_message_goes_on_as_a_datagram_of_its_own(tmp_path: Path) -> None:
+    talk, flow = TALKS["bacnet"], begun(tmp_path, "bacnet")
+    for number, data in enumerate((talk.write(0), talk.read(1), talk.read(2))):
+        assert flow.client(data, T0 + number).to_asset == b""
+    effects = [flow.decide(is_approved=False, now_us=T0 + 10)]
+    effects += [flow.inspection.lapse(T0 + 11 + each * PACE_US) for each in range(2)]
+    assert [(e.to_asset, bool(e.to_client)) for e in effects if e is not None] == [
+        (b"", True),
+        (talk.read(1), False),
+        (talk.read(2), False),
+    ]
 
 
 @pytest.mark.parametrize("name", ["iec104", "opcua"])
