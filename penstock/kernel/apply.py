@@ -122,6 +122,11 @@ def _transparent_socket() -> None:
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, FIRST_WORKER_MARK)
 
 
+def _marked_datagrams() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as tried:
+        tried.setsockopt(socket.SOL_SOCKET, 75, 1)  # SO_RCVMARK in asm-generic/socket.h
+
+
 def _refusal_log() -> None:
     RefusalLog(group=0xFFFF).close()
 
@@ -161,5 +166,6 @@ _QUESTIONS = (
     (_netlink, "netlink to nftables cannot be opened: CONFIG_NETFILTER_NETLINK"),
     (_refusal_log, "the packet log cannot be read: CAP_NET_ADMIN, CONFIG_NETFILTER_NETLINK_LOG"),
     (_transparent_socket, "transparent sockets or socket marks are not allowed: CAP_NET_ADMIN"),
+    (_marked_datagrams, "inspected datagrams come without their mark: Linux 5.19 or later"),
     (_parameters, "kernel parameters of the gate are not there or not writable"),
 )

@@ -75,6 +75,10 @@ DYNAMIC_SETS = {
 
 #: Every chain, in the order of the file; a hook where the kernel starts it, nothing where another chain does.
 CHAINS = {
+    "raw_in": "type filter hook prerouting priority raw; policy accept;",
+    "datagram": "",
+    "delivered": "",
+    "sender": "",
     "steer": "type filter hook prerouting priority mangle; policy accept;",
     "elsewhere": "",
     "origin": "",
@@ -98,6 +102,7 @@ CHAINS = {
     "out": "type filter hook output priority filter; policy accept;",
     "to_leg6": "",
     "to_client": "",
+    "answered": "",
     "upstream": "",
     "current": "",
     "dial": "",
@@ -126,12 +131,28 @@ _MARKS = {
 }
 
 _BODY = Template("""\
+  chain raw_in {                       # before conntrack (-200), behind the reassembly of fragments (-400)
+    $untracked
+  }
+  chain datagram {                     # to an inspected service: each one is judged as a first packet is
+    meta mark set $worker
+    meta mark != @alive meta mark set 0 return    # tracked, and the declared failure mode decides in `uninspected`
+    meta mark set 0
+    meta mark set ip saddr . ip daddr . meta l4proto . th dport map @safety
+    meta mark 0 meta mark set ip saddr . ip daddr . meta l4proto . th dport map @grants
+    meta mark 0 return                 # nobody's: refused in `admit` as every first packet is
+    meta mark & $grant @unattended meta mark set 0 return
+    meta mark & $grant != @live meta mark & $grant != @standing counter name cut drop
+    # no entry that would outlive the worker, or keep datagrams that it no longer takes from the kernel path
+    meta mark set meta mark | $tproxy notrack
+  }
   chain steer {                        # after conntrack (-200), before DNAT (-100)
     iifname $leg ip saddr @declared ip saddr . ether saddr != @hardware goto moved
     $segments
     ip daddr != $overlay goto elsewhere
     meta nfproto != ipv4 goto elsewhere
     iifname != $leg goto refuse        # overlay addresses are reached over the leg and nowhere else
+    $deliver
     ct mark & $station != 0 ct direction original jump station
     ct mark & $proxied != 0 goto proxied
     ct state established return        # kernel path: judged packet by packet in `forward`
@@ -142,6 +163,19 @@ _BODY = Template("""\
     jump admit
     ct mark & $station != 0 jump station
     ip daddr . meta l4proto . th dport @inspect goto inspected
+  }
+  chain delivered {                    # a datagram that `raw_in` has judged, on its way to the worker
+    meta mark & $tproxy == 0 counter name cut drop    # untracked by somebody else
+    jump origin
+    meta mark & $station != 0 jump sender
+    meta l4proto udp tproxy ip to 127.0.0.1:$proxy_port accept
+    counter name failed_closed drop    # no listener
+  }
+  chain sender {                       # of a grant that is bound to a station, as in `station`
+    meta mark set meta mark & $grant
+    ip saddr . ether saddr . meta mark @stations meta mark set meta mark | $tproxy return
+    meta mark set 0
+    goto moved
   }
   chain elsewhere {                    # not for an overlay address: the gate's own, or what nobody may
     iifname != $leg return
@@ -278,9 +312,11 @@ tproxy ip to 127.0.0.1:$proxy_port accept
   }
   chain raw_out {                      # probes that close ended flows are not tracked
     meta mark $probe notrack
+    $answer_untracked
   }
   chain out {
     meta mark $probe accept
+    $answered
     ct mark & $proxied != 0 goto to_client
     ct mark & $upstream != 0 goto upstream
     # The worker's heartbeat is a marked datagram to itself.  Latched: it refreshes only an element that is still
@@ -301,6 +337,16 @@ tproxy ip to 127.0.0.1:$proxy_port accept
     ct mark & $grant @standing accept
     tcp flags & rst != 0 accept
     counter name cut reject with tcp reset
+  }
+  chain answered {                     # a worker's datagram to a client: an armed worker's, under a grant that is live
+    meta mark set $worker
+    meta mark != @alive counter name fenced drop
+    meta mark set 0
+    meta mark set ip daddr . ip saddr . meta l4proto . th sport map @safety
+    meta mark 0 meta mark set ip daddr . ip saddr . meta l4proto . th sport map @grants
+    meta mark & $grant @live accept
+    meta mark & $grant @standing accept
+    counter name cut drop
   }
   chain upstream {                     # the gate itself talks to an asset only inside a grant
     # a port that is used again soon finds the old entry: each datagram is judged by its own socket's grant

@@ -1,7 +1,8 @@
 """I/O: closing the gate's own sockets by their mark, without the help of the process that holds them.
 
-Stands behind `CloseGrant`: both legs of every inspected flow carry the grant's number as their mark.  Both ends get a
-RST at once, also when the worker hangs.  Formats: sock_diag(7), linux/inet_diag.h; does what ``ss -K fwmark`` does.
+Stands behind `CloseGrant`: both legs of every inspected flow carry the grant's number as their mark.  Both ends of a
+connection get a RST at once, also when the worker hangs; a socket of datagrams hears nothing more, and its worker gets
+an error.  Formats: sock_diag(7), linux/inet_diag.h; does what ``ss -K fwmark`` does.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import errno
 import struct
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from socket import AF_INET, IPPROTO_TCP
+from socket import AF_INET, IPPROTO_TCP, IPPROTO_UDP
 
 from penstock.kernel.netlink import ACK, DUMP, NetlinkSocket, attribute, attributes
 from penstock.model import GRANT_MASK
@@ -27,6 +28,7 @@ _condition = struct.Struct("=BBHII")  # struct inet_diag_bc_op and struct inet_d
 _MARK = 15  # INET_DIAG_MARK; told only to whoever has CAP_NET_ADMIN
 _MESSAGE_BYTES = 72  # struct inet_diag_msg
 _SOCKET_IDENTITY = slice(4, 52)  # struct inet_diag_sockid inside struct inet_diag_msg
+_ANY_SOCKET = bytes(48)
 
 
 class Sockets:
@@ -40,17 +42,17 @@ class Sockets:
         self._socket.close()
 
     def marked(self, numbers: AbstractSet[int]) -> list[bytes]:
-        """Every TCP connection of the gate whose mark carries one of these grant numbers, for `destroy`."""
+        """Every connected socket of the gate whose mark carries one of these grant numbers, for `destroy`."""
         if len(numbers) == 1:
             (value,) = numbers
             # one condition; yes: go on behind it, which is the end (fits), no: go on behind the end (does not fit)
             condition = _condition.pack(_MARK_CONDITION, _condition.size, _condition.size + 4, value, GRANT_MASK)
-            return [bytes(found[_SOCKET_IDENTITY]) for found in self._dump(attribute(_BYTECODE, condition))]
-        return [bytes(found[_SOCKET_IDENTITY]) for found in self._dump() if _mark_of(found) & GRANT_MASK in numbers]
+            return [identity for identity, _ in self._dump(attribute(_BYTECODE, condition))]
+        return [identity for identity, mark in self._dump() if mark & GRANT_MASK in numbers]
 
     def held(self) -> list[bytes]:
         """The same for any grant: whatever a worker holds."""
-        return [bytes(found[_SOCKET_IDENTITY]) for found in self._dump() if _mark_of(found) & GRANT_MASK]
+        return [identity for identity, mark in self._dump() if mark & GRANT_MASK]
 
     def destroy(self, connections: Iterable[bytes]) -> int:
         """Reset these; how many there still were.
@@ -59,7 +61,7 @@ class Sockets:
         """
         destroyed = 0
         for identity in connections:
-            body = _request.pack(AF_INET, IPPROTO_TCP, 0, _STATES) + identity
+            body = _request.pack(AF_INET, identity[0], 0, _STATES) + identity[1:]
             try:
                 self._socket.command(self._socket.plain(_DESTROY, ACK, body))
             except OSError as error:
@@ -69,10 +71,16 @@ class Sockets:
                 destroyed += 1
         return destroyed
 
-    def _dump(self, condition: bytes = b"") -> Iterator[memoryview]:
-        anything = bytes(_SOCKET_IDENTITY.stop - _SOCKET_IDENTITY.start)
-        body = _request.pack(AF_INET, IPPROTO_TCP, 0, _STATES) + anything + condition
-        return self._socket.dump(self._socket.plain(_BY_FAMILY, DUMP, body))
+    def _dump(self, condition: bytes = b"") -> Iterator[tuple[bytes, int]]:
+        """The transport and identity of each connected socket, and its mark."""
+        for transport in (IPPROTO_TCP, IPPROTO_UDP):
+            body = _request.pack(AF_INET, transport, 0, _STATES) + _ANY_SOCKET + condition
+            try:
+                for found in self._socket.dump(self._socket.plain(_BY_FAMILY, DUMP, body)):
+                    yield bytes((transport,)) + bytes(found[_SOCKET_IDENTITY]), _mark_of(found)
+            except OSError as error:
+                if transport == IPPROTO_TCP or error.errno != errno.ENOENT:  # a kernel without CONFIG_INET_UDP_DIAG
+                    raise
 
 
 def _mark_of(message: memoryview) -> int:

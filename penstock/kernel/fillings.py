@@ -59,6 +59,7 @@ def needs(ruleset: Ruleset) -> Needs:
         ports=bool(ruleset.ports),
         shown=any(asset.keeps_client_address for asset in ruleset.assets),
         segments=bool(ruleset.segments),
+        datagrams=any(each.transport == "udp" for each in ruleset.inspected),
         slots=tuple(sorted({count for _, count in _slots(ruleset)})),
         paces=tuple(sorted({pace for _, pace in _paces(ruleset)})),
     )

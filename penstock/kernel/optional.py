@@ -21,19 +21,26 @@ _TO_PORT = (
     "iifname $leg ip daddr $overlay ct mark & $grant != 0 meta l4proto { tcp, udp } "
     "dnat ip to ip daddr . meta l4proto . th dport map @mapped"
 )
+_UNTRACKED = "iifname $leg meta l4proto udp ip daddr . meta l4proto . th dport @inspect goto datagram"
+_ANSWER_UNTRACKED = "meta l4proto udp ip saddr . meta l4proto . th sport @inspect notrack"
+_ANSWERED = "ct state untracked ip saddr . meta l4proto . th sport @inspect goto answered"
 #: Seconds of the units that nft knows, the smallest first.
 _UNITS = (("second", 1), ("minute", 60), ("hour", 3600), ("day", 86_400), ("week", 604_800))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """What a ruleset needs of the optional statements.  `slots`: the limits on connections that assets have."""
+    """What a ruleset needs of the optional statements.
+
+    `datagrams`: some service over UDP is inspected.  `slots`: the limits on connections that assets have.
+    """
 
     copies: bool = False
     ranges: bool = False
     ports: bool = False
     shown: bool = False
     segments: bool = False
+    datagrams: bool = False
     slots: tuple[int, ...] = ()
     paces: tuple[Pace, ...] = ()
 
@@ -73,6 +80,10 @@ def statements(needs: Needs) -> dict[str, str]:
         (needs.ports, "to_port", _TO_PORT),
         (needs.shown, "show", "oifname $leg ip daddr @shown return    # the asset has a way back to its clients"),
         (needs.copies, "copies", f"ct mark & {COPIED_BIT:#010x} != 0 jump copy"),
+        (needs.datagrams, "untracked", _UNTRACKED),
+        (needs.datagrams, "deliver", "ct state untracked goto delivered"),
+        (needs.datagrams, "answer_untracked", _ANSWER_UNTRACKED),
+        (needs.datagrams, "answered", _ANSWERED),
         (is_limited, "room", f"{_FIRST} ct status dnat jump room"),
         (is_limited, "own_room", f"{_FIRST} jump room"),
         (is_limited, "rooms", "\n    ".join(_rooms(needs))),

@@ -160,7 +160,8 @@ def _unoffered(item: PlacedConduit, protocol: str, targets: Sequence[Asset], fau
         why = f"service {wide.name!r} is a range, and a flow is held to {protocol} at one port"
         faults.add(item.at("allow"), why, f"make each port a service, or write `{wide.at}: any`")
         return
-    why = f"{_listed(targets)} offers no service of protocol {protocol!r} over {TRANSPORTS.get(protocol, 'tcp')}"
+    over = " or ".join(TRANSPORTS.get(protocol, ("tcp",)))
+    why = f"{_listed(targets)} offers no service of protocol {protocol!r} over {over}"
     faults.add(item.at("allow"), why, f"add `services: {{{protocol}: …}}` to the asset, or correct 'to'")
 
 

@@ -123,7 +123,8 @@ def _service() -> _Schema:
         },
         required=("port",),
     )
-    return {"anyOf": [port, table]}
+    placed = _pattern("a port or a range with its transport: udp/502", f"^(tcp|udp)/{_PORTS}$")
+    return {"anyOf": [port, placed, table]}
 
 
 def _conduit() -> _Schema:

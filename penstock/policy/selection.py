@@ -45,6 +45,11 @@ def fits_subject(selector: Selector, subject: Subject) -> bool:
     )
 
 
+def is_inspectable(service: Service) -> bool:
+    """Whether this version can inspect what the service speaks, over that transport."""
+    return service.transport in TRANSPORTS.get(service.protocol, ())
+
+
 def is_inspected_by(conduit: Conduit, service: Service) -> bool:
     """Whether the conduit names operations of this service's protocol, and a worker can see its flows."""
     return is_seen(service) and any(item.protocol == service.protocol for item in conduit.permissions)
@@ -52,8 +57,8 @@ def is_inspected_by(conduit: Conduit, service: Service) -> bool:
 
 def is_seen(service: Service) -> bool:
     """Whether a worker can read, or hold to its protocol, what the service speaks, over its transport."""
-    speaks = TRANSPORTS.get(service.protocol) or ("tcp" if service.protocol in SPOKEN else None)
-    return speaks == service.transport and service.last_port is None
+    speaks = TRANSPORTS.get(service.protocol) or (("tcp",) if service.protocol in SPOKEN else ())
+    return service.transport in speaks and service.last_port is None
 
 
 def is_port_of(conduit: Conduit, service: Service) -> bool:

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Final
 
 from penstock.model import GatePlace, GateSettings, Listener, Reason
-from penstock.proxy.office import Office
+from penstock.proxy.office import IP_TRANSPARENT, Office
 from penstock.proxy.server import ClientSide, address_of
 from penstock.proxy.tunnel import ALPN
 from penstock.proxy.tunnelled import TunnelSide
 from penstock.tls import Served, served
 
-IP_TRANSPARENT: Final = 19
 BACKLOG: Final = 1024
 #: A handshake costs about a millisecond of a core: these many in progress are a quarter of a second of it.
 MAX_HANDSHAKES: Final = 256

@@ -35,13 +35,15 @@ from penstock.model import (
 )
 from penstock.proxy.held import HoldBook
 from penstock.proxy.inspect import Inspection
+from penstock.proxy.inspect_datagrams import DatagramInspection
 from penstock.proxy.meter import Meters
+from penstock.proxy.pairs import Pairs
 from penstock.proxy.rates import Rates
 from penstock.proxy.recognised import RecognisedRelay
 from penstock.proxy.refusals import Refusals
 from penstock.proxy.relay import End, Ending, RawRelay, Relay, ShutRelay, expiry_us
 from penstock.proxy.slots import Guest, Slots
-from penstock.wire import DECODERS, SPOKEN
+from penstock.wire import SPOKEN
 
 #: Flows that one worker carries at most: their file descriptors and buffers are reserved for it.
 MAX_FLOWS: Final = 2048
@@ -118,6 +120,9 @@ class Hall:
         self.grants: dict[int, Grant] = {}
         self.withdrawn: dict[int, Grant] = {}
         self.flows: set[Flow] = set()
+        self.pairs = Pairs()
+        #: Assets' addresses and UDP ports that a flow asks from the very same port of the gate.
+        self.own_ports: set[tuple[str, int]] = set()
         self.revision: int | None = None
         self._barred: tuple[IPv4Network | IPv6Network, ...] = ()
         self._make_judge = make_judge
@@ -190,9 +195,12 @@ class Hall:
     def relay(self, grant: Grant, source: str, now_us: int, way: str, **detail: Json) -> tuple[Relay, FlowJournal]:
         """The relay for a new flow of this grant, and its journal, which takes the record of its end."""
         flow = self.journal.open_flow(grant, source, now_us, way=way, **detail)
-        decoder, spoken = DECODERS.get(grant.protocol), SPOKEN.get(grant.protocol)
-        if not grant.is_inspected or (decoder is None and spoken is None):
+        if not grant.is_inspected:
             return RawRelay(grant), flow
+        spoken = SPOKEN.get(grant.protocol) if grant.transport == "tcp" else None
+        decoder = self.pairs.decoder(grant, source)
+        if decoder is None and spoken is None:
+            return ShutRelay(RawRelay(grant), "nothing here inspects this protocol over this transport"), flow
         has_tls = way == TUNNEL
 
         def judge(operation: Operation, now_us: int) -> Decision:
@@ -202,7 +210,8 @@ class Hall:
         if spoken is not None:
             return RecognisedRelay(grant, spoken, judge, self.journal, flow), flow
         assert decoder is not None
-        inspection = Inspection(grant, decoder(), judge, self.journal, flow, self.rates, self.meters, self.holds)
+        inspect = Inspection if grant.transport == "tcp" else DatagramInspection
+        inspection = inspect(grant, decoder, judge, self.journal, flow, self.rates, self.meters, self.holds)
         return self._secured(grant, inspection), flow
 
     def _secured(self, grant: Grant, inspection: Relay) -> Relay:
@@ -243,6 +252,7 @@ class Hall:
             flow.tick(now_us)
         self._turn_away(lambda guest: now_us >= expiry_us(guest.grant), Reason.GRANT_EXPIRED)
         self.slots.tick(now_us)
+        self.pairs.keep((flow.grant, flow.source) for flow in self.flows)
         self._refusals.tick(now_us)
         self.journal.tick()
 

@@ -7,20 +7,34 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from penstock.model import Grant
 from penstock.proxy.hall import Hall
 
 #: Of a grant's asset, the port that is meant.
 Dial = Callable[[Grant, int], Awaitable[socket.socket]]
-#: The same for datagrams, where nothing has to be waited for.
-DialDatagrams = Callable[[Grant, int], socket.socket]
+#: The same for datagrams, where nothing has to be waited for; and whether from the very port that is asked.
+DialDatagrams = Callable[[Grant, int, bool], socket.socket]
+#: The client's address and port, the overlay address and the port there.
+Ends: TypeAlias = tuple[str, int, str, int]
+#: A socket that answers the client in the name of the overlay address, and hears nobody else.
+AnswerDatagrams = Callable[[Ends, Grant], socket.socket]
+Ancillary: TypeAlias = list[tuple[int, int, bytes]]
 
 SO_MARK: Final = 36
+#: Linux 5.19: each datagram comes with its mark.
+SO_RCVMARK: Final = 75
+IP_TRANSPARENT: Final = 19
+_IP_MTU_DISCOVER: Final = 10
+_MARK: Final = struct.Struct("=I")
+_ADDRESS_BYTES: Final = 16
+ANCILLARY_BYTES: Final = socket.CMSG_SPACE(_ADDRESS_BYTES) + socket.CMSG_SPACE(_MARK.size)
 #: What an asset has not acknowledged by then is thrown away, with the connection: as long as an answer is waited for.
 #: Otherwise the kernel would go on sending it for minutes, also for a client, or a worker, that is gone.
 UNTAKEN_MS: Final = 5000
@@ -72,26 +86,69 @@ async def dial_asset(grant: Grant, port: int) -> socket.socket:
     return dialled
 
 
-def dial_datagrams(grant: Grant, port: int) -> socket.socket:
+def dial_datagrams(grant: Grant, port: int, from_own_port: bool) -> socket.socket:  # noqa: FBT001 - see DialDatagrams
     """A UDP socket that is connected to the asset and marked with the grant's number.
 
     Needs CAP_NET_ADMIN.  Raises `OSError`.
     """
-    return connected_datagrams(grant, port, grant.upstream_mark)
+    return connected_datagrams(grant, port, from_own_port, grant.upstream_mark)
 
 
-def connected_datagrams(grant: Grant, port: int, mark: int | None = None) -> socket.socket:
-    """A UDP socket that hears this port of the asset and nobody else.  Raises `OSError`."""
+def connected_datagrams(
+    grant: Grant,
+    port: int,
+    from_own_port: bool = False,  # noqa: FBT001, FBT002 - see DialDatagrams
+    mark: int | None = None,
+) -> socket.socket:
+    """A UDP socket that hears this port of the asset and nobody else.  Raises `OSError`.
+
+    `from_own_port`: from the same port on this side, where it is to be had.
+    """
     dialled = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         dialled.setblocking(False)
         if mark is not None:
             dialled.setsockopt(socket.SOL_SOCKET, SO_MARK, mark)
+        if from_own_port:
+            dialled.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # for other assets' sockets beside it
+            with suppress(OSError):  # somebody else's, or below 1024
+                dialled.bind(("", port))
         dialled.connect((grant.underlay, port))
     except BaseException:
         dialled.close()
         raise
     return dialled
+
+
+def answer_transparently(ends: Ends, grant: Grant) -> socket.socket:
+    """A UDP socket between the overlay address and one client; it is closed for the worker when the grant ends.
+
+    Needs CAP_NET_ADMIN.  Raises `OSError`.
+    """
+    answering = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        answering.setblocking(False)
+        answering.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # other clients ask there as well
+        answering.setsockopt(socket.IPPROTO_IP, IP_TRANSPARENT, 1)
+        answering.setsockopt(socket.SOL_SOCKET, SO_MARK, grant.number)
+        answering.setsockopt(socket.SOL_SOCKET, SO_RCVMARK, 1)
+        # errors about packets that are too large find no connection, so routers may cut these
+        answering.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, 0)
+        answering.bind(ends[2:])
+        answering.connect(ends[:2])
+    except BaseException:
+        answering.close()
+        raise
+    return answering
+
+
+def mark_in(ancillary: Ancillary) -> int:
+    """The mark that the kernel put on a datagram; 0, which no grant has, where it says none."""
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == SO_MARK and len(data) == _MARK.size:
+            mark: int = _MARK.unpack(data)[0]
+            return mark
+    return 0
 
 
 def mark_of(accepted: socket.socket) -> int:
@@ -115,4 +172,6 @@ class Office:
     group: asyncio.TaskGroup
     dial: Dial = dial_asset
     dial_datagrams: DialDatagrams = dial_datagrams
+    answer_datagrams: AnswerDatagrams = answer_transparently
     mark: Callable[[socket.socket], int] = mark_of
+    mark_in: Callable[[Ancillary], int] = mark_in

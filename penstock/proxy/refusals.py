@@ -91,6 +91,21 @@ class OperationRefusals:
             self._journal.record(record)
         return reason
 
+    def add_broken(self, reason: Reason, why: str, size_bytes: int, now_us: int) -> None:
+        """Record a datagram that was kept back because nobody can say what it means; its bytes may be secret."""
+        self.count += 1
+        record = Record(
+            kind=RecordKind.OPERATION_REFUSED,
+            at_us=now_us,
+            grant=self._grant.number,
+            subject=self._grant.subject.name,
+            asset=self._grant.asset,
+            protocol=self._grant.protocol,
+            reason=reason,
+            detail={"flow": self._flow.number, "source": self._flow.source, "size": size_bytes, "why": why},
+        )
+        self._refusals.add((reason, why), record)
+
     def tick(self, now_us: int, *, is_last: bool = False) -> None:
         """Write the counts when the second is over."""
         self._refusals.tick(now_us, is_last=is_last)

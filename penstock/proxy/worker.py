@@ -41,6 +41,7 @@ from penstock.model import (
     WithdrawGrant,
     WithdrawGrants,
 )
+from penstock.proxy.datagram_door import open_transparent_datagrams, serve_datagrams
 from penstock.proxy.doors import (
     TunnelDoor,
     keep_fresh,
@@ -74,7 +75,7 @@ _GC_THRESHOLDS: Final = (20_000, 50, 100)
 async def run(settings: GateSettings, compile: Callable[[Site, int], Judge]) -> None:  # noqa: A002 - what it does
     """Be the worker until cancelled.  `compile` makes a judge out of a site and its revision."""
     _raise_descriptor_limit()
-    keep_only(*((Capability.NET_ADMIN,) if settings.has_kernel else ()))
+    _drop_privileges(settings)
     clock = Clock() if settings.has_kernel else FencedClock(STALL_S)
     ring = RingWriter(Path(settings.run_dir) / JOURNAL_NAME)
     hall = Hall(Journal(ring, clock.now_us()), compile, terminator_of(Path(settings.state_dir) / "keys"))
@@ -101,6 +102,7 @@ async def run(settings: GateSettings, compile: Callable[[Site, int], Judge]) -> 
             await has_revision.wait()
             if settings.has_kernel:
                 group.create_task(serve_transparent(office, open_transparent(settings.place)))
+                _serve_datagrams(group, office, settings)
             if settings.tunnel:
                 tls = tunnel_context(settings)
                 group.create_task(keep_fresh(tls))
@@ -121,6 +123,30 @@ def terminator_of(keys: Path) -> Terminate:
         return made[0](inner, server_pem)
 
     return terminate
+
+
+def _drop_privileges(settings: GateSettings) -> None:
+    """Keep what transparent sockets take; one that answers in the name of Modbus over UDP stands at a port below 1024.
+
+    Where the gate itself may not do that, such datagrams are refused, with that reason.
+    """
+    if not settings.has_kernel:
+        keep_only()
+        return
+    try:
+        keep_only(Capability.NET_ADMIN, Capability.NET_BIND_SERVICE)
+    except Unavailable:
+        keep_only(Capability.NET_ADMIN)
+
+
+def _serve_datagrams(group: asyncio.TaskGroup, office: Office, settings: GateSettings) -> None:
+    """Open the door for datagrams.  Before Linux 5.19 there is none, and inspected services over UDP are refused."""
+    try:
+        listening = open_transparent_datagrams(settings.place)
+    except OSError as error:
+        sys.stderr.write(f"penstock: worker-1: no datagrams can be inspected: {error}\n")
+        return
+    group.create_task(serve_datagrams(office, listening))
 
 
 def _end_at_once(hall: Hall, why: str, now_us: int) -> None:

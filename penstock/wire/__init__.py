@@ -53,8 +53,8 @@ NAMED: Mapping[str, WireProtocol] = MappingProxyType({each.name: each for each i
 DECODERS: Mapping[str, Callable[[], Decoder]] = MappingProxyType(
     {each.name: each.streams for each in PROTOCOLS if each.streams is not None}
 )
-#: The transport over which each is inspected: TCP, and UDP what is spoken over nothing else.
-TRANSPORTS: Mapping[str, str] = MappingProxyType({each.name: "tcp" if each.streams else "udp" for each in PROTOCOLS})
+#: The transports over which each is inspected; the first one is meant where a service names none.
+TRANSPORTS: Mapping[str, tuple[str, ...]] = MappingProxyType({each.name: each.transports for each in PROTOCOLS})
 
 __all__ = [
     "DECODERS",

@@ -189,3 +189,12 @@ class WireProtocol:
     def required(self, operation_class: OperationClass) -> tuple[Limit, ...]:
         """The limits without which a conduit must not allow this class."""
         return tuple(limit for limit in self.limits if limit.is_required and operation_class in limit.classes)
+
+    @property
+    def transports(self) -> tuple[str, ...]:
+        """What it is spoken over: ``tcp``, ``udp``, or both in this order."""
+        return ("tcp",) * (self.streams is not None) + ("udp",) * (self.datagrams is not None)
+
+    def decoder(self, transport: str) -> Callable[[], Decoder] | None:
+        """What makes the decoder of one flow over `transport`, ``None`` where the protocol is not spoken so."""
+        return {"tcp": self.streams, "udp": self.datagrams}.get(transport)

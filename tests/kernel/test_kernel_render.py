@@ -62,6 +62,7 @@ EVERYTHING = replace(
     COMPLETE,
     revision=4,
     place=replace(PLACE, open_udp_ports=(53,)),
+    inspected=(*COMPLETE.inspected, Inspected(overlay="100.64.0.50", transport="udp", port=47808)),
     assets=(
         *COMPLETE.assets,
         Translation(

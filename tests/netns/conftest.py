@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from gate_plant import Plant
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "wire"))  # messages are shared with the tests of the decoders
 
 
 @pytest.fixture

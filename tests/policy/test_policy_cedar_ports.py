@@ -41,7 +41,7 @@ SERVICES = (
     Service(name="media", protocol="media", port=5000, last_port=5009),
     Service(name="bacnet", protocol="bacnet", port=47808, transport="udp"),
     Service(name="tftp", protocol="tftp", port=5000, transport="udp", last_port=5003),
-    Service(name="odd", protocol="modbus", port=502, transport="udp"),
+    Service(name="odd", protocol="iec104", port=502, transport="udp"),
 )
 CLASSES = (OperationClass.SESSION, OperationClass.DISCOVERY, OperationClass.READ, OperationClass.WRITE)
 Case = tuple[tuple[Conduit, ...], Request]

@@ -19,9 +19,10 @@ from proxying import GRANT, READ_REPLY, PlainJudge, message
 
 from penstock.bus import Journal, JournalReader, RingWriter
 from penstock.model import Binding, GatePlace, GateSettings, Grant, PublishGrant, PublishRevision, Record, Site
+from penstock.proxy.datagram_door import IP_RECVORIGDSTADDR, serve_datagrams
 from penstock.proxy.doors import TunnelDoor, serve_transparent, tunnel_context
 from penstock.proxy.hall import Hall, Judge
-from penstock.proxy.office import Clock, Office, connected_datagrams
+from penstock.proxy.office import Clock, Ends, Office, connected_datagrams
 from penstock.proxy.tunnel import ALPN
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -61,6 +62,8 @@ class Doors:
     mark: int = 12
     refusals: int = 0
     datagram_port: int = 0
+    direct_datagrams: int = 0
+    own_ports: list[bool] = field(default_factory=list)
     may_dial: asyncio.Event = field(default_factory=asyncio.Event)
     dialled: list[int] = field(default_factory=list)
     ports: list[int] = field(default_factory=list)
@@ -144,8 +147,10 @@ async def doors(
     asset_port = asset.sockets[0].getsockname()[1]
     direct, tunnel = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
     tunnel.setblocking(False)
+    datagrams = open_datagrams(0)
     site = Doors(hall, reader, clock, folder, direct.getsockname()[1], tunnel.getsockname()[1])
 
+    site.direct_datagrams = datagrams.getsockname()[1]
     site.may_dial.set()
 
     async def dial(grant: Grant, port: int) -> socket.socket:
@@ -162,18 +167,27 @@ async def doors(
         await asyncio.get_running_loop().sock_connect(dialled, ("127.0.0.1", asset_port))
         return dialled
 
-    def dial_datagrams(grant: Grant, port: int) -> socket.socket:
+    def dial_datagrams(grant: Grant, port: int, from_own_port: bool) -> socket.socket:  # noqa: FBT001 - the office's
         site.dialled.append(grant.number)
         site.ports.append(port)
+        site.own_ports.append(from_own_port)
         if dial_error is not None:
             raise dial_error
         return connected_datagrams(replace(grant, underlay="127.0.0.1"), site.datagram_port)
 
     async with asset, asyncio.timeout(20), asyncio.TaskGroup() as group:
         office = Office(
-            hall=hall, clock=clock, group=group, dial=dial, dial_datagrams=dial_datagrams, mark=lambda _: site.mark
+            hall=hall,
+            clock=clock,
+            group=group,
+            dial=dial,
+            dial_datagrams=dial_datagrams,
+            answer_datagrams=answer_datagrams,
+            mark=lambda _: site.mark,
+            mark_in=lambda _: site.mark,
         )
         tasks = [group.create_task(serve_transparent(office, direct))]
+        tasks.append(group.create_task(serve_datagrams(office, datagrams)))
         tasks.append(group.create_task(TunnelDoor(office, tunnel_context(settings_of(folder)).context).serve(tunnel)))
         try:
             yield site
@@ -186,6 +200,23 @@ async def doors(
         hall.end_all("test over", clock.now_us())
         for task in tasks:
             task.cancel()
+
+
+def answer_datagrams(ends: Ends, _grant: Grant) -> socket.socket:
+    """A socket that answers a client from where it asked."""
+    answering = open_datagrams(ends[3])
+    answering.connect(ends[:2])
+    return answering
+
+
+def open_datagrams(port: int) -> socket.socket:
+    """A UDP socket of loopback that knows where datagrams were sent to; others may share its port."""
+    opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    opened.setblocking(False)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    opened.setsockopt(socket.IPPROTO_IP, IP_RECVORIGDSTADDR, 1)
+    opened.bind(("127.0.0.1", port))
+    return opened
 
 
 def settings_of(folder: Path) -> GateSettings:

@@ -265,18 +265,6 @@ def test_a_frame_that_no_datagram_fills_ends_the_flow(play: Play) -> None:
     play(scene)
 
 
-def test_datagrams_that_somebody_would_have_to_inspect_are_not_carried(play: Play) -> None:
-    async def scene(site: Doors) -> None:
-        udp_grant(site, is_inspected=True)
-        reader, writer = await site.tunnel()
-        writer.write(b'{"grant": 12}\n' + framed(b"x"))
-        assert await rest_of(reader) == b'{"refused":"not_carried"}\n'
-        assert (await site.until_record("flow.refused")).grant == 12
-        assert site.dialled == []
-
-    play(scene)
-
-
 def test_no_room_is_told_and_a_flow_that_cannot_be_dialled_is_on_record(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -307,11 +307,29 @@ def test_tiny_segments_do_not_hold_more_than_the_bound() -> None:
 def test_a_datagram_holds_whole_frames() -> None:
     decoder = Dnp3Datagrams()
     assert len(decoder.feed(Side.CLIENT, POLL + LINK_STATUS)) == 2
-    assert len(decoder.feed(Side.CLIENT, POLL + OTHER[:-1])) == 1
+    for broken in (POLL + OTHER[:-1], POLL[:-1], POLL + OTHER[:-1] + b"\0"):
+        with pytest.raises(Malformed):
+            decoder.feed(Side.CLIENT, broken)
+        assert decoder.pending(Side.CLIENT) == 0
+        assert len(decoder.feed(Side.CLIENT, POLL)) == 1
+
+
+def test_fragments_whose_rest_was_lost_keep_no_other_one_out_over_udp() -> None:
+    decoder = Dnp3Datagrams()
+    for to in range(1, 1000):
+        assert decoder.feed(Side.CLIENT, link(0xC4, to, MASTER, b"\x40" + bytes(249))) == []
+        assert decoder.pending(Side.CLIENT) <= MAX_HELD_BYTES
+    assert len(decoder.feed(Side.CLIENT, POLL)) == 1
+
+
+def test_a_select_in_a_datagram_that_is_broken_behind_it_arms_nothing() -> None:
+    select, operate = request(f"C4 03 {CROB}"), request(f"C5 04 {CROB}")
+    whole, broken = Dnp3Datagrams(), Dnp3Datagrams()
+    assert len(whole.feed(Side.CLIENT, select + LINK_STATUS)) == 2
     with pytest.raises(Malformed):
-        decoder.feed(Side.CLIENT, b"")
-    with pytest.raises(Malformed):
-        Dnp3Datagrams().feed(Side.CLIENT, POLL[:-1])
+        broken.feed(Side.CLIENT, select + LINK_STATUS[:-1])
+    (armed,), (unarmed,) = (each.feed(Side.CLIENT, operate) for each in (whole, broken))
+    assert armed.what != unarmed.what
 
 
 def test_frames_that_the_link_confirms_are_put_together_as_well() -> None:

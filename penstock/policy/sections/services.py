@@ -9,8 +9,9 @@ from __future__ import annotations
 from penstock.model import ECHO, Service
 from penstock.policy.faults import Faults
 from penstock.policy.fields import Fields, integer_of, name_of
-from penstock.policy.numbers import MAX_PORT, is_port, read_ports
+from penstock.policy.numbers import MAX_PORT, is_port, read_port, read_ports
 from penstock.policy.sections.identity.groups import text_block
+from penstock.policy.selection import is_inspectable
 from penstock.policy.source import Entry, Kind, Scalar, Table, Value
 from penstock.wire import TRANSPORTS as INSPECTED_OVER
 
@@ -38,12 +39,12 @@ def _service(entry: Entry, faults: Faults) -> Service | None:
         faults.add(entry.key.place, why, "remove it, and let a conduit `allow: {icmp: [discovery]}`")
         return None
     if isinstance(entry.value, Scalar):
-        ports = _ports(entry.value, faults, f"the port of {entry.key.text!r}")
-        service = None if name is None or ports is None else _made(name, name, _usual(name), ports, None)
+        service = _from_scalar(entry, name, entry.value, faults)
     elif isinstance(entry.value, Table):
         service = _from_table(entry, name, entry.value, faults)
     else:
-        faults.add(entry.value.place, f"service {entry.key.text!r} must be a port or a table", "write `modbus: 502`")
+        hint = "write `modbus: 502` or `bacnet: udp/47808`"
+        faults.add(entry.value.place, f"service {entry.key.text!r} must be a port or a table", hint)
         service = None
     if service is not None and service.last_port is not None and is_inspectable(service):
         why = f"{service.protocol} is inspected, and an inspected service has one port"
@@ -53,14 +54,21 @@ def _service(entry: Entry, faults: Faults) -> Service | None:
     return service
 
 
-def is_inspectable(service: Service) -> bool:
-    """Whether this version can inspect what the service speaks, over that transport."""
-    return INSPECTED_OVER.get(service.protocol) == service.transport
-
-
 def _usual(protocol: str | None) -> str:
     """The transport of a service that names none: TCP, but UDP where its protocol is spoken over nothing else."""
-    return INSPECTED_OVER.get(protocol or "", "tcp")
+    return INSPECTED_OVER.get(protocol or "", ("tcp",))[0]
+
+
+def _from_scalar(entry: Entry, name: str | None, value: Scalar, faults: Faults) -> Service | None:
+    """``502``, ``5000-5010`` or ``udp/502``."""
+    what = f"the port of {entry.key.text!r}"
+    placed = read_port(value.text) if value.kind is Kind.TEXT else None
+    if placed is None and "/" in value.text:
+        faults.add(value.place, f"{what} is {value.text!r}, which is none", "write 502, udp/502 or udp/5000-5010")
+        return None
+    transport = _usual(name) if placed is None else placed[0]
+    ports = _ports(value, faults, what) if placed is None else _in_order(placed[1], placed[2], value, faults, what)
+    return None if name is None or ports is None else _made(name, name, transport, ports, None)
 
 
 def _from_table(entry: Entry, name: str | None, table: Table, faults: Faults) -> Service | None:
@@ -127,7 +135,10 @@ def _ports(value: Value, faults: Faults, what: str) -> Ports | None:
     if found is None:
         port = integer_of(value, faults, what, 1, MAX_PORT)
         return None if port is None else (port, None)
-    first, last = found
+    return _in_order(*found, value, faults, what)
+
+
+def _in_order(first: int, last: int, value: Value, faults: Faults, what: str) -> Ports | None:
     if not is_port(first) or not is_port(last):
         faults.add(value.place, f"{what} must be from 1 to {MAX_PORT}, it is {first} to {last}")
         return None

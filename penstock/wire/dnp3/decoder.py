@@ -176,11 +176,18 @@ class Dnp3Decoder:
             self._expect_end(stream, at)
         except Malformed as error:
             half.broken, half.rest = error, stream[at : at + MAX_FRAME_BYTES]
-            if not frames:
+            if not frames or not self.is_stream:
+                self._forget(frames)
                 raise
             return frames
         half.rest = stream[at:]
         return frames
+
+    def _forget(self, frames: Sequence[Frame]) -> None:
+        """These never go on: they stand in a datagram that is broken behind them."""
+        for frame in frames:
+            if isinstance(frame, RequestFrame) and frame.asked[0] == SELECT:
+                self._conversation.forget_select(read_header(frame.data[:HEADER_BYTES]))
 
     def _expect_end(self, stream: bytes, at: int) -> None:
         """Over TCP a frame may go on in the next segment."""
@@ -210,10 +217,22 @@ class Dnp3Decoder:
 
 
 class Dnp3Datagrams(Dnp3Decoder):
-    """The same over UDP: a datagram holds whole link frames, a fragment may take several datagrams."""
+    """The same over UDP: a datagram holds whole link frames, a fragment may take several datagrams.
+
+    A broken one is broken as a whole, and breaks nothing but itself.
+    """
 
     __slots__ = ()
     is_stream = False
+
+    def feed(self, side: Side, data: bytes) -> Sequence[Frame]:
+        """See `Decoder.feed`: one datagram."""
+        try:
+            return super().feed(side, data)
+        except Malformed:
+            half = self._client if side is _CLIENT else self._asset
+            half.broken, half.rest = None, b""
+            raise
 
     def _expect_end(self, stream: bytes, at: int) -> None:
         if at < len(stream):

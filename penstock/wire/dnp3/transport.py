@@ -66,11 +66,14 @@ class Reassembly:
         series.parts.append(user[1:] if series.parts else user)
         series.size += len(user) - 1
         if series.size > MAX_FRAGMENT:
+            self._forget(pair)
             raise Malformed(f"a fragment of more than {MAX_FRAGMENT} octets (4.2.1)")
         if user[0] & FINAL:
             self.held -= series.held
             self._series.pop(pair, None)
             return b"".join(series.parts), b"".join(series.frames)
+        while not self._is_stream and self._series and self.held + len(data) > MAX_HELD_SEGMENTS:
+            self._forget(next(iter(self._series)))  # the rest of it may be lost
         if self.held + len(data) > MAX_HELD_SEGMENTS:
             raise Malformed(f"more than {MAX_HELD_SEGMENTS} bytes of unfinished fragments")
         self._series[pair] = series
@@ -81,6 +84,9 @@ class Reassembly:
     def _give_up(self, pair: tuple[int, int], why: str) -> None:
         if self._is_stream:
             raise Malformed(why)
+        self._forget(pair)
+
+    def _forget(self, pair: tuple[int, int]) -> None:
         series = self._series.pop(pair, None)
         if series is not None:
             self.held -= series.held
