@@ -60,6 +60,7 @@ class Reason(StrEnum):
     HOLD_REFUSED = "hold_refused"
     HOLD_TIMED_OUT = "hold_timed_out"
     SENDER_GONE = "sender_gone"
+    ASSET_GONE = "asset_gone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

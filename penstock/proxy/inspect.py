@@ -415,7 +415,9 @@ class Inspection:
     def _may_go_on(self, now_us: int) -> bool:
         """Whether what went on last is answered, or has had its time."""
         exchange, awaited = self._awaited
-        return awaited is None or self._of_client.get(exchange) is not awaited or now_us - awaited.at_us >= PACE_US
+        if awaited is None or self._of_client.get(exchange) is not awaited:
+            return True
+        return not 0 <= now_us - awaited.at_us < PACE_US
 
     def _choose_way(self) -> None:
         """While something waits nothing takes the short way: a request would overtake, an answer lets others go on."""

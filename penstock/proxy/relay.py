@@ -41,6 +41,13 @@ class Ending(msgspec.Struct, frozen=True):
     reason: Reason | None = None
     why: str = ""
 
+    @property
+    def reason_of_rest(self) -> Reason:
+        """Why what still waits in the flow is never sent on."""
+        if self.reason is not None:
+            return self.reason
+        return Reason.SENDER_GONE if self.by is End.CLIENT else Reason.ASSET_GONE
+
 
 class Effect(msgspec.Struct, gc=False):
     """What to write to either end, and whether the flow ends after that.

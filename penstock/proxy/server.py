@@ -259,7 +259,7 @@ class ClientSide(asyncio.Protocol):
         self._is_over = True
         now_us = self._now()
         if self._journal is not None:
-            self.relay.settle(now_us, ending.reason)
+            self.relay.settle(now_us, ending.reason_of_rest)
             self._journal.closed(self._record(ending, self._journal.number, now_us))
         elif self._is_named:
             self._hall.slots.forget(self)

@@ -58,8 +58,10 @@ class Plant:
     def __init__(self) -> None:
         self.arrived = b""
         self.is_closed = asyncio.Event()
+        self.end = lambda: None
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.end = writer.close
         try:
             while data := await reader.read(65536):
                 self.arrived += data
@@ -194,6 +196,26 @@ def test_a_client_that_sends_no_more_takes_back_what_waits_and_still_has_its_ear
         assert isinstance(ended, HoldEnded)
         assert ended.ending == "withdrawn"
         await plant.is_closed.wait()
+        assert plant.arrived == message(1, READ)
+
+    played(play, scene)
+
+
+def test_an_asset_that_closes_its_connection_meanwhile_ends_the_wait(play: Play) -> None:
+    """Many controllers close what is idle for a minute."""
+
+    async def scene(site: Doors, plant: Plant, ear: Ear) -> None:
+        reader, writer = await opened(site, "direct")
+        writer.write(message(1, READ))
+        await reader.readexactly(12)
+        writer.write(HELD_WRITE)
+        held = await ear.until(1)
+        plant.end()
+        ended = await ear.until(2)
+        assert isinstance(ended, HoldEnded)
+        assert (ended.ending, ended.reason) == ("withdrawn", "asset_gone")
+        assert not ear.decide(held)
+        assert await reader.read() == b""
         assert plant.arrived == message(1, READ)
 
     played(play, scene)
