@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from penstock.bus.codec import Message, decode, encode
     from penstock.bus.journal import FlowJournal, Journal, Outcome
     from penstock.bus.journal_reader import JournalReader
+    from penstock.bus.lines import QUIET, OldLine, ResultLine
     from penstock.bus.pauses import avoid_pauses
     from penstock.bus.privileges import Capability, keep_only
     from penstock.bus.ring import RingWriter
@@ -34,6 +35,9 @@ _HOMES = {
     "Journal": "journal",
     "Outcome": "journal",
     "JournalReader": "journal_reader",
+    "QUIET": "lines",
+    "OldLine": "lines",
+    "ResultLine": "lines",
     "avoid_pauses": "pauses",
     "Capability": "privileges",
     "keep_only": "privileges",
@@ -51,6 +55,7 @@ def __getattr__(name: str) -> object:
 
 
 __all__ = [
+    "QUIET",
     "Beat",
     "Capability",
     "FlowJournal",
@@ -58,8 +63,10 @@ __all__ = [
     "JournalReader",
     "Link",
     "Message",
+    "OldLine",
     "Outcome",
     "Receive",
+    "ResultLine",
     "RingWriter",
     "avoid_pauses",
     "beat_forever",

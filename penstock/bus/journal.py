@@ -19,8 +19,9 @@ from typing import Any, Final
 
 import msgspec
 
+from penstock.bus.lines import Manner, ResultLine, encode_operation, encode_result, manner_of, operation_line
 from penstock.bus.ring import LONG_KINDS, RingWriter, Word
-from penstock.model import Grant, Json, Operation, OperationClass, Record, RecordKind, Value
+from penstock.model import Grant, Json, Operation, Record, RecordKind, RecordMode
 
 #: How many meanings of operations of one flow are kept to be announced again.
 MAX_DEFINITIONS: Final = 2048
@@ -29,9 +30,6 @@ MAX_CLOSED_DEFINITIONS: Final = 8 * MAX_DEFINITIONS
 MAX_CLOSED_FLOWS: Final = 4096
 #: A new announcement pauses while less of the ring than this is free.
 _ANNOUNCE_ROOM: Final = 0.5
-_QUIET: Final = frozenset(
-    {OperationClass.READ, OperationClass.SESSION, OperationClass.DIAGNOSTICS, OperationClass.DISCOVERY}
-)
 
 
 class Kind(IntEnum):
@@ -46,11 +44,14 @@ class Kind(IntEnum):
     FLOW = LONG_KINDS
     """Tag: flow << 32.  An `Announced` and the record of its start; the second word is a member of `Telling`."""
     OPERATION = LONG_KINDS + 1
-    """Tag: index << 8, flow << 32.  An `OperationLine`; the second word is 1 when it must be recorded promptly."""
+    """Tag: index << 8, flow << 32.  An `OperationLine`; the second word is a `Manner`."""
     RECORD = LONG_KINDS + 2
     """A record as it is."""
     CLOSED = LONG_KINDS + 3
     """Tag: flow << 32.  The record of the flow's end: nothing of this flow comes after it but what it was."""
+    RESULT = LONG_KINDS + 4
+    """Tag: index of the operation << 8, flow << 32.  A `ResultLine`; the second word is the ordinal.  In front of the
+    row that says what became of the request."""
 
 
 class Telling(IntEnum):
@@ -71,33 +72,6 @@ class Outcome(IntEnum):
     UNANSWERED = 2
     SENT = 3
     """Nobody answers such a message."""
-
-
-class TargetLine(msgspec.Struct, omit_defaults=True):
-    """A target as it stands in evidence."""
-
-    table: str
-    first: int
-    count: int
-    values: list[Value] | None
-    name: str = ""
-
-
-class OperationLine(msgspec.Struct, omit_defaults=True):
-    """An operation as it stands in evidence: what was asked, which conduit allowed it, and the exact bytes.
-
-    Where it was held, `hold` is its number among the held ones of the flow, and `approved_by` who let it pass.
-    """
-
-    operation: str
-    code: str
-    name: str
-    unit: int | None
-    targets: list[TargetLine]
-    conduit: str | None
-    data: str
-    hold: int = 0
-    approved_by: str = ""
 
 
 class Announced(msgspec.Struct):
@@ -131,6 +105,10 @@ class StoredRecord(msgspec.Struct):
 
 
 _encode = msgspec.json.Encoder().encode
+#: Flag of an outcome: the `ResultLine` of this row found no place.
+UNTOLD: Final = 0x80
+#: Values and results find no place while less of the ring than this is free: rows need it.
+_RESULT_ROOM: Final = 0.25
 
 
 class Journal:
@@ -263,31 +241,23 @@ class FlowJournal:
         approved_by: str = "",
         *,
         is_quiet: bool = False,
+        record: RecordMode = RecordMode.OPERATIONS,
     ) -> int | None:
         """Announce what `index` means from now on (indexes are never used twice); the tag of its rows.
 
         Where it `is_quiet`, its rows wait for the second to be over, whatever their class.
         ``None`` when there is no room for it: then nothing of it may be forwarded as recorded.
         """
-        line = OperationLine(
-            operation=operation.title,
-            code=operation.code,
-            name=operation.name,
-            unit=operation.unit,
-            targets=[
-                TargetLine(t.table, t.first, t.count, None if t.values is None else list(t.values), t.name)
-                for t in operation.targets
-            ],
-            conduit=conduit,
-            data=data.hex(),
-            hold=hold,
-            approved_by=approved_by,
-        )
         place = index << 8 | self.local << 32
-        payload, is_prompt = _encode(line), not (is_quiet or _QUIET.issuperset(operation.classes))
-        if not self._ring.put(Kind.OPERATION | place, payload, is_prompt):
+        line = operation_line(operation, conduit, data)
+        line.hold, line.approved_by = hold, approved_by
+        manner = manner_of(operation, record)
+        if is_quiet and manner is Manner.PROMPT:
+            manner = Manner.ROWS
+        payload = encode_operation(line)
+        if not self._ring.put(Kind.OPERATION | place, payload, manner):
             return None
-        self._definitions[index] = payload, is_prompt
+        self._definitions[index] = payload, manner
         if len(self._definitions) > MAX_DEFINITIONS:
             del self._definitions[next(iter(self._definitions))]
         return Kind.JUDGED | place
@@ -295,6 +265,19 @@ class FlowJournal:
     def answered(self, ordinal: int, outcome: int, latency_us: int) -> None:
         """Write what became of the request with this ordinal."""
         self._ring.put_last_row(self._answers[outcome], ordinal, latency_us)
+
+    def told(self, tag: int, ordinal: int, outcome: int, latency_us: int, line: ResultLine) -> None:
+        """Write what became of the request whose row had this tag, with its values and its result.
+
+        These are dropped first where the ring is nearly full; the row is written all the same, and says so.
+        """
+        flag = 0
+        if not line.is_empty:
+            place = tag & ~0xFF | Kind.RESULT
+            if self._ring.free_share < _RESULT_ROOM or not self._ring.put(place, encode_result(line), ordinal):
+                self._ring.add(Word.UNTOLD, 1)
+                flag = UNTOLD << 8
+        self._ring.put_last_row(self._answers[outcome] | flag, ordinal, latency_us)
 
     def passed(self) -> None:
         """Count a request of a safety-critical flow that is forwarded without a row."""
@@ -316,15 +299,15 @@ class FlowJournal:
         """Everything that a new reader must know of this flow, step by step, as long as it is open."""
         if not self._is_closed:
             yield self._ring.put(Kind.FLOW | self.local << 32, self._announced, Telling.AGAIN)
-        for index, (payload, is_prompt) in list(self._definitions.items()):
+        for index, (payload, manner) in list(self._definitions.items()):
             if not self._is_closed:
-                yield self._ring.put(Kind.OPERATION | index << 8 | self.local << 32, payload, is_prompt)
+                yield self._ring.put(Kind.OPERATION | index << 8 | self.local << 32, payload, manner)
         for tag, ordinal, at_us in list(self.under_way()):
             if not self._is_closed:
                 yield self._ring.put_last_row(tag, ordinal, at_us)
 
     def announce_closed(self) -> Iterator[bool]:
         """Everything that a new reader must know to explain the rows of this flow, which was closed."""
-        for index, (payload, is_prompt) in self._definitions.items():
-            yield self._ring.put(Kind.OPERATION | index << 8 | self.local << 32, payload, is_prompt)
+        for index, (payload, manner) in self._definitions.items():
+            yield self._ring.put(Kind.OPERATION | index << 8 | self.local << 32, payload, manner)
         yield self._ring.put(Kind.FLOW | self.local << 32, self._announced, Telling.CLOSED)

@@ -10,109 +10,42 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Final
 
 import msgspec
 
-from penstock.bus.journal import Announced, Kind, OperationLine, Outcome, StoredRecord, Telling
+from penstock.bus.folding import MAX_DEFINITIONS, Flow, Meaning, Result, Row, about
+from penstock.bus.journal import UNTOLD, Announced, Kind, Outcome, StoredRecord, Telling
+from penstock.bus.lines import Manner, OperationLine, decode_result
 from penstock.bus.ring import CONSUMED, KIND_MASK, Entry, RingReader, Word, inode
 from penstock.model import Json, Malformed, Reason, Record, RecordKind
 
-#: A record holds at most this long, this many rows and about this many bytes.
-FOLD_US: Final = 1_000_000
-MAX_ROWS: Final = 1000
 #: So many rows in all flows are folded together, so that the ring's tail moves on in one step and not row by row.
 MAX_PENDING_ROWS: Final = 8192
-MAX_LINE_BYTES: Final = 48_000
-_LINE_BASE_BYTES: Final = 600
-_ROW_BYTES: Final = 36
 #: A worker reports after 5 s that nobody answered.  If it has not, it is gone.
 _UNANSWERED_US: Final = 7_000_000
 _NEVER_US: Final = 1 << 64
 #: How long rows wait for an announcement that is to come again.
 _UNKNOWN_US: Final = 5_000_000
-#: The reader keeps as many meanings for a flow as the writer announces again, and as many flows as a worker can have.
-_MAX_DEFINITIONS: Final = 2048
-#: So many meanings more come together before the oldest are forgotten, and so many are kept for rows without a flow.
-_SPARE_DEFINITIONS: Final = 256
-_MOST_DEFINITIONS: Final = 4 * _MAX_DEFINITIONS
+#: So many meanings are kept for rows without a flow, and so many flows a worker can have.
+_MOST_DEFINITIONS: Final = 4 * MAX_DEFINITIONS
 _MAX_FLOWS: Final = 65_536
 #: Members of enumerations are slow to look up and to compare, and rows come by the ten thousand.
 _JUDGED: Final = int(Kind.JUDGED)
 _ANSWERED: Final = int(Kind.ANSWERED)
 _UNANSWERED: Final = int(Outcome.UNANSWERED)
+_MANNERS: Final = frozenset(map(int, Manner))
+_UNTOLD_BYTES: Final = 40
 _SENT: Final = int(Outcome.SENT)
+#: What a worker counts that has no place in the ring: where the reader notes what it has seen, and its name in a gap.
+_LOSSES: Final = {
+    Word.LOST: (Word.LOST_SEEN, "lost_entries"),
+    Word.PASSED: (Word.PASSED_SEEN, "passed_unrecorded"),
+    Word.UNTOLD: (Word.UNTOLD_SEEN, "untold_results"),
+}
 _decode_flow = msgspec.json.Decoder(tuple[Announced, StoredRecord]).decode
 _decode_record = msgspec.json.Decoder(StoredRecord).decode
 _decode_operation = msgspec.json.Decoder(OperationLine).decode
-
-
-#: A request without its answer: time, position and tag of its row.
-_Asked: TypeAlias = tuple[int, int, int]
-#: And with it: ordinal, time, meaning, latency, outcome, position, tag.
-_Row: TypeAlias = tuple[int, int, int, int, int, int, int]
-
-
-class _Meaning(NamedTuple):
-    line: dict[str, Json]
-    size_bytes: int
-    is_prompt: bool
-
-
-class _Flow:
-    """What is known of one flow, and its rows that are not in a record yet."""
-
-    def __init__(self, now_us: int) -> None:
-        self.announced: Announced | None = None
-        self.meanings: dict[int, _Meaning] = {}
-        self.most_meanings = _MAX_DEFINITIONS + _SPARE_DEFINITIONS
-        self.under_way: dict[int, _Asked] = {}
-        self.done: list[_Row] = []
-        self.oldest_us = now_us
-        self.is_prompt = False
-        #: The flow's end, when it was read before everything that explains the flow's rows.
-        self.end: tuple[Entry, StoredRecord] | None = None
-        #: The first slot that is still needed for `done`.
-        self.position = 0
-
-    def finish(self, ordinal: int, asked: _Asked, latency_us: int, outcome: int, now_us: int) -> None:
-        at_us, position, tag = asked
-        if not self.done:
-            self.oldest_us, self.position = now_us, position
-        elif position < self.position:
-            self.position = position
-        index = tag >> 8 & 0xFF_FFFF
-        self.done.append((ordinal, at_us, index, latency_us, outcome, position, tag))
-        meaning = self.meanings.get(index)
-        if meaning is not None and meaning.is_prompt:
-            self.is_prompt = True
-
-    def finish_unanswered(self, now_us: int, from_us: int, until_us: int) -> None:
-        """Give up the requests from before `from_us`, and those from after `until_us`."""
-        for ordinal, asked in list(self.under_way.items()):
-            if not from_us <= asked[0] <= until_us:
-                del self.under_way[ordinal]
-                self.finish(ordinal, asked, -1, _UNANSWERED, now_us)
-
-    def finish_all(self, now_us: int) -> None:
-        """Nothing that is under way will be answered."""
-        self.finish_unanswered(now_us, 1, 0)
-
-    def forget_meanings(self) -> None:
-        """Forget the oldest meanings that no row needs any more."""
-        used = {row[2] for row in self.done}.union(tag >> 8 & 0xFF_FFFF for _, _, tag in self.under_way.values())
-        unused = [index for index in self.meanings if index not in used]
-        for index in unused[: len(self.meanings) - _MAX_DEFINITIONS]:
-            del self.meanings[index]
-        self.most_meanings = max(len(self.meanings), _MAX_DEFINITIONS) + _SPARE_DEFINITIONS
-
-    @property
-    def is_known(self) -> bool:
-        """Whether everything that its finished rows refer to was announced."""
-        return self.announced is not None and all(row[2] in self.meanings for row in self.done)
-
-    def is_due(self, now_us: int) -> bool:
-        return len(self.done) >= MAX_ROWS or now_us - self.oldest_us >= FOLD_US
 
 
 class JournalReader:
@@ -125,9 +58,9 @@ class JournalReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._ring: RingReader | None = None
-        self._flows: dict[int, _Flow] = {}
+        self._flows: dict[int, Flow] = {}
         self._emitted: list[tuple[int, int]] = []
-        self._seen = {Word.LOST: 0, Word.PASSED: 0}
+        self._seen = dict.fromkeys(_LOSSES, 0)
         self._gaps: dict[str, int] = {}
         self._now_us = 0
         #: Since when the wall clock has not been set back.
@@ -137,7 +70,8 @@ class JournalReader:
     def read(self, now_us: int, *, is_last: bool = False) -> list[Record]:
         """Records since the last call, `now_us` being microseconds since the epoch.  Confirms the last call's.
 
-        Where it `is_last`, rows that are explained do not wait for others to be told with them.
+        Where it `is_last`, rows that are explained do not wait for others to be told with them, and what was only
+        counted is told before it is forgotten.
         """
         self.commit()
         if not self._open(now_us):
@@ -155,6 +89,8 @@ class JournalReader:
         is_due = is_last or self._is_due(now_us)
         for local, flow in list(self._flows.items()):
             records += self._fold_if_due(local, flow, now_us, is_due=is_due)
+            if is_last and (counted := flow.counted()):
+                records.append(counted)
         self._look_for_losses(ring)
         return records + self._gap_records(now_us)
 
@@ -164,14 +100,15 @@ class JournalReader:
         if ring is None:
             return
         kept = (flow.position for flow in self._flows.values() if flow.done)
-        tail = min(kept, default=ring.position)
+        # a row that was under way for long has lost its slot: nothing in front of the tail is anybody's any more
+        tail = max(ring.word(Word.TAIL), min(kept, default=ring.position))
         if tail < ring.position:
             for position, tag in self._emitted:
                 if position >= tail:
                     ring.consume(position, tag)
         self._emitted.clear()
         ring.release(tail)
-        for word, seen in ((Word.LOST, Word.LOST_SEEN), (Word.PASSED, Word.PASSED_SEEN)):
+        for word, (seen, _) in _LOSSES.items():
             ring.set_word(seen, self._seen[word])
 
     def set_healthy(self, is_healthy: bool) -> None:  # noqa: FBT001 - the state itself is the argument
@@ -197,10 +134,7 @@ class JournalReader:
         if self._ring is None and found is not None:
             try:
                 self._ring = RingReader(self._path)
-                self._seen = {
-                    Word.LOST: self._ring.word(Word.LOST_SEEN),
-                    Word.PASSED: self._ring.word(Word.PASSED_SEEN),
-                }
+                self._seen = {word: self._ring.word(seen) for word, (seen, _) in _LOSSES.items()}
             except (Malformed, OSError):
                 return False
         return self._ring is not None and now_us > 0
@@ -225,6 +159,8 @@ class JournalReader:
                 yield self._emit(entry, _decode_record(entry.payload))
         elif entry.kind == Kind.CLOSED:
             yield from self._take_closed(entry, now_us)
+        elif entry.kind == Kind.RESULT:
+            self._take_result(entry, now_us)
         else:
             raise Malformed(f"no entry has the kind {entry.kind}")
 
@@ -235,7 +171,11 @@ class JournalReader:
             flow = self._flows.get(tag >> 32)
             asked = flow.under_way.pop(ordinal, None) if flow is not None else None
             if flow is not None and asked is not None:
-                outcome = min(tag >> 8 & 0xFF_FFFF, _SENT)
+                outcome = tag >> 8 & 0xFF_FFFF
+                if outcome & UNTOLD:
+                    flow.results[ordinal] = Result({"untold": True}, _UNTOLD_BYTES, position, tag)
+                    outcome &= ~UNTOLD
+                outcome = min(outcome, _SENT)
                 flow.finish(ordinal, asked, -1 if outcome >= _UNANSWERED else second, outcome, self._now_us)
         elif kind == _JUDGED:
             if not tag & CONSUMED:
@@ -245,13 +185,30 @@ class JournalReader:
         else:
             raise Malformed(f"no row has the kind {kind}")
 
+    def _take_result(self, entry: Entry, now_us: int) -> None:
+        """What became of a request, in front of the row that ends it.
+
+        Where an earlier reader knew that row and its slot is gone, the result stands for it: a write is never lost.
+        """
+        if entry.was_consumed:
+            return
+        line = decode_result(entry.payload)
+        flow, ordinal = self._flow(entry.tag, now_us), entry.second
+        if ordinal in flow.given_up:
+            return
+        if ordinal not in flow.under_way:
+            flow.under_way[ordinal] = line.at_us, entry.position, entry.tag
+        fields: dict[str, Json] = msgspec.to_builtins(line)
+        del fields["at_us"]
+        flow.results[ordinal] = Result(fields, len(entry.payload), entry.position, entry.tag)
+
     def _take_operation(self, entry: Entry, now_us: int) -> Iterator[Record]:
         """A meaning is forgotten only when the rows that need it are in a record."""
         line = _decode_operation(entry.payload)
         flow = self._flow(entry.tag, now_us)
         fields: dict[str, Json] = msgspec.to_builtins(line)
-        size = len(msgspec.json.encode(fields)) + 1
-        flow.meanings[entry.tag >> 8 & 0xFF_FFFF] = _Meaning(fields, size, bool(entry.second))
+        meaning = flow.meanings[entry.tag >> 8 & 0xFF_FFFF] = Meaning.of(fields, _manner(entry.second))
+        flow.has_sums |= not meaning.has_rows
         if len(flow.meanings) > flow.most_meanings:
             if flow.done and (flow.is_known or len(flow.meanings) > _MOST_DEFINITIONS):
                 yield from self._fold(flow)
@@ -260,6 +217,8 @@ class JournalReader:
     def _take_flow(self, entry: Entry, now_us: int) -> Iterator[Record]:
         announced, opened = _decode_flow(entry.payload)
         flow = self._flow(entry.tag, now_us)
+        if entry.second == Telling.AGAIN and flow.announced is None:
+            flow.since_us = now_us
         flow.announced = announced
         if entry.second == Telling.CLOSED:
             yield from self._end(entry.tag >> 32, now_us)
@@ -284,7 +243,9 @@ class JournalReader:
         flow.finish_all(now_us)
         yield from self._fold(flow)
         if flow.end is not None and not flow.end[0].was_consumed:
-            yield self._emit(*flow.end)
+            entry, record = flow.end
+            record.detail |= flow.end_detail()
+            yield self._emit(entry, record)
 
     def _close_lost_flows(self, at_us: int, now_us: int) -> Iterator[Record]:
         """A worker started: what the one before had open is lost."""
@@ -295,22 +256,21 @@ class JournalReader:
                     "flow": flow.announced.flow,
                     "source": flow.announced.source,
                     "ending": "worker_lost",
+                    **flow.end_detail(),
                 }
-                yield _about(
-                    flow.announced, RecordKind.FLOW_CLOSED, at_us, detail, reason=Reason.INSPECTION_UNAVAILABLE
-                )
+                yield about(flow.announced, RecordKind.FLOW_CLOSED, at_us, detail, reason=Reason.INSPECTION_UNAVAILABLE)
 
     def _take_lost_flows(self) -> list[Record]:
         lost, self._lost_flows = self._lost_flows, []
         return lost
 
-    def _flow(self, tag: int, now_us: int) -> _Flow:
+    def _flow(self, tag: int, now_us: int) -> Flow:
         local = tag >> 32
         flow = self._flows.get(local)
         if flow is None:
             if len(self._flows) >= _MAX_FLOWS:
                 raise Malformed(f"a worker cannot have more than {_MAX_FLOWS} flows")
-            flow = self._flows[local] = _Flow(now_us)
+            flow = self._flows[local] = Flow(now_us)
         return flow
 
     def _is_due(self, now_us: int) -> bool:
@@ -319,7 +279,7 @@ class JournalReader:
         rows = sum(len(flow.done) for flow in waiting)
         return rows >= MAX_PENDING_ROWS or any(flow.is_due(now_us) for flow in waiting)
 
-    def _fold_if_due(self, local: int, flow: _Flow, now_us: int, *, is_due: bool) -> Iterator[Record]:
+    def _fold_if_due(self, local: int, flow: Flow, now_us: int, *, is_due: bool) -> Iterator[Record]:
         if flow.under_way:
             is_steady = now_us - self._steady_since_us >= _UNANSWERED_US
             until_us = now_us + _UNANSWERED_US if is_steady else _NEVER_US
@@ -334,24 +294,31 @@ class JournalReader:
         elif flow.announced is None and not flow.under_way:
             self._flows.pop(local)
 
-    def _fold(self, flow: _Flow) -> Iterator[Record]:
+    def _fold(self, flow: Flow) -> Iterator[Record]:
         """Records of all finished rows of a flow; rows that nothing is known about become a gap."""
         rows, flow.done, flow.is_prompt = sorted(flow.done), [], False
         self._emitted += (row[-2:] for row in rows)
-        announced = flow.announced
-        known = [row for row in rows if row[2] in flow.meanings] if announced is not None else []
+        known = [row for row in rows if row[2] in flow.meanings] if flow.announced is not None else []
         if len(known) < len(rows):
             self._gap("unknown_rows", len(rows) - len(known))
-        if announced is not None:
-            for part in _parts(known, flow.meanings):
-                yield _operations(announced, part, flow.meanings)
+        if known:
+            yield from flow.records(known)
+        if flow.results:
+            self._forget_results(flow, rows)
+
+    def _forget_results(self, flow: Flow, rows: list[Row]) -> None:
+        """The results of these rows are in a record."""
+        for ordinal, *_ in rows:
+            result = flow.results.pop(ordinal, None)
+            if result is not None:
+                self._emitted.append((result.position, result.tag))
 
     def _emit(self, entry: Entry, record: StoredRecord) -> Record:
         self._emitted.append((entry.position, entry.tag))
         return record.value
 
     def _look_for_losses(self, ring: RingReader) -> None:
-        for word, name in ((Word.LOST, "lost_entries"), (Word.PASSED, "passed_unrecorded")):
+        for word, (_, name) in _LOSSES.items():
             count = ring.word(word)
             if count > self._seen[word]:
                 self._gap(name, count - self._seen[word])
@@ -368,57 +335,6 @@ class JournalReader:
         return [Record(kind=RecordKind.LOG_GAP, at_us=now_us, reason=Reason.EVIDENCE_UNAVAILABLE, detail=detail)]
 
 
-def _parts(rows: list[_Row], meanings: dict[int, _Meaning]) -> Iterator[list[_Row]]:
-    """Rows in portions that fit into one record each."""
-    part: list[_Row] = []
-    used: set[int] = set()
-    size = _LINE_BASE_BYTES
-    for row in rows:
-        meaning = row[2]
-        cost = _ROW_BYTES + (0 if meaning in used else meanings[meaning].size_bytes)
-        if part and (len(part) >= MAX_ROWS or size + cost > MAX_LINE_BYTES):
-            yield part
-            part, used, size = [], set(), _LINE_BASE_BYTES
-            cost = _ROW_BYTES + meanings[meaning].size_bytes
-        part.append(row)
-        used.add(meaning)
-        size += cost
-    if part:
-        yield part
-
-
-def _operations(announced: Announced, rows: list[_Row], meanings: dict[int, _Meaning]) -> Record:
-    """One record of kind `operations`; indexes count within it."""
-    from_us = min(row[1] for row in rows)
-    places: dict[int, int] = {}
-    lines: list[Json] = []
-    compact: list[Json] = []
-    for _, at_us, meaning, latency_us, outcome, _, _ in rows:
-        place = places.get(meaning)
-        if place is None:
-            place = places[meaning] = len(lines)
-            lines.append(dict(meanings[meaning].line))
-        compact.append([at_us - from_us, place, latency_us, outcome])
-    titles = {str(meanings[index].line["operation"]) for index in places}
-    detail: dict[str, Json] = {
-        "flow": announced.flow,
-        "source": announced.source,
-        "from_us": from_us,
-        "operations": lines,
-        "rows": compact,
-    }
-    title = titles.pop() if len(titles) == 1 else None
-    return _about(announced, RecordKind.OPERATIONS, from_us, detail, operation=title)
-
-
-def _about(announced: Announced, kind: RecordKind, at_us: int, detail: dict[str, Json], **fields: Any) -> Record:
-    return Record(
-        kind=kind,
-        at_us=at_us,
-        grant=announced.grant,
-        subject=announced.subject,
-        asset=announced.asset,
-        protocol=announced.protocol,
-        detail=detail,
-        **fields,
-    )
+def _manner(word: int) -> Manner:
+    """How rows are told; what a worker says that is none of the manners is told promptly, one by one."""
+    return Manner(word) if word in _MANNERS else Manner.PROMPT

@@ -55,12 +55,15 @@ class Word(IntEnum):
     """Entries that found no place."""
     PASSED = 11
     """Requests of safety-critical flows that were forwarded although no row could be written."""
+    UNTOLD = 12
+    """Answers of which only the row was written, without values and result, because the ring was nearly full."""
     TAIL = 16
     READER = 17
     """Counts the readers: a new one knows nothing yet."""
     UNHEALTHY = 18
     LOST_SEEN = 19
     PASSED_SEEN = 20
+    UNTOLD_SEEN = 21
 
 
 class Entry(NamedTuple):

@@ -15,19 +15,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from penstock.cli import output, payload
+from penstock.cli.operations import (
+    OPERATION_TITLES,
+    cell,
+    operation_cells,
+    operation_document,
+    sum_cells,
+    sum_document,
+)
 from penstock.evidence import (
     MAX_PROOF_BYTES,
     PUBLIC_KEY_NAME,
     Damage,
     Entry,
     FolderSource,
-    Outcome,
-    PerformedOperation,
     Report,
     Search,
     VerifyingKey,
     check_proof,
     expand_matching,
+    expand_matching_sums,
     format_time,
     load_verifying_key,
     prove,
@@ -158,7 +165,7 @@ class _Row:
     def titles(*, is_operation: bool) -> Sequence[str]:
         """The heads of the columns."""
         if is_operation:
-            return ("record", "time", "grant", "subject", "asset", "operation", "targets", "outcome", "latency")
+            return OPERATION_TITLES
         return ("record", "time", "kind", "grant", "subject", "asset", "operation", "reason", "detail")
 
 
@@ -170,7 +177,7 @@ def _record_row(entry: Entry) -> _Row:
         str(entry.seq),
         time,
         record.kind.value,
-        *(_cell(value) for value in (record.grant, record.subject, record.asset, record.operation, record.reason)),
+        *(cell(value) for value in (record.grant, record.subject, record.asset, record.operation, record.reason)),
         _detail_cell(record),
     )
     return _Row(cells, document)
@@ -181,46 +188,12 @@ def _operation_rows(entries: Iterable[Entry], wanted: Search) -> Iterator[_Row]:
         if entry.record.kind is not RecordKind.OPERATIONS:
             continue
         try:
-            yield from map(_operation_row, expand_matching(entry, wanted))
+            for one in expand_matching(entry, wanted):
+                yield _Row(operation_cells(one), operation_document(one))
+            for each in expand_matching_sums(entry, wanted):
+                yield _Row(sum_cells(each), sum_document(each))
         except Malformed as error:
             output.say(str(error))
-
-
-def _operation_row(one: PerformedOperation) -> _Row:
-    time, outcome = format_time(one.at_us), one.outcome.name.lower().replace("_", " ")
-    document: dict[str, object] = {
-        "seq": one.seq,
-        "time": time,
-        "grant": one.grant,
-        "subject": one.subject,
-        "asset": one.asset,
-        "protocol": one.protocol,
-        "flow": one.flow,
-        "source": one.source,
-        "operation": one.operation,
-        "code": one.code,
-        "name": one.name,
-        "unit": one.unit,
-        "targets": one.targets,
-        "conduit": one.conduit,
-        "data": one.data.hex(),
-        "outcome": Outcome(one.outcome).name.lower(),
-        "latency_us": one.latency_us,
-    }
-    latency = "-" if one.latency_us is None else f"{one.latency_us / 1000:.1f} ms"
-    identity = (_cell(one.grant), _cell(one.subject), _cell(one.asset))
-    cells = (str(one.seq), time, *identity, one.operation, _targets_cell(one), outcome, latency)
-    return _Row(cells, document)
-
-
-def _targets_cell(one: PerformedOperation) -> str:
-    texts = []
-    for target in one.targets:
-        first, count, values = target.get("first"), target.get("count"), target.get("values")
-        text = f"{target.get('table', '')} {first if first is not None else ''}".strip()
-        text += f" ({count})" if isinstance(count, int) and count > 1 else ""
-        texts.append(f"{text} = {json.dumps(values)}" if values is not None else text)
-    return "; ".join(texts) or "-"
 
 
 def _present(record: Record) -> dict[str, object]:
@@ -236,16 +209,19 @@ def _present(record: Record) -> dict[str, object]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _cell(value: object) -> str:
-    return "-" if value is None else str(value)
-
-
 def _detail_cell(record: Record) -> str:
     if record.kind is RecordKind.OPERATIONS:
-        rows = record.detail.get("rows")
-        return f"{len(rows) if isinstance(rows, list) else 0} operations"
+        return f"{_count_of(record)} operations"
     text = " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in record.detail.items())
     return text if len(text) <= 80 else f"{text[:79]}…"  # noqa: PLR2004  what a wide terminal still shows
+
+
+def _count_of(record: Record) -> int:
+    """How many operations an `operations` record stands for."""
+    rows, sums, reads = (record.detail.get(name) for name in ("rows", "sums", "reads"))
+    summed = [*(sums if isinstance(sums, list) else ()), reads]
+    counts = [each.get("count") for each in summed if isinstance(each, dict)]
+    return sum(count for count in counts if isinstance(count, int)) + (len(rows) if isinstance(rows, list) else 0)
 
 
 def _search_from(args: argparse.Namespace) -> Search:

@@ -188,6 +188,16 @@ def _answered_us(record: Record) -> list[int]:
         match row:
             case [int(offset_us), _, _, int(outcome)] if outcome < _UNANSWERED:
                 found.append(record.at_us + offset_us)
+    return found + _summed_us(record)
+
+
+def _summed_us(record: Record) -> list[int]:
+    """The same of sums: the last request of each that was answered stands for all of it."""
+    sums, found = record.detail.get("sums"), []
+    for each in sums if isinstance(sums, list) else ():
+        match each:
+            case {"answered_us": int(answered_us)}:
+                found.append(record.at_us + answered_us)
     return found
 
 

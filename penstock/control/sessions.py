@@ -34,6 +34,8 @@ class Tally:
     open: Traffic = NOTHING
     uncounted: int = 0
     """Flows whose end was missed, so that what they carried is not known."""
+    reads: int = 0
+    """Reads that are on record as a number only."""
 
     @property
     def carried(self) -> Traffic:
@@ -60,6 +62,8 @@ class Sessions:
         number, tally = live.grant.number, self.tally(live.grant.number)
         if record.kind is RecordKind.OPERATION_REFUSED:
             self._tallies[number] = replace(tally, refused=tally.refused + 1)
+        if reads := _reads(record):
+            self._tallies[number] = replace(tally, reads=tally.reads + reads)
         if record.kind is not RecordKind.FLOW_OPENED or "observed" in record.detail:  # told by the enforcer, too
             return [record]
         self._tallies[number] = replace(tally, flows=tally.flows + 1)
@@ -122,7 +126,16 @@ class Sessions:
             "flows": tally.flows,
             "operations_refused": tally.refused,
         }
+        if tally.reads:
+            detail["reads"] = tally.reads
         return [_session(RecordKind.SESSION_CLOSED, live, at_us, reason.value, detail)]
+
+
+def _reads(record: Record) -> int:
+    """How many reads this record only counts."""
+    reads = record.detail.get("reads")
+    count = reads.get("count") if isinstance(reads, dict) else None
+    return count if isinstance(count, int) else 0
 
 
 def _sum(one: Traffic, other: Traffic) -> Traffic:

@@ -9,16 +9,17 @@ from penstock.evidence.keys import PUBLIC_KEY_NAME, load_key, load_or_make_key, 
 from penstock.evidence.line import Entry, encode, format_time, gap_record
 from penstock.evidence.log import Log
 from penstock.evidence.payload import PayloadFile, digest_of, path_of, payload_files, payload_problems
-from penstock.evidence.proof import MAX_PROOF_BYTES, check_proof, prove
-from penstock.evidence.query import (
+from penstock.evidence.performed import (
+    Old,
     Outcome,
     PerformedOperation,
-    Search,
+    SummedOperations,
     expand,
     expand_matching,
-    find_record,
-    search,
+    expand_matching_sums,
 )
+from penstock.evidence.proof import MAX_PROOF_BYTES, check_proof, prove
+from penstock.evidence.query import Search, find_record, search
 from penstock.evidence.report import Finding, Gap, Report
 from penstock.evidence.segment import Damage
 from penstock.evidence.source import Source
@@ -35,12 +36,14 @@ __all__ = [
     "FolderSource",
     "Gap",
     "Log",
+    "Old",
     "Outcome",
     "PayloadFile",
     "PerformedOperation",
     "Report",
     "Search",
     "Source",
+    "SummedOperations",
     "Timing",
     "VerifyingKey",
     "Writer",
@@ -49,6 +52,7 @@ __all__ = [
     "encode",
     "expand",
     "expand_matching",
+    "expand_matching_sums",
     "find_record",
     "format_time",
     "gap_record",

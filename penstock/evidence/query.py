@@ -1,4 +1,4 @@
-"""Searching the records of a log, and taking `operations` records apart into single operations.
+"""Searching the records of a log.
 
 Pure: it reads from a `Source`, in order and in one pass.  Memory does not grow with the log.  It must never be taken
 for proof: what it shows is what the files say, `verify` says whether that is what was signed.
@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 
 import msgspec
 
 from penstock.evidence.line import Entry, decode
 from penstock.evidence.segment import Damage, Frame, first_seq_of, read_segment
 from penstock.evidence.source import Source
-from penstock.model import Json, Malformed, Record, RecordKind
+from penstock.model import Malformed, Record, RecordKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,60 +70,6 @@ class Search:
         return is_after and (self.until_us is None or from_us < self.until_us)
 
 
-class Outcome(IntEnum):
-    """How an operation ended."""
-
-    ANSWERED = 0
-    ANSWERED_WITH_EXCEPTION = 1
-    NO_ANSWER = 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PerformedOperation:
-    """One operation out of an `operations` record, at `at_us`; `latency_us` is None when no answer came.
-
-    `seq` is the record that holds it, `data` the bytes of the request that was judged.
-    """
-
-    seq: int
-    at_us: int
-    grant: int | None
-    subject: str | None
-    asset: str | None
-    protocol: str | None
-    flow: int
-    source: str
-    operation: str
-    code: str
-    name: str
-    unit: int | None
-    targets: list[dict[str, Json]]
-    conduit: str
-    data: bytes
-    latency_us: int | None
-    outcome: Outcome
-
-
-class _Described(msgspec.Struct):
-    operation: str
-    code: str
-    name: str
-    conduit: str | None
-    data: str
-    unit: int | None = None
-    targets: list[dict[str, object]] = msgspec.field(default_factory=list)
-
-
-class _Operations(msgspec.Struct):
-    """The detail of an `operations` record, as the journals of the workers write it."""
-
-    flow: int
-    source: str
-    from_us: int
-    operations: list[_Described]
-    rows: list[tuple[int, int, int, int]]
-
-
 def search(source: Source, wanted: Search, damaged: Callable[[str, Damage], None] = lambda *_: None) -> Iterator[Entry]:
     """The entries that match, in the order of the log.
 
@@ -152,24 +97,6 @@ def find_record(source: Source, seq: int) -> Entry | None:
             if isinstance(piece, Frame) and 0 <= seq - piece.first_seq < len(piece.lines):
                 return decode(piece.lines[seq - piece.first_seq])
     return None
-
-
-def expand(entry: Entry) -> Iterator[PerformedOperation]:
-    """The single operations of an `operations` record, in their order.  Raises `Malformed` when its detail is none."""
-    record = entry.record
-    try:
-        detail = msgspec.convert(record.detail, _Operations)
-        for row in detail.rows:
-            yield _performed(entry, detail, row)
-    except (msgspec.ValidationError, IndexError, ValueError) as error:
-        raise Malformed(f"record {entry.seq} does not describe operations: {error}") from error
-
-
-def expand_matching(entry: Entry, wanted: Search) -> Iterator[PerformedOperation]:
-    """The single operations of an entry that match by name and time.  Raises `Malformed`."""
-    for one in expand(entry):
-        if wanted.operation in {None, one.operation} and wanted.covers(one.at_us):
-            yield one
 
 
 class _Sieve:
@@ -214,29 +141,3 @@ def _matching(frame: Frame, name: str, sieve: _Sieve, damaged: Callable[[str, Da
             continue
         if entry is not None:
             yield entry
-
-
-def _performed(entry: Entry, detail: _Operations, row: tuple[int, int, int, int]) -> PerformedOperation:
-    offset_us, index, latency_us, outcome = row
-    if index < 0:
-        raise ValueError(f"there is no operation {index}")
-    one, record = detail.operations[index], entry.record
-    return PerformedOperation(
-        seq=entry.seq,
-        at_us=detail.from_us + offset_us,
-        grant=record.grant,
-        subject=record.subject,
-        asset=record.asset,
-        protocol=record.protocol,
-        flow=detail.flow,
-        source=detail.source,
-        operation=one.operation,
-        code=one.code,
-        name=one.name,
-        unit=one.unit,
-        targets=one.targets,  # type: ignore[arg-type]  # JSON by construction
-        conduit=one.conduit or "",
-        data=bytes.fromhex(one.data),
-        latency_us=None if latency_us < 0 else latency_us,
-        outcome=Outcome(outcome),
-    )

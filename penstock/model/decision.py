@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from penstock.model.operation import Operation
+from penstock.model.site import RecordMode
 from penstock.model.subject import Binding, Subject
 
 
@@ -113,3 +114,5 @@ class Decision:
     charges: tuple[Charge, ...] = ()
     hold_s: int | None = None
     """It is allowed once a second person has approved it, within so many seconds."""
+    record: RecordMode = RecordMode.OPERATIONS
+    """How fully this is told: the fullest mode of the conduits that allow it."""

@@ -26,6 +26,24 @@ class FailureMode(StrEnum):
     CLOSED = "closed"
 
 
+class RecordMode(StrEnum):
+    """How fully the evidence tells what passes through a conduit.  What changes an asset is told one by one in each."""
+
+    SESSION = "session"
+    """Reads are only counted: in the end of their flow, and in that of the session."""
+    WRITES = "writes"
+    """Reads are summed for each second and object."""
+    OPERATIONS = "operations"
+    """Every operation by itself."""
+    PAYLOAD = "payload"
+    """Every operation by itself, with the exact bytes of its answer; packets of flows that are not inspected."""
+
+    @property
+    def rank(self) -> int:
+        """The fuller, the higher."""
+        return tuple(RecordMode).index(self)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Zone:
     """Assets with the same security requirements (IEC 62443-3-2), found by their networks (CIDR).
@@ -255,8 +273,7 @@ class LatencyBudget:
 class Conduit:
     """The only permitted path, and its conditions.  What no conduit names is denied.
 
-    `failure_reason` says why its failure mode is as it is.  `records_payload`: copies of its kernel path flows go into
-    the evidence's payload store.
+    `failure_reason` says why its failure mode is as it is.  `record` is how fully the evidence tells what passes.
     """
 
     name: str
@@ -271,7 +288,7 @@ class Conduit:
     failure_reason: str | None = None
     drill: DrillPlan | None = None
     latency: LatencyBudget | None = None
-    records_payload: bool = False
+    record: RecordMode = RecordMode.OPERATIONS
     hold: tuple[OperationClass, ...] = ()
     """Each operation of these classes waits until a second person approves it, and is refused after `hold_s`."""
     hold_s: int = 60
@@ -280,6 +297,11 @@ class Conduit:
     def is_safety_critical(self) -> bool:
         """Whether its flows go on when inspection dies."""
         return self.on_failure is FailureMode.OPEN
+
+    @property
+    def records_payload(self) -> bool:
+        """Whether copies of its kernel path flows go into the evidence's payload store."""
+        return self.record is RecordMode.PAYLOAD
 
     @property
     def is_for_people(self) -> bool:

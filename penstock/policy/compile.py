@@ -29,12 +29,14 @@ SubjectKey = tuple[str, str]
 class Way:
     """One service of one asset, and the lanes that lead to it, by the most telling field of their source.
 
+    `differs_in_record`: its conduits are told more or less fully.
     The keys are pairs such as ``("group", "operators")``: of user, group, asset, role or zone, and a name.
     """
 
     asset: Asset
     service: Service
     lanes: Mapping[SubjectKey, tuple[Lane, ...]]
+    differs_in_record: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,7 +86,12 @@ def compile_policy(site: Site, revision: int) -> Policy:
         for service in asset.services:
             lanes = [lane_of(each, asset, service, service.protocol, revision) for each in leading[asset.name]]
             problems += _contradictions(asset, service, lanes)
-            way = Way(asset=asset, service=service, lanes=MappingProxyType(_by_subject(lanes)))
+            way = Way(
+                asset=asset,
+                service=service,
+                lanes=MappingProxyType(_by_subject(lanes)),
+                differs_in_record=len({lane.conduit.record for lane in lanes}) > 1,
+            )
             for name in (service.name, service.protocol, service.at):
                 known = ways.get((asset.name, name))
                 if known is None or (name == service.name != known.service.name):

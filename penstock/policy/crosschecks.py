@@ -9,7 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from penstock.model import ECHO, Asset, Binding, Conduit, FactorStrength, PortPermission, Selector, Service
+from penstock.model import (
+    ECHO,
+    Asset,
+    Binding,
+    Conduit,
+    FactorStrength,
+    PortPermission,
+    RecordMode,
+    Selector,
+    Service,
+)
 from penstock.policy.faults import Faults, did_you_mean, shown
 from penstock.policy.sections import PlacedAsset, PlacedConduit
 from penstock.policy.selection import (
@@ -91,7 +101,7 @@ def _failure_mode(item: PlacedConduit, faults: Faults) -> None:
 
 
 def _keeping(item: PlacedConduit, windows: frozenset[str], faults: Faults) -> None:
-    """Drills need a window that exists; payload is copied from flows that are not inspected."""
+    """Drills need a window that exists; what is recorded must be something that passes there."""
     conduit = item.conduit
     if conduit.drill is not None and conduit.drill.window not in windows:
         hint = did_you_mean(conduit.drill.window, windows) or "add it under `windows:`"
@@ -103,10 +113,14 @@ def _keeping(item: PlacedConduit, windows: frozenset[str], faults: Faults) -> No
     if conduit.hold and spoken is not None:
         why = f"nothing of {spoken} waits for a second person: the gate could not keep its client waiting"
         faults.add(item.at("hold"), why, f"move {spoken} to a conduit of its own")
-    if conduit.records_payload and conduit.permissions:
-        why = "this version records the operations of inspected flows, and copies the payload of kernel path flows only"
-        hint = "write `record: operations`, or move the ports (`tcp/5432: any`) to a conduit of their own"
-        faults.add(item.at("record"), why, hint)
+    if conduit.records_payload and spoken is not None:
+        why = f"`record: payload`: the gate recognises {spoken} and reads no answers of it"
+        faults.add(item.at("record"), why, "write `record: operations`, or permit the port (`tcp/443: any`) instead")
+    if conduit.permissions:
+        return
+    if conduit.record in {RecordMode.SESSION, RecordMode.WRITES}:
+        why = f"`record: {conduit.record}`: nothing that passes here is inspected, so nobody tells reads from writes"
+        faults.add(item.at("record"), why, "write `record: operations`, or name operations under `allow:`")
     elif conduit.records_payload and all(port.transport == ECHO for port in conduit.ports):
         faults.add(item.at("record"), "echo has no payload to record", "write `record: operations`")
 

@@ -79,9 +79,24 @@ def _charge(lane: Lane, question: Question) -> Decision:
     if not due:
         return lane.allowed
     allowed = lane.allowed
-    return Decision(
-        is_allowed=True, reason=Reason.ALLOWED, revision=allowed.revision, conduit=allowed.conduit, charges=due
-    )
+    return replace(allowed, charges=due)
+
+
+def with_fullest_record(policy: Policy, request: Request, decision: Decision, spent: Spent) -> Decision:
+    """The decision, told as fully as the fullest conduit that allows this wants it, whichever is named.
+
+    So no conduit that is added makes the evidence of what another one lets pass any poorer.
+    """
+    way = policy.ways.get((request.asset, request.protocol))
+    if way is None or not way.differs_in_record or not decision.is_allowed:
+        return decision
+    question = Question(request, way.asset, way.service, spent)
+    fullest = decision.record
+    for lane in _lanes(way, request):
+        mode = lane.conduit.record
+        if mode.rank > fullest.rank and all(is_met(lane, question) for is_met in _CHECKS):
+            fullest = mode
+    return decision if fullest is decision.record else replace(decision, record=fullest)
 
 
 def _deny(policy: Policy, question: Question) -> Decision:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from penstock.model import Decision, Request, Site
 from penstock.policy.compile import Policy, compile_policy
-from penstock.policy.decide import decide, nothing_spent
+from penstock.policy.decide import decide, nothing_spent, with_fullest_record
 from penstock.policy.permits import Spent
 
 
@@ -29,4 +29,4 @@ class Judge:
 
         Without `spent` every rate counts as unused, and the caller must hold what `Decision.charges` lists.
         """
-        return decide(self.policy, request, spent)
+        return with_fullest_record(self.policy, request, decide(self.policy, request, spent), spent)

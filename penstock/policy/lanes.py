@@ -99,7 +99,9 @@ def lane_of(conduit: Conduit, asset: Asset | None, service: Service | None, prot
         reauthenticate_s=conduit.require.reauthenticate_s,
         rated=frozenset(each for each, found in permits.items() if any(one.permission.rate for one in found)),
         held=frozenset(conduit.hold),
-        allowed=Decision(is_allowed=True, reason=Reason.ALLOWED, revision=revision, conduit=conduit.name),
+        allowed=Decision(
+            is_allowed=True, reason=Reason.ALLOWED, revision=revision, conduit=conduit.name, record=conduit.record
+        ),
     )
 
 

@@ -54,8 +54,8 @@ def _of_conduit(conduit: Conduit) -> Iterator[Problem]:
         if port.transport == ECHO:
             why = "`icmp`: echo passes the kernel; the tunnel carries TCP and UDP"
             yield Problem(where=where, why=why, hint=f"remove it, or {_GATE}")
-    if conduit.records_payload:
-        why = "`record: payload`: payload is copied by the kernel"
+    if conduit.records_payload and conduit.ports:
+        why = "`record: payload`: the payload of ports is copied by the kernel"
         yield Problem(where=where, why=why, hint=f"write `record: operations`, or {_GATE}")
     if conduit.latency is not None and not conduit.permissions:
         why = "`latency_budget`: without the kernel only inspected flows are measured, and this conduit has none"

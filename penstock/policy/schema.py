@@ -166,7 +166,9 @@ def _keeping() -> _Schema:
             {"window": _name("the name of a window"), "every": _duration("how often it must be, 1d to 400d")},
             required=keeping.DRILL,
         ),
-        "record": _words("payload only where ports are permitted", keeping.RECORD),
+        "record": _words(
+            "how fully the evidence tells reads; what changes an asset is told one by one", keeping.RECORD
+        ),
         "hold": _list("what waits until a second person approves it", _words("an operation class", keeping.HOLDABLE)),
         "hold_for": _duration("how long it waits, 5s to 1h; 60s where it is left out"),
     }

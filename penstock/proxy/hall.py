@@ -42,6 +42,7 @@ from penstock.proxy.rates import Rates
 from penstock.proxy.recognised import RecognisedRelay
 from penstock.proxy.refusals import Refusals
 from penstock.proxy.relay import End, Ending, RawRelay, Relay, ShutRelay, expiry_us
+from penstock.proxy.shown import Showings
 from penstock.proxy.slots import Guest, Slots
 from penstock.wire import SPOKEN
 
@@ -115,7 +116,7 @@ class Hall:
         self.journal, self._terminate = journal, terminate
         #: Certificates of servers whose secured channels end here, by asset and service.
         self._ended: dict[tuple[str, str], str] = {}
-        self.rates, self.slots, self.meters = Rates(), Slots(), Meters()
+        self.rates, self.slots, self.meters, self.showings = Rates(), Slots(), Meters(), Showings()
         self.holds = HoldBook()
         self.grants: dict[int, Grant] = {}
         self.withdrawn: dict[int, Grant] = {}
@@ -177,6 +178,7 @@ class Hall:
         if abs(step_us) < CLOCK_STEP_US:
             return
         self.rates.stepped(step_us)
+        self.showings.stepped()
         self.slots.stepped(step_us)
         for flow in self.flows:
             flow.relay.stepped(step_us)
@@ -211,7 +213,8 @@ class Hall:
             return RecognisedRelay(grant, spoken, judge, self.journal, flow), flow
         assert decoder is not None
         inspect = Inspection if grant.transport == "tcp" else DatagramInspection
-        inspection = inspect(grant, decoder, judge, self.journal, flow, self.rates, self.meters, self.holds)
+        shown = self.showings.of(grant)
+        inspection = inspect(grant, decoder, judge, self.journal, flow, self.rates, self.meters, self.holds, shown)
         return self._secured(grant, inspection), flow
 
     def _secured(self, grant: Grant, inspection: Relay) -> Relay:

@@ -19,13 +19,15 @@ from typing import Final, assert_never
 import msgspec
 
 from penstock.bus import FlowJournal, Journal, Outcome
-from penstock.model import Decision, Grant, HoldDecided, HoldEnding, Malformed, Operation, Reason
+from penstock.model import Decision, Grant, HoldDecided, HoldEnding, Malformed, Operation, Reason, RecordMode
 from penstock.proxy.asked import MAX_UNDER_WAY, Asked
 from penstock.proxy.held import MAX_BEHIND, PACE_US, Approval, HoldBook, Holds, operation_of
 from penstock.proxy.meter import Meter, Meters, Transaction
 from penstock.proxy.rates import Rates
 from penstock.proxy.refusals import OperationRefusals
 from penstock.proxy.relay import NOTHING_TOLD, Effect, End, Ending, expiry_us
+from penstock.proxy.shown import Place, Shown, objects_of
+from penstock.proxy.values import Values
 from penstock.wire import NAMED, NO_ANSWER, Decoder, Frame, Role, Side, WrongProtocol
 
 #: Verdicts that are remembered for a flow.
@@ -64,6 +66,7 @@ class Inspection:
         rates: Rates,
         meters: Meters,
         book: HoldBook | None = None,
+        shown: Shown | None = None,
     ) -> None:
         self.frames = 0
         self.portion_bytes = NAMED[grant.protocol].portion_bytes
@@ -72,10 +75,13 @@ class Inspection:
         self._feed, self._row = decoder.feed, flow.judged
         self._refusals = OperationRefusals(grant, journal, flow)
         self._holds, self._is_renewed = Holds(grant, decoder, journal, flow, book or HoldBook()), False
+        self._values = Values(decoder, flow, shown or Shown(objects_of(grant.protocol)))
         self._live_until_us = expiry_us(grant)
         #: Tags of rows, by what is asked: `_free` where nothing but that decides, `_tags` for every announced one.
-        self._free: dict[bytes, tuple[int, Meter]] = {}
-        self._tags: dict[tuple[Side, bytes, str | None], int] = {}
+        self._free: dict[bytes, tuple[int, Meter, Place]] = {}
+        self._tags: dict[tuple[Side, bytes, str | None, RecordMode], int] = {}
+        #: What the client asks for again that is told one by one: it is judged once, and never takes the short way.
+        self._known: dict[bytes, tuple[Operation, Decision]] = {}
         self._indexes = 0
         self._asked = {_CLIENT: Asked(), _ASSET: Asked()}
         self._of_client, self._doubled = self._asked[_CLIENT].under_way, self._asked[_CLIENT].doubled
@@ -110,7 +116,7 @@ class Inspection:
         if len(frames) == 1:
             frame = frames[0]
             known = self._free.get(frame.what)
-            under_way, rewrites = self._of_client, self._decoder.rewrites
+            under_way, ordinal, rewrites = self._of_client, self.frames, self._decoder.rewrites
             if (
                 known is not None
                 and frame.data is data
@@ -119,11 +125,11 @@ class Inspection:
                 and frame.exchange not in under_way
                 and not self._doubled
                 and not (rewrites and self._has_refused)
-                and self._row(known[0], self.frames, now_us)
+                and self._row(known[0], ordinal, now_us)
             ):
-                asked = Transaction(known[0], self.frames, now_us, known[1])
-                under_way[frame.exchange] = asked
-                self.frames += 1
+                tag, meter, place = known
+                under_way[frame.exchange] = asked = Transaction(tag, ordinal, now_us, meter, place)
+                self.frames = ordinal + 1
                 return Effect(self._decoder.forward(frame) if rewrites else data, b"", None, (asked,))
         return self._take(_CLIENT, frames, now_us)
 
@@ -139,8 +145,13 @@ class Inspection:
             if frame.data is data and frame.role is _REPLY and frame.is_last and now_us < self._live_until_us:
                 asked = self._of_client.pop(frame.exchange, None)
                 if asked is not None:
-                    latency_us = now_us - asked.at_us
-                    self._flow.answered(asked.ordinal, frame.is_refusal, latency_us if latency_us > 0 else 0)  # noqa: FURB136
+                    place, at_us = asked.place, asked.at_us
+                    if len(data) <= place.room:
+                        place.reply, place.asked_us = frame, at_us
+                        latency_us = now_us - at_us
+                        self._flow.answered(asked.ordinal, frame.is_refusal, latency_us if latency_us > 0 else 0)  # noqa: FURB136
+                    else:
+                        self._values.answered(asked, frame, now_us)
                     return Effect(b"", self._decoder.forward(frame) if rewrites else data, None, (asked,))
         effect = self._take(_ASSET, frames, now_us)
         if self._holds.is_waiting and self._grant.transport == "tcp" and effect.ending is None:
@@ -152,7 +163,7 @@ class Inspection:
         self._refusals.tick(now_us)
         for asked in self._asked.values():
             for one in asked.give_up(now_us):
-                self._flow.answered(one.ordinal, Outcome.UNANSWERED, 0)
+                self._values.unanswered(one, now_us)
         if now_us >= self._live_until_us:
             return Ending(End.GATE, Reason.GRANT_EXPIRED)
         if any(since and now_us - since >= HALF_MESSAGE_US for since in self._half_since_us.values()):
@@ -164,6 +175,7 @@ class Inspection:
         self._grant = grant
         self._live_until_us = expiry_us(grant)
         self._free.clear()
+        self._known.clear()
         self._tags.clear()
         self._is_renewed = True
 
@@ -213,9 +225,9 @@ class Inspection:
     def settle(self, now_us: int, reason: Reason | None = None) -> None:
         """Nothing that is under way will be answered, and nothing that is held will be sent on."""
         self.withdraw(now_us, reason or Reason.SENDER_GONE)
-        for _, ordinal, _ in self._rows_under_way():
-            self._flow.answered(ordinal, Outcome.UNANSWERED, 0)
         for asked in self._asked.values():
+            for one in asked:
+                self._values.unanswered(one, now_us)
             asked.clear()
         self._refusals.tick(now_us, is_last=True)
 
@@ -271,24 +283,26 @@ class Inspection:
         """Note what this answers; false if nobody asked."""
         asked = self._asked[_ASSET if frame.side is _CLIENT else _CLIENT]
         if not frame.is_last:
+            self._values.part(asked.under_way.get(frame.exchange), frame)
             return asked.heard(frame.exchange, now_us) or asked.is_late(frame.exchange)
         one = asked.answered(frame.exchange)
         if one is None:
             return asked.is_late(frame.exchange)
-        self._flow.answered(one.ordinal, frame.is_refusal, max(0, now_us - one.at_us))
+        self._values.answered(one, frame, now_us)
         if frame.side is _ASSET:
             ended.append(one)
         return True
 
     def _consider(self, frame: Frame, now_us: int, approval: Approval | None = None) -> Transaction | Reason | None:
         """Judge one request and write its row; the reason why it is not forwarded, or ``None``: it is held."""
+        known = self._known.get(frame.what) if frame.side is _CLIENT and approval is None else None
         try:
-            operation = frame.operation
+            operation = frame.operation if known is None else known[0]
         except Malformed as error:
             return self._refusals.add(frame, Reason.MALFORMED, now_us, why=str(error))
         if frame.exchange != NO_ANSWER and self._asked[frame.side].is_full:
             return self._refusals.add(frame, Reason.TOO_MANY_IN_FLIGHT, now_us, operation)
-        decision = self._judge(operation, now_us)
+        decision = self._judge(operation, now_us) if known is None else known[1]
         if not decision.is_allowed:
             return self._refusals.add(frame, decision.reason, now_us, operation, decision)
         if decision.hold_s is not None and approval is None and frame.side is _CLIENT:
@@ -302,8 +316,9 @@ class Inspection:
         if decision.charges and (charge := self._rates.admit(decision.charges, now_us)):
             why = f"at most {charge.count} in {charge.period_s} s"
             return self._refusals.add(frame, Reason.RATE_EXCEEDED, now_us, operation, decision, why)
+        place = self._values.place(frame, operation, decision.record)
         tag = (
-            self._tag(frame, operation, decision)
+            self._tag(frame, operation, decision, place)
             if approval is None
             else self._define(frame, operation, decision, approval)
         )
@@ -312,28 +327,33 @@ class Inspection:
                 return self._refusals.add(frame, Reason.EVIDENCE_UNAVAILABLE, now_us, operation, decision)
             self._flow.passed()
             tag = 0
-        one = Transaction(tag, self.frames, now_us, self._meters.of(decision.conduit))
+        one = Transaction(tag, self.frames, now_us, self._meters.of(decision.conduit), place)
+        self._values.begin(one, frame, operation, decision)
         if frame.exchange != NO_ANSWER:
             self._asked[frame.side].expect(frame.exchange, one)
         elif tag:
-            self._flow.answered(one.ordinal, Outcome.SENT, 0)
+            self._values.unanswered(one, now_us, Outcome.SENT)
         self.frames += 1
         return one
 
-    def _tag(self, frame: Frame, operation: Operation, decision: Decision) -> int | None:
+    def _tag(self, frame: Frame, operation: Operation, decision: Decision, place: Place) -> int | None:
         """The tag of this operation's rows; it is announced when it is asked for the first time."""
-        key = (frame.side, frame.what, decision.conduit)
+        key = (frame.side, frame.what, decision.conduit, decision.record)
         tag = self._tags.get(key)
         if tag is None:
             if len(self._tags) >= MAX_VERDICTS:
                 self._tags.clear()
                 self._free.clear()
+                self._known.clear()
             tag = self._define(frame, operation, decision)
             if tag is None:
                 return None
             self._tags[key] = tag
         if not decision.charges and frame.side is _CLIENT and frame.exchange != NO_ANSWER:
-            self._free[frame.what] = tag, self._meters.of(decision.conduit)
+            if self._values.is_told(operation, decision.record):
+                self._known[frame.what] = operation, decision
+            else:
+                self._free[frame.what] = tag, self._meters.of(decision.conduit), place
         return tag
 
     def _define(
@@ -341,7 +361,9 @@ class Inspection:
     ) -> int | None:
         """A new tag.  What was held has one of its own, which says who approved it."""
         hold, by = (0, "") if approval is None else (approval.hold, approval.by)
-        tag = self._flow.define(self._indexes, operation, decision.conduit, frame.recorded, hold, by)
+        tag = self._flow.define(
+            self._indexes, operation, decision.conduit, frame.recorded, hold, by, record=decision.record
+        )
         if tag is not None:
             self._indexes = self._indexes + 1 & _INDEX_MASK
         return tag

@@ -14,6 +14,7 @@ import msgspec
 
 from penstock.bus.histogram import SHORT, SHORT_US, Histogram
 from penstock.model import LatencyMeasured
+from penstock.proxy.shown import Place
 
 #: How a conduit's messages go when a worker reads them.
 INSPECTED: Final = "inspected"
@@ -44,14 +45,16 @@ class Meter:
 class Transaction(msgspec.Struct, gc=False):
     """A request that was forwarded and waits for its answer.
 
-    `tag` is of its row (0: none could be written), `ordinal` counts the flow's requests, `at_us` is when it came.  Who
-    moves the bytes notes when that was on a clock that nobody sets, and how long it took until they were on their way.
+    `tag` is of its row (0: none could be written), `ordinal` counts the flow's requests, `at_us` is when it came,
+    `place` is where its answer is kept.  Who moves the bytes notes when that was on a clock that nobody sets, and how
+    long it took until they were on their way.
     """
 
     tag: int
     ordinal: int
     at_us: int
     meter: Meter
+    place: Place
     received_ns: int = 0
     own_ns: int = 0
     heard_us: int = 0

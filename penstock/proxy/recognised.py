@@ -141,7 +141,9 @@ class RecognisedRelay(HoldsNothing):
         if len(self._tags) >= MAX_MEANINGS:
             self._tags.clear()
         kept = _kept(frame, operation).data
-        tag = self._flow.define(self._indexes, operation, decision.conduit, kept, is_quiet=self._is_quiet)
+        tag = self._flow.define(
+            self._indexes, operation, decision.conduit, kept, is_quiet=self._is_quiet, record=decision.record
+        )
         if tag is not None:
             self._indexes = self._indexes + 1 & _INDEX_MASK
             self._tags[operation] = tag

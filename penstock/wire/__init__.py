@@ -23,6 +23,7 @@ from penstock.wire.enip import ENIP
 from penstock.wire.fins import FINS
 from penstock.wire.iec104 import IEC104, Iec104Decoder, Iec104Frame
 from penstock.wire.modbus import MODBUS, ModbusDecoder, ModbusFrame
+from penstock.wire.objects import PLAIN, Left, Objects
 from penstock.wire.opcua import OPCUA, OpcUaDecoder, OpcUaFrame
 from penstock.wire.opcua import terminating as opcua_terminating
 from penstock.wire.opcua import transport as opcua_transport
@@ -64,6 +65,7 @@ __all__ = [
     "NAMED",
     "NO_ANSWER",
     "OPCUA",
+    "PLAIN",
     "PROTOCOLS",
     "READ_ONLY_ENGINEERING",
     "RECOGNISED",
@@ -80,9 +82,11 @@ __all__ = [
     "Iec104Frame",
     "KeepsWaiting",
     "Known",
+    "Left",
     "Limit",
     "ModbusDecoder",
     "ModbusFrame",
+    "Objects",
     "OpcUaDecoder",
     "OpcUaFrame",
     "Recognised",

@@ -16,6 +16,7 @@ import msgspec
 
 from penstock.model import Operation, OperationClass, Span, Target, Value
 from penstock.wire.decoder import Decoder, Frame, Side
+from penstock.wire.objects import PLAIN, Objects
 
 #: What an engineer may do who looks, and changes nothing (`allow: {s7comm: [read-only engineering]}`).
 READ_ONLY_ENGINEERING: Final = frozenset(
@@ -158,6 +159,7 @@ class WireProtocol:
     object of the span that it touches, none where it touches none, ``None`` where it would leave part of one as it is.
     `spell` says objects (a table, the first and the last number, and an element or nothing) as its people write them
     (``DB10.DBX4.0``), empty where they have no other words than the table and the numbers.
+    `objects` says which of them are the same, and what operations leave in them.
     """
 
     name: str
@@ -179,6 +181,7 @@ class WireProtocol:
     read_memory: Callable[[Target, Span], tuple[Value, ...] | None] | None = None
     spell: Callable[[str, int, int, str], str] = field(default=lambda _table, _first, _last, _element: "")
     read_only_engineering: frozenset[OperationClass] = READ_ONLY_ENGINEERING
+    objects: Objects = PLAIN
 
     @property
     def classes(self) -> tuple[OperationClass, ...]:

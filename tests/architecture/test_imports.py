@@ -38,6 +38,7 @@ EXCEPTIONS: dict[str, set[str]] = {
     "cli/payload.py": {"evidence", "observe"},  # offline verbs: capture files are exported without a gate
     "cli/decode.py": {"observe", "wire"},  # an offline verb: captures are read without a gate
     "cli/evidence.py": {"evidence"},  # offline verbs: evidence is verified without a gate
+    "cli/operations.py": {"evidence", "wire"},  # behind evidence.py: what it found, in the words of each protocol
     "cli/demo.py": {"lab"},  # the demo is a plant, and a user of the gate like any other
 }
 

@@ -7,7 +7,8 @@ from evidence_fakes import START_US, MemorySource, open_log, record
 
 from penstock.evidence.folder import FolderSource
 from penstock.evidence.line import Entry
-from penstock.evidence.query import Outcome, Search, expand, expand_matching, find_record, search
+from penstock.evidence.performed import Outcome, expand, expand_matching
+from penstock.evidence.query import Search, find_record, search
 from penstock.evidence.segment import Damage
 from penstock.model import Invalid, Json, Malformed, Record, RecordKind
 

@@ -179,17 +179,13 @@ CONDUITS = [
     (PEOPLE + READ + "drill: {window: saturday, every: »often}", "'every' is no duration", "8h"),
     (PEOPLE + READ + "drill: {window: saturday, every: 1d, »who: x}", "unknown key 'who' in 'drill'", "every"),
     (PEOPLE + READ + "drill: »{window: saturday, every: 90d}", "unknown window 'saturday'", "under `windows:`"),
-    (PEOPLE + READ + "record: »everything", "unknown value of 'record'", "one of: operations, payload"),
     (
-        PEOPLE + READ + "record: »payload",
-        "this version records the operations of inspected flows, and copies the payload of kernel path flows only",
-        "a conduit of their own",
+        PEOPLE + READ + "record: »everything",
+        "unknown value of 'record'",
+        "one of: operations, payload, session, writes",
     ),
-    (
-        PEOPLE + "allow: {modbus: [read], tcp/443: any}\nrecord: »payload",
-        "this version records the operations of inspected flows",
-        "`record: operations`",
-    ),
+    (PEOPLE + WEB + "record: »session", "`record: session`: nothing that passes here is inspected", "operations"),
+    (PEOPLE + WEB + "record: »writes", "`record: writes`: nothing that passes here is inspected", "`allow:`"),
     (PEOPLE + "allow: {icmp: [discovery]}\nrecord: »payload", "echo has no payload to record", "operations"),
 ]
 

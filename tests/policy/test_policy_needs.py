@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from penstock.model import Conduit, FailureMode, PortPermission, Selector, Site, Zone
+from penstock.model import Conduit, FailureMode, PortPermission, RecordMode, Selector, Site, Zone
 from penstock.policy import needs_kernel
 
 PEOPLE = Conduit(name="c", source=Selector(group="operators"), target=Selector(asset="plc"))
@@ -30,7 +30,7 @@ def test_what_people_do_through_the_proxy_needs_no_kernel() -> None:
         (replace(PEOPLE, source=Selector(role="scada")), "machines"),
         (replace(PEOPLE, ports=(PortPermission(transport="icmp", port=0),)), "icmp"),
         (replace(PEOPLE, on_failure=FailureMode.OPEN), "on_failure"),
-        (replace(PEOPLE, records_payload=True), "payload"),
+        (replace(PEOPLE, record=RecordMode.PAYLOAD, ports=(PortPermission(transport="tcp", port=5432),)), "payload"),
     ],
 )
 def test_each_thing_that_only_the_kernel_enforces_is_named_with_its_conduit(conduit: Conduit, word: str) -> None:
@@ -40,5 +40,6 @@ def test_each_thing_that_only_the_kernel_enforces_is_named_with_its_conduit(cond
 
 
 def test_a_zone_that_keeps_addresses_and_every_reason_of_a_conduit_are_told_at_once() -> None:
-    both = replace(PEOPLE, on_failure=FailureMode.OPEN, records_payload=True)
+    ports = (PortPermission(transport="tcp", port=5432),)
+    both = replace(PEOPLE, on_failure=FailureMode.OPEN, record=RecordMode.PAYLOAD, ports=ports)
     assert [problem.where for problem in needs_kernel(site(both, keeps=True))] == ["zone 'cell'", *["conduit 'c'"] * 2]

@@ -77,7 +77,7 @@ def read_conduit(entry: Entry, faults: Faults, ports: Mapping[str, str]) -> Plac
         failure_reason=kept.failure_reason,
         drill=kept.drill,
         latency=kept.latency,
-        records_payload=kept.records_payload,
+        record=kept.record,
         hold=kept.hold,
         hold_s=kept.hold_s,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from penstock.model import DrillPlan, FailureMode, LatencyBudget, OperationClass
+from penstock.model import DrillPlan, FailureMode, LatencyBudget, OperationClass, RecordMode
 from penstock.policy.faults import Faults, shown
 from penstock.policy.fields import Fields, text_of
 from penstock.policy.numbers import latency_text, read_latency
@@ -27,7 +27,7 @@ KEYS = (
 )
 DRILL = ("window", "every")
 OVERLOAD = ("carry-on", "step-aside")
-RECORD = ("operations", "payload")
+RECORD = tuple(mode.value for mode in RecordMode)
 
 #: Less than the clock of a busy machine can tell; more than any client waits.
 MIN_LATENCY_US, MAX_LATENCY_US = 50, 10_000_000
@@ -49,7 +49,7 @@ class Keeping:
     failure_reason: str | None
     drill: DrillPlan | None
     latency: LatencyBudget | None
-    records_payload: bool
+    record: RecordMode
     hold: tuple[OperationClass, ...]
     hold_s: int
 
@@ -67,7 +67,7 @@ def read_keeping(fields: Fields, allowed: Collection[OperationClass] | None) -> 
         failure_reason=fields.text("failure_reason"),
         drill=_drill(fields),
         latency=_latency(fields, on_failure),
-        records_payload=fields.choice("record", RECORD) == "payload",
+        record=RecordMode(fields.choice("record", RECORD) or RecordMode.OPERATIONS),
         hold=_hold(fields, on_failure, allowed),
         hold_s=fields.duration("hold_for", MIN_HOLD_S, MAX_HOLD_S) or _HOLD_S,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
+from penstock.model import Operation, Target
 from penstock.model import OperationClass as Is
 from penstock.wire.bacnet.decoder import MAX_HELD_BYTES, BacnetDecoder
 from penstock.wire.bacnet.dissector import BacnetDissector, BacnetNetworkDissector
@@ -17,9 +18,22 @@ from penstock.wire.bacnet.words import (
     read_priorities,
     read_properties,
 )
+from penstock.wire.objects import Left, Objects
 from penstock.wire.protocol import Limit, WireProtocol
 
 __all__ = ["BACNET", "MAX_HELD_BYTES", "BacnetDecoder", "BacnetDissector", "BacnetFrame", "BacnetNetworkDissector"]
+
+
+def _bare(name: str) -> str:
+    """``present-value@8`` is a write to ``present-value``."""
+    return name.partition("@")[0]
+
+
+def _left(_operation: Operation, target: Target) -> Left:
+    """A present value is what the highest priority wants, which need not be what was written (19.2)."""
+    is_kept = target.values is not None and _bare(target.name) != "present-value"
+    return Left.VALUES if is_kept else Left.UNKNOWN
+
 
 BACNET: Final = WireProtocol(
     name="bacnet",
@@ -73,4 +87,5 @@ BACNET: Final = WireProtocol(
     fits=fits,
     column="BACnet-APDU",
     words=MappingProxyType({"inactive": 0, "active": 1, "off": 0, "on": 1, "null": "null", "relinquish": "null"}),
+    objects=Objects(wide=frozenset({"all", "required", "optional"}), bare=_bare, has_parts=False, left=_left),
 )

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from penstock.model import OperationClass, Span
+from penstock.model import Operation, OperationClass, Span, Target
+from penstock.wire.dnp3.codes import SELECT
 from penstock.wire.dnp3.decoder import MAX_HELD_BYTES, Dnp3Datagrams, Dnp3Decoder, fits
 from penstock.wire.dnp3.dissector import Dnp3DatagramDissector, Dnp3Dissector
 from penstock.wire.dnp3.objects import ALL_POINTS, WORDS
+from penstock.wire.objects import Left, Objects
 from penstock.wire.protocol import Limit, UnreadableError, WireProtocol
 from penstock.wire.words import read_range
 
@@ -61,6 +63,17 @@ def _file(text: str) -> Sequence[Span]:
     return (Span(table="files", name=text),)
 
 
+#: Points that keep what is written to them.  A relay gets a pulse or a state: what it is then, only a read tells.
+_KEPT: Final = frozenset({"analog_outputs", "analog_deadbands", "octet_strings"})
+
+
+def _left(operation: Operation, target: Target) -> Left:
+    """A select only arms (4.4.2)."""
+    if operation.code == str(SELECT):
+        return Left.NOTHING_NEW
+    return Left.VALUES if target.table in _KEPT and target.values is not None else Left.UNKNOWN
+
+
 DNP3: Final = WireProtocol(
     name="dnp3",
     title="DNP3",
@@ -106,4 +119,5 @@ DNP3: Final = WireProtocol(
     streams=Dnp3Decoder,
     datagrams=Dnp3Datagrams,
     words=MappingProxyType({word: word for word in WORDS}),
+    objects=Objects(wide=frozenset({"event_classes"}), bare=lambda _name: "", has_parts=False, left=_left),
 )

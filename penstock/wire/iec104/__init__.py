@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Final
 
-from penstock.model import OperationClass, Span
+from penstock.model import Operation, OperationClass, Span, Target
 from penstock.wire.iec104 import codes
 from penstock.wire.iec104.decoder import MAX_HELD_BYTES, Iec104Decoder
 from penstock.wire.iec104.dissector import Iec104Dissector
 from penstock.wire.iec104.elements import HIGHER, LOWER, OFF, ON
 from penstock.wire.iec104.frames import Iec104Frame, fits
+from penstock.wire.objects import Left, Objects
 from penstock.wire.protocol import Limit, UnreadableError, WireProtocol
 from penstock.wire.words import read_range
 
@@ -65,6 +66,30 @@ def _types(text: str) -> Sequence[Span]:
     return tuple(Span(table=name, axis="type") for name in names)
 
 
+#: Commands and what is told of the same kind of object, with and without time: one address means one object (7.2.5).
+_KINDS: Final = {
+    "single": ("C_SC_NA_1", "C_SC_TA_1", "M_SP_NA_1", "M_SP_TA_1", "M_SP_TB_1"),
+    "double": ("C_DC_NA_1", "C_DC_TA_1", "M_DP_NA_1", "M_DP_TA_1", "M_DP_TB_1"),
+    "step": ("C_RC_NA_1", "C_RC_TA_1", "M_ST_NA_1", "M_ST_TA_1", "M_ST_TB_1"),
+    "normalised": ("C_SE_NA_1", "C_SE_TA_1", "M_ME_NA_1", "M_ME_TA_1", "M_ME_ND_1", "M_ME_TD_1"),
+    "scaled": ("C_SE_NB_1", "C_SE_TB_1", "M_ME_NB_1", "M_ME_TB_1", "M_ME_TE_1"),
+    "float": ("C_SE_NC_1", "C_SE_TC_1", "M_ME_NC_1", "M_ME_TC_1", "M_ME_TF_1"),
+    "bitstring": ("C_BO_NA_1", "C_BO_TA_1", "M_BO_NA_1", "M_BO_TA_1", "M_BO_TB_1"),
+}
+_SAME: Final = MappingProxyType({mnemonic: kind for kind, found in _KINDS.items() for mnemonic in found})
+#: A set point stays; a command is a pulse, a step or a state, and what it led to the station tells.
+_STAYING: Final = frozenset({"normalised", "scaled", "float", "bitstring"})
+
+
+def _left(operation: Operation, target: Target) -> Left:
+    """A select only arms; a deactivation takes it back, or stops what was begun (7.2.6.26, 7.2.3)."""
+    mode = operation.name.rpartition(": ")[2]
+    if mode == "select":
+        return Left.NOTHING_NEW
+    is_kept = target.values is not None and _SAME.get(target.table, target.table) in _STAYING
+    return Left.VALUES if is_kept and "deactivate" not in mode else Left.UNKNOWN
+
+
 IEC104: Final = WireProtocol(
     name="iec104",
     title="IEC 60870-5-104",
@@ -100,4 +125,5 @@ IEC104: Final = WireProtocol(
     dissectors=MappingProxyType({"tcp": Iec104Dissector}),
     column="IEC 60870-5-104",
     words=MappingProxyType({word: word for word in (OFF, ON, LOWER, HIGHER)}),
+    objects=Objects(same=_SAME, wide=frozenset({"C_RD_NA_1"}), left=_left),
 )

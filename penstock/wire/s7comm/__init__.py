@@ -6,10 +6,12 @@ from types import MappingProxyType
 from typing import Final
 
 from penstock.model import OperationClass
+from penstock.wire.objects import Objects
 from penstock.wire.protocol import Limit, WireProtocol
 from penstock.wire.s7comm.addresses import read_address, read_blocks, read_memory
 from penstock.wire.s7comm.decoder import MAX_MESSAGE_BYTES, S7Decoder, S7Frame, fits
 from penstock.wire.s7comm.dissector import S7Dissector
+from penstock.wire.s7comm.leaving import left, reread
 from penstock.wire.s7comm.spelling import spell
 
 __all__ = ["MAX_MESSAGE_BYTES", "S7COMM", "S7Decoder", "S7Dissector", "S7Frame"]
@@ -50,4 +52,5 @@ S7COMM: Final = WireProtocol(
     words=MappingProxyType({"on": 1, "off": 0}),
     read_memory=read_memory,
     spell=spell,
+    objects=Objects(left=left, reread=reread),
 )
