@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -164,7 +164,7 @@ def decrypt(key: rsa.RSAPrivateKey, algorithm: Hashing, data: bytes, most: int) 
         raise _does_not_check_out()
     try:
         return b"".join(key.decrypt(data[at : at + step], how) for at in range(0, len(data), step))
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise _does_not_check_out() from error
 
 
