@@ -89,7 +89,7 @@ class DatagramFlow:
         self._leave_client(ending)
         now_us = self._now()
         if self._journal is not None:
-            self.relay.settle(now_us, ending.reason)
+            self.relay.settle(now_us, ending.reason_of_rest)
             self._journal.closed(self._record(ending, self._journal.number, now_us))
 
     def drop(self, ending: Ending) -> None:

@@ -42,6 +42,11 @@ class DatagramInspection(Inspection):
         ending = super().tick(now_us)
         return None if ending is not None and ending.reason in _OF_ONE_DATAGRAM else ending
 
+    def _go_on(self, first: Effect, now_us: int) -> Effect:
+        """See `Inspection`: what waited and cannot be read, or answers nothing, ends no flow either."""
+        effect = super()._go_on(first, now_us)
+        return effect if effect.ending is None else self._going_on(effect, effect.ending, b"", now_us)
+
     def _going_on(self, effect: Effect, ending: Ending, data: bytes, now_us: int) -> Effect:
         if ending.reason not in _OF_ONE_DATAGRAM:
             return effect
