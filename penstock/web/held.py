@@ -6,6 +6,7 @@ is counted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ MAX_OBJECTS = 128
 MAX_LISTED = 4
 MAX_TEXT = 300
 _US_PER_S = 1_000_000
+_WORD = re.compile(r"[A-Za-z0-9_+./:-]{1,64}")
 _LINE_BYTES = 16
 OUTCOMES = {
     HoldEnding.FORWARDED: "Forwarded: the asset has it, byte for byte as it was shown.",
@@ -186,7 +188,9 @@ def _value(target: Target, most: int) -> str:
     if target.memory is not None:
         most = max(most, _LINE_BYTES)
         more = len(target.memory) - most
-        return f"0x{target.memory[:most].hex()}" + (f" and {more} bytes more" if more > 0 else "")
+        return (f"0x{target.memory[:most].hex()}" if target.memory else "no bytes") + (
+            f" and {more} bytes more" if more > 0 else ""
+        )
     is_open = target.operation_class is OperationClass.WRITE
     return "a value that the message does not say as one: see its bytes" if is_open else ""
 
@@ -195,8 +199,8 @@ def _text(value: Value) -> str:
     match value:
         case bool():
             return "on" if value else "off"
-        case str():
-            return f"“{value}”" if not value.startswith("0x") else value
+        case str():  # a word as it is; whatever could be read as more than one value in quotation marks
+            return value if _WORD.fullmatch(value) else f"“{value}”"
     return repr(value)
 
 

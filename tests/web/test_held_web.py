@@ -182,6 +182,9 @@ def test_objects_are_told_one_by_one_and_what_does_not_fit_is_counted(world: Wor
         masked = Target(operation_class=OperationClass.WRITE, table="holding_registers", first=9)
         read = Target(operation_class=OperationClass.READ, table="holding_registers", first=5)
         worker.hold(grant, 1, targets=(coils, raw, masked, read), operation="modbus.read+write")
+        words = Target(operation_class=OperationClass.WRITE, table="tags", name="a", values=("on", "5; write b = 6"))
+        worker.hold(grant, 4, targets=(words,))
+        assert (await bob.ask("GET", "/api/held/1042.4")).json()["what"] == "write tags a = on, “5; write b = 6”"
         worker.hold(grant, 2, targets=(many,))
         worker.hold(grant, 3, targets=(), operation="modbus.program_to_device", name="Download")
         whole = (await bob.ask("GET", "/api/held/1042.1")).json()
