@@ -97,8 +97,11 @@ def show(arguments: argparse.Namespace) -> int:
             output.data(f"{name:<12}{value}")
     output.data("")
     output.show_table(
-        ("CLASS", "OBJECT", "NEW VALUE"),
-        [[cell(each.get(key)) for key in ("class", "object", "value")] for each in rows_of(row, "objects")],
+        ("CLASS", "OBJECT", "NEW VALUE", "IT HELD"),
+        [
+            [*(cell(each.get(key)) for key in ("class", "object", "value")), _was(each)]
+            for each in rows_of(row, "objects")
+        ],
         nothing="the message names no object",
     )
     more = row.get("more_objects")
@@ -187,6 +190,12 @@ def _facts(row: dict[str, Json]) -> Iterator[tuple[str, str]]:
     yield "outcome", cell(row.get("outcome"))
 
 
+def _was(each: dict[str, Json]) -> str:
+    """What an object held before, and how old that is."""
+    was, age = cell(each.get("was")), each.get("was_age_s")
+    return f"{was}, {_span(age)} before" if was and isinstance(age, int) else was
+
+
 def _list(value: Json) -> list[Json]:
     return value if isinstance(value, list) else []
 
@@ -198,9 +207,11 @@ def _state(row: dict[str, Json]) -> str:
 
 def _left(row: dict[str, Json]) -> str:
     left = row.get("left_s")
-    if not isinstance(left, int):
-        return ""
-    minutes, seconds = divmod(left, 60)
+    return _span(left) if isinstance(left, int) else ""
+
+
+def _span(whole_s: int) -> str:
+    minutes, seconds = divmod(whole_s, 60)
     return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from penstock.control.held import Held, Verdict
 from penstock.control.rows import ActiveSignIn
-from penstock.model import Json, Reason, Record, RecordKind, Target
+from penstock.model import Json, Reason, Record, RecordKind, ShownBefore, Target
 
 #: Of the exact bytes; the digest is of all of them.
 MAX_DATA_BYTES = 2048
@@ -66,6 +66,7 @@ def _record(kind: RecordKind, held: Held, at_us: int, detail: dict[str, Json]) -
         "unit": told.unit,
         "objects": _objects(told.targets),
         "object_count": len(told.targets),
+        "before": _before(told.before),
         "data": data[:MAX_DATA_BYTES].hex(),
         "data_bytes": len(data),
         "data_sha256": hashlib.sha256(data).hexdigest(),
@@ -94,6 +95,15 @@ def _objects(targets: tuple[Target, ...]) -> list[Json]:
             break
         found.append(row)
     return found
+
+
+def _before(known: tuple[ShownBefore, ...]) -> list[Json]:
+    """What whoever decided was shown of what the objects held, as far as there is room."""
+    rows: list[Json] = [
+        {"target": each.target, "first": each.first, "values": [*each.values], "old_seen_us": each.age_us}
+        for each in known
+    ]
+    return rows if len(msgspec.json.encode(rows)) <= MAX_OBJECTS_BYTES // 4 else []
 
 
 def _object(target: Target) -> Json:

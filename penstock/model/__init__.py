@@ -101,6 +101,7 @@ from penstock.model.message_held import (
     HoldEnded,
     HoldEnding,
     OperationHeld,
+    ShownBefore,
 )
 from penstock.model.message_traffic import (
     EventsLost,
@@ -294,6 +295,7 @@ __all__ = [
     "Selector",
     "Service",
     "SessionLimits",
+    "ShownBefore",
     "SignInLimits",
     "Site",
     "SourceKind",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from penstock.model.operation import Target
+from penstock.model.operation import Target, Value
 
 #: How much of what a decider says goes on record.
 MAX_WHY_CHARACTERS = 200
@@ -28,12 +28,27 @@ class HoldEnding(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShownBefore:
+    """What stood in objects that a held operation writes, as traffic showed it `age_us` before it was asked.
+
+    `target` is the place of the operation's target, `first` the number of its first element that is known, `values` one
+    an element from there on.
+    """
+
+    target: int
+    first: int
+    values: tuple[Value, ...]
+    age_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OperationHeld:
     """An operation waits in a worker for a second person; it is refused at `until_us` if nobody decides.
 
     Told again whenever control comes back or `behind` changes: the last one counts.  `operation` is the title of its
     classes (``modbus.write``), `data` the exact bytes in hexadecimal, secrets overwritten, `source` where its sender
-    is (address:port).  `behind` is how many more requests of the flow wait until this one is decided.
+    is (address:port).  `behind` is how many more requests of the flow wait until this one is decided.  `before` is what
+    its objects held, where traffic has shown it.
     """
 
     flow: int
@@ -50,6 +65,7 @@ class OperationHeld:
     at_us: int
     until_us: int
     behind: int = 0
+    before: tuple[ShownBefore, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from penstock.control import ActiveSignIn, Gate, Held
-from penstock.model import HoldEnding, Json, OperationClass, Role, Target, Value
+from penstock.model import HoldEnding, Json, OperationClass, Role, ShownBefore, Target, Value
 from penstock.policy import permission_text, target_text
 from penstock.web.asking import moment_text
 
@@ -36,24 +36,30 @@ OUTCOMES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectRow:
-    """One object of an operation: what is done with it, its name, and what it would hold after that."""
+    """One object of an operation: what is done with it, its name, what it would hold, and what it held (`was`).
+
+    `was` is empty where no traffic has shown it; `age_s` is how long before the request it was seen, in whole seconds.
+    """
 
     operation_class: str
     text: str
     value: str
+    was: str = ""
+    age_s: int = 0
 
     @property
     def sentence(self) -> str:
-        """``write holding_registers 10 = 250``."""
-        return f"{self.operation_class} {self.text}{f' = {self.value}' if self.value else ''}"
+        """``write holding_registers 10 = 250, was 240``."""
+        was = f", was {self.was}" if self.was else ""
+        return f"{self.operation_class} {self.text}{f' = {self.value}' if self.value else ''}{was}"
 
 
 def object_rows(held: Held) -> tuple[tuple[ObjectRow, ...], int]:
     """The objects, and how many more there are; an element each where the message names elements by number."""
     rows, more = list[ObjectRow](), 0
-    for target in _elements(held.told.targets):
+    for place, target in _elements(held.told.targets):
         if len(rows) < MAX_OBJECTS:
-            rows.append(_row(target, held.grant.protocol))
+            rows.append(_row(target, held.grant.protocol, _before(held.told.before, place)))
         else:
             more += 1
     return tuple(rows), more
@@ -64,7 +70,10 @@ def sentence(held: Held) -> str:
     told, protocol = held.told, held.grant.protocol
     if not told.targets:
         return f"{_words(told.operation.partition('.')[2])} ({told.name})"
-    text = "; ".join(_row(target, protocol, MAX_LISTED).sentence for target in told.targets[:MAX_LISTED])
+    text = "; ".join(
+        _row(target, protocol, _before(told.before, place), MAX_LISTED).sentence
+        for place, target in enumerate(told.targets[:MAX_LISTED])
+    )
     if len(text) > MAX_TEXT:
         text = f"{text[:MAX_TEXT]}…"
     more = len(told.targets) - MAX_LISTED
@@ -156,35 +165,65 @@ def held_row(gate: Gate, held: Held, sign_in: ActiveSignIn, *, is_whole: bool = 
 def _whole(gate: Gate, held: Held) -> dict[str, Json]:
     rows, more = object_rows(held)
     objects: list[Json] = [
-        {"class": row.operation_class, "object": row.text, "value": row.value or None} for row in rows
+        {
+            "class": row.operation_class,
+            "object": row.text,
+            "value": row.value or None,
+            "was": row.was or None,
+            "was_age_s": row.age_s if row.was else None,
+        }
+        for row in rows
     ]
     allowed: list[Json] = [*allowances(gate, held)]
     return {"objects": objects, "more_objects": more, "conduit_allows": allowed, "data": held.told.data}
 
 
-def _elements(targets: tuple[Target, ...]) -> Iterator[Target]:
-    for target in targets:
+def _elements(targets: tuple[Target, ...]) -> Iterator[tuple[int, Target]]:
+    """Each target with its place, taken apart where it names elements by number."""
+    for place, target in enumerate(targets):
         values = target.values
         if values is not None and len(values) == target.count > 1 and not target.name:
             for index, value in enumerate(values):
-                yield replace(target, first=target.first + index, count=1, values=(value,), memory=None)
+                yield place, replace(target, first=target.first + index, count=1, values=(value,), memory=None)
         else:
-            yield target
+            yield place, target
 
 
-def _row(target: Target, protocol: str, most: int = MAX_OBJECTS) -> ObjectRow:
+def _before(known: tuple[ShownBefore, ...], place: int) -> tuple[ShownBefore, ...]:
+    return tuple(each for each in known if each.target == place)
+
+
+def _row(target: Target, protocol: str, before: tuple[ShownBefore, ...], most: int = MAX_OBJECTS) -> ObjectRow:
+    was, age_s = _was(target, protocol, before, most)
     return ObjectRow(
         operation_class=_words(target.operation_class.value),
         text=target_text(target, protocol) or "no object named",
         value=_value(target, most),
+        was=was,
+        age_s=age_s,
     )
+
+
+def _was(target: Target, protocol: str, before: tuple[ShownBefore, ...], most: int) -> tuple[str, int]:
+    """What these objects held, as far as it is known, and the age of the oldest of it."""
+    texts, age_us = list[str](), 0
+    for run in before:
+        skipped = max(0, target.first - run.first)
+        values = run.values[skipped : target.last - run.first + 1]
+        if not values:
+            continue
+        first, shown = run.first + skipped, _listed(values, most)
+        is_whole = first == target.first and len(values) == target.count
+        part = replace(target, first=first, count=len(values), values=None, memory=None)
+        texts.append(shown if is_whole else f"{target_text(part, protocol)}: {shown}")
+        age_us = max(age_us, run.age_us)
+    return "; ".join(texts), age_us // _US_PER_S
 
 
 def _value(target: Target, most: int) -> str:
     """At most so many values, and how many more there are."""
     if target.values is not None:
-        more = len(target.values) - most
-        return ", ".join(map(_text, target.values[:most])) + (f" and {more} more" if more > 0 else "")
+        return _listed(target.values, most)
     if target.memory is not None:
         most = max(most, _LINE_BYTES)
         more = len(target.memory) - most
@@ -193,6 +232,11 @@ def _value(target: Target, most: int) -> str:
         )
     is_open = target.operation_class is OperationClass.WRITE
     return "a value that the message does not say as one: see its bytes" if is_open else ""
+
+
+def _listed(values: tuple[Value, ...], most: int) -> str:
+    more = len(values) - most
+    return ", ".join(map(_text, values[:most])) + (f" and {more} more" if more > 0 else "")
 
 
 def _text(value: Value) -> str:

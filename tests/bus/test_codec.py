@@ -13,6 +13,7 @@ from penstock.model import (
     Malformed,
     OperationClass,
     OperationHeld,
+    ShownBefore,
     Target,
     Value,
 )
@@ -47,6 +48,16 @@ helds = st.builds(
     at_us=st.integers(0, 2**62),
     until_us=st.integers(0, 2**62),
     behind=st.integers(0, 64),
+    before=st.lists(
+        st.builds(
+            ShownBefore,
+            target=st.integers(0, 3),
+            first=st.integers(0, 2**32),
+            values=st.lists(values, max_size=4).map(tuple),
+            age_us=st.integers(0, 2**62),
+        ),
+        max_size=2,
+    ).map(tuple),
 )
 
 

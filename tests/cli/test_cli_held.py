@@ -37,7 +37,9 @@ ROW: dict[str, Any] = {
     "may_decide": True,
 }
 WHOLE = ROW | {
-    "objects": [{"class": "write", "object": "holding_registers 10", "value": "250"}],
+    "objects": [
+        {"class": "write", "object": "holding_registers 10", "value": "250", "was": "240", "was_age_s": 12},
+    ],
     "more_objects": 0,
     "conduit_allows": ["write holding_registers 10-12"],
     "data": "00010000000901100000000102" + "00fa" * 4,
@@ -84,7 +86,7 @@ def test_one_is_shown_with_its_objects_and_its_exact_bytes(signed_in: FakeGate, 
         "allows      write holding_registers 10-12",
         "operation   modbus.write: Write Multiple Registers (16)",
         "behind it   2 more requests wait",
-        "write  holding_registers 10  250",
+        "write  holding_registers 10  250        240, 12 s before",
         "0000  00 01 00 00 00 09 01 10 00 00 00 01 02 00 fa 00",
         "0010  fa 00 fa 00 fa",
     ):

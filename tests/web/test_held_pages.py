@@ -9,7 +9,7 @@ from browser import ORIGIN, Browser, hidden_fields
 from control_world import STATION, World, play
 from held_operations import CONTROL_ROOM, FLOW, HoldingWorker, asking
 
-from penstock.model import HoldEnding, OperationClass, RecordKind, Role, Target
+from penstock.model import HoldEnding, OperationClass, RecordKind, Role, ShownBefore, Target
 
 WHY = "work order 4711"
 ONE = "/held/1042.1"
@@ -85,6 +85,20 @@ def test_approving_takes_its_own_button_and_enter_refuses(world: World) -> None:
         assert done.status_code == 303
         assert [each.is_approved for each in worker.decisions] == [True]
         assert "Forwarded: the asset has it" in (await bob.get(ONE)).text
+
+    play(world, scenario)
+
+
+def test_what_it_held_stands_beside_the_new_value_where_it_is_known(world: World) -> None:
+    async def scenario(world: World) -> None:
+        worker = await held(world)
+        bob = await browser(world, "bob", Role.APPROVER)
+        assert "It held" not in (await bob.get(ONE)).text
+        grant = world.gate.holds.waiting[0].grant
+        worker.hold(grant, 2, for_s=600, before=(ShownBefore(target=0, first=10, values=(240,), age_us=75_000_000),))
+        words = plain((await bob.get("/held/1042.2")).text)
+        assert "Class Object It held New value write holding_registers 10 240 1 min 15 s before 250" in words
+        assert "write holding_registers 10 = 250, was 240" in (await bob.get("/held")).text
 
     play(world, scenario)
 

@@ -6,7 +6,7 @@ from browser import Client, admin
 from control_world import SITE, World, play
 from held_operations import CONTROL_ROOM, WRITE, HoldingWorker, asking
 
-from penstock.model import HoldEnding, OperationClass, RecordKind, Role, Target
+from penstock.model import HoldEnding, OperationClass, RecordKind, Role, ShownBefore, Target
 
 WHY = {"why": "work order 4711"}
 APPROVE, REFUSE = "/api/held/1042.1/approve", "/api/held/1042.1/refuse"
@@ -43,7 +43,9 @@ def test_an_approver_sees_what_is_asked_and_lets_it_pass(world: World) -> None:
         assert (row["subject"], row["source"], row["asset"]) == ("ada", "10.20.0.50:40000", "plc-filter-1")
         assert 500 < row["left_s"] <= 600
         whole = (await bob.ask("GET", "/api/held/1042.1")).json()
-        assert whole["objects"] == [{"class": "write", "object": "holding_registers 10", "value": "250"}]
+        assert whole["objects"] == [
+            {"class": "write", "object": "holding_registers 10", "value": "250", "was": None, "was_age_s": None}
+        ]
         assert (whole["data"], whole["conduit_allows"]) == (WRITE.hex(), [])
         answer = await bob.ask("POST", APPROVE, WHY)
         assert (answer.status_code, answer.json()["state"]) == (200, "forwarded")
@@ -114,6 +116,42 @@ def test_the_command_line_of_whoever_asked_hears_of_it_and_so_does_the_status_of
             metrics = (await http.get("/admin/metrics")).text
         assert 'penstock_held_ended_total{ending="timed_out"} 1\n' in metrics
         assert (await ada.ask("GET", "/api/sessions")).json()["sessions"][0]["held"] == []
+
+    play(world, scenario)
+
+
+def test_what_the_objects_held_is_told_with_its_age_as_far_as_traffic_has_shown_it(world: World) -> None:
+    async def scenario(world: World) -> None:
+        worker, grant = await asking(world)
+        bob = await second(world, Role.APPROVER)
+        three = Target(operation_class=OperationClass.WRITE, table="coils", first=3, count=3, values=(1, 0, 1))
+        tag = Target(operation_class=OperationClass.WRITE, table="tags", name="speed", values=(90,))
+        raw = Target(operation_class=OperationClass.WRITE, table="DB10", first=4, count=2, memory=b"\x01\x02")
+        before = (
+            ShownBefore(target=0, first=4, values=(1, 0), age_us=61_900_000),
+            ShownBefore(target=1, first=0, values=(85,), age_us=2_000_000),
+            ShownBefore(target=2, first=5, values=(7,), age_us=0),
+        )
+        worker.hold(grant, targets=(three, tag, raw), before=before, for_s=600)
+        whole = (await bob.ask("GET", "/api/held/1042.1")).json()
+        assert [(each["object"], each["was"], each["was_age_s"]) for each in whole["objects"]] == [
+            ("coils 3", None, None),
+            ("coils 4", "1", 61),
+            ("coils 5", "0", 61),
+            ("tags speed", "85", 2),
+            ("DB10 4-5", "DB10 5: 7", 0),
+        ]
+        assert whole["what"] == (
+            "write coils 3-5 = 1, 0, 1, was coils 4-5: 1, 0; write tags speed = 90, was 85; "
+            "write DB10 4-5 = 0x0102, was DB10 5: 7"
+        )
+        await bob.ask("POST", APPROVE, WHY)
+        (record,) = world.recorder.of(RecordKind.OPERATION_APPROVED)
+        assert record.detail["before"] == [
+            {"target": 0, "first": 4, "values": [1, 0], "old_seen_us": 61_900_000},
+            {"target": 1, "first": 0, "values": [85], "old_seen_us": 2_000_000},
+            {"target": 2, "first": 5, "values": [7], "old_seen_us": 0},
+        ]
 
     play(world, scenario)
 

@@ -9,10 +9,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse
 
+from penstock.web import held
 from penstock.web.addresses import card_ways
 from penstock.web.asking import gate_of
 from penstock.web.guard import SCRIPT_POLICY
-from penstock.web.held import sentence
 from penstock.web.pages.forms import (
     FORM_COOKIE,
     cookie_of,
@@ -68,7 +68,13 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 _TEMPLATES.filters.update(
-    clock=clock_text, day=day_text, iso=iso_text, seconds=seconds_text, span=span_text, what=sentence
+    clock=clock_text,
+    day=day_text,
+    iso=iso_text,
+    seconds=seconds_text,
+    span=span_text,
+    seconds_left=held.seconds_text,
+    what=held.sentence,
 )
 
 
