@@ -26,6 +26,7 @@ from penstock.model import (
     OperationHeld,
     Record,
     RecordKind,
+    ShownBefore,
 )
 from penstock.proxy.refusals import operation_detail
 from penstock.wire import NO_ANSWER, CountsFrames, Decoder, Frame, KeepsWaiting, Role
@@ -109,12 +110,22 @@ class Holds:
         self._drained: Frame | None = None
         self._bytes = self._count = 0
 
-    def hold(self, frame: Frame, operation: Operation, decision: Decision, now_us: int) -> bool:
-        """Keep this request back; false, and it is not, where that cannot be written down."""
+    def hold(
+        self,
+        frame: Frame,
+        operation: Operation,
+        decision: Decision,
+        now_us: int,
+        before: tuple[ShownBefore, ...] = (),
+    ) -> bool:
+        """Keep this request back; false, and it is not, where that cannot be written down.
+
+        `before` is what the objects hold that it would write, for whoever decides.
+        """
         if decision.hold_s is None or not self._journal.is_healthy:
             return False
         self._count += 1
-        told = self._told(frame, operation, decision, now_us)
+        told = replace(self._told(frame, operation, decision, now_us), before=before)
         if not self._journal.record(self._record(frame, operation, decision, told)):
             return False
         self.held = Held(frame=frame, operation=operation, told=told)

@@ -370,7 +370,7 @@ class Inspection:
 
     def _hold_back(self, frame: Frame, operation: Operation, decision: Decision, now_us: int) -> Reason | None:
         """Hold this request."""
-        if not self._holds.hold(frame, operation, decision, now_us):
+        if not self._holds.hold(frame, operation, decision, now_us, self._values.before(frame, operation, now_us)):
             return self._refusals.add(frame, Reason.EVIDENCE_UNAVAILABLE, now_us, operation, decision)
         self._is_renewed = False
         self._choose_way()

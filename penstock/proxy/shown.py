@@ -148,6 +148,17 @@ class Shown:
         self._remember(write)
         return events, write
 
+    def bearing_on(self, operation: Operation, at_us: int) -> list[Event]:
+        """What bears on the objects that a write would change, newest first; nothing is noted of the write.
+
+        What another one leaves that is under way now is not known yet.
+        """
+        events = self._events([target for target, _ in self.objects.changed_by(operation) or ()], at_us)
+        for event in events:
+            if event.write is not None and event.write.done_us == _EVER:
+                event.write = msgspec.structs.replace(event.write, is_unclear=True)
+        return events
+
     def done(self, write: Write, at_us: int, *, is_good: bool) -> None:
         """A write was answered, or will never be."""
         write.done_us = at_us

@@ -14,7 +14,7 @@ import msgspec
 
 from penstock.bus import QUIET, FlowJournal, OldLine, Outcome, ResultLine
 from penstock.bus.lines import MAX_VALUE_CHARACTERS, MAX_VALUES, short_status, target_lines, values_within, with_reply
-from penstock.model import Decision, Operation, RecordMode, Target, Value
+from penstock.model import Decision, Operation, RecordMode, ShownBefore, Target, Value
 from penstock.proxy.meter import Transaction
 from penstock.proxy.shown import Event, Place, Shown, Write, elements, is_read, shown_values
 from penstock.wire import NO_ANSWER, Answer, Decoder, Frame, Role, Side
@@ -73,6 +73,15 @@ class Values:
             told = Told(frame, operation, decision.record, events, write, begun is None, [])
             told.place = self._shown.place(frame, operation) if is_read(operation) else None
             self._told[one.ordinal] = told
+
+    def before(self, frame: Frame, operation: Operation, now_us: int) -> tuple[ShownBefore, ...]:
+        """What stands in the objects that a held request would write, as far as traffic has shown it until now."""
+        events = self._shown.bearing_on(operation, now_us)
+        told = Told(frame, operation, RecordMode.WRITES, events, None, False, [])
+        return tuple(
+            ShownBefore(target=each.target, first=each.first, values=tuple(each.values), age_us=each.old_seen_us)
+            for each in self._old(told, now_us)
+        )
 
     def part(self, one: Transaction | None, frame: Frame) -> None:
         """A part of an answer came, and more follow."""
