@@ -1,4 +1,4 @@
-"""Fuzz every protocol whose operations are judged, each in a process of its own, for a bounded time; print a table.
+"""Fuzz what reads each protocol, and captures, each in a process of its own, for a bounded time; print a table.
 
     python fuzz/run.py [--seconds N | --runs N] [--at-once N] [--corpus FOLDER] [PROTOCOL ...]
 
@@ -21,9 +21,8 @@ from typing import Final, NamedTuple
 HERE: Final = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests" / "wire")]
 
+from fuzzing_spoken import TARGETS
 from seeds import write_seeds
-
-from penstock.wire import NAMED, PROTOCOLS
 
 #: One input may not take longer: inputs have at most `MAX_BYTES`, and decoding them takes milliseconds.
 INPUT_SECONDS: Final = 10
@@ -54,15 +53,15 @@ class Run(NamedTuple):
 def main() -> int:
     """Run the targets; the number of them in which something was found."""
     arguments = parsed()
-    names = arguments.protocols or [each.name for each in PROTOCOLS]
-    print(f"{'protocol':10} {'seeds':>6} {'inputs':>9} {'per second':>11} {'covered':>8}   result", flush=True)
+    names = arguments.protocols or list(TARGETS)
+    print(f"{'protocol':12} {'seeds':>6} {'inputs':>9} {'per second':>11} {'covered':>8}   result", flush=True)
     failed = 0
     with ThreadPoolExecutor(arguments.at_once) as pool:
         for run in pool.map(lambda name: one(name, arguments), names):
             is_fine = not run.code and not run.found
             failed += not is_fine
             stats = f"{run.stat('inputs'):>9} {run.stat('per second'):>11} {run.stat('covered'):>8}"
-            print(f"{run.name:10} {run.seeds:6} {stats}   {'nothing found' if is_fine else 'FOUND'}", flush=True)
+            print(f"{run.name:12} {run.seeds:6} {stats}   {'nothing found' if is_fine else 'FOUND'}", flush=True)
             if not is_fine:
                 print(run.output[-4000:])
                 for path in run.found:
@@ -73,7 +72,7 @@ def main() -> int:
 def parsed() -> argparse.Namespace:
     """The arguments."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("protocols", nargs="*", choices=[[], *NAMED])
+    parser.add_argument("protocols", nargs="*", choices=[[], *TARGETS])
     parser.add_argument("--seconds", type=int, default=60, help="for each protocol")
     parser.add_argument("--runs", type=int, help="inputs for each protocol, instead of a time")
     parser.add_argument("--at-once", type=int, default=max(1, (os.cpu_count() or 2) - 1))
@@ -88,7 +87,7 @@ def one(name: str, arguments: argparse.Namespace) -> Run:
         folder.mkdir(parents=True, exist_ok=True)
     before = set(found.iterdir())
     with tempfile.TemporaryDirectory() as folder:
-        count = write_seeds(NAMED[name], Path(folder))
+        count = write_seeds(name, Path(folder), MAX_BYTES)
         bound = f"-runs={arguments.runs}" if arguments.runs else f"-max_total_time={arguments.seconds}"
         options = (
             f"-timeout={INPUT_SECONDS}",

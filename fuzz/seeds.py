@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from fuzzing import bytes_of
+from fuzzing_spoken import WRITTEN
 
 from penstock.observe import Flows, packets_of
-from penstock.wire import KNOWN, Side, WireProtocol, recognise
+from penstock.wire import KNOWN, Known, Side, recognise
 
 ROOT: Final = Path(__file__).parents[1]
 VECTORS: Final = ROOT / "tests" / "wire"
@@ -25,20 +26,28 @@ PACKETS: Final = 8
 #: Seeds of one flow: its beginning, and further parts of it.
 PARTS: Final = 12
 
+#: The target that reads files.
+CAPTURE: Final = "capture"
+
 Talk = list[tuple[Side, bytes]]
 
 
-def write_seeds(protocol: WireProtocol, folder: Path) -> int:
-    """Write the seeds of one protocol, each named by its digest; how many there are."""
+def write_seeds(name: str, folder: Path, max_bytes: int) -> int:
+    """Write the seeds of one target, each named by its digest; how many there are."""
     folder.mkdir(parents=True, exist_ok=True)
-    seeds = {bytes_of(part) for path in sorted(CAPTURES.glob("*.pcap*")) for part in parts(path, protocol)}
-    seeds |= {bytes_of(part) for part in written(protocol)}
+    paths = [path for path in sorted(CAPTURES.glob("*.pcap*")) if path.suffix in {".pcap", ".pcapng"}]
+    if name == CAPTURE:
+        seeds = {path.read_bytes()[:max_bytes] for path in paths}
+    else:
+        protocol = next(each for each in KNOWN if each.name == name)
+        seeds = {bytes_of(part) for path in paths for part in parts(path, protocol)}
+        seeds |= {bytes_of(part) for part in written(protocol)}
     for seed in seeds:
         (folder / hashlib.sha256(seed).hexdigest()[:24]).write_bytes(seed)
     return len(seeds)
 
 
-def parts(path: Path, protocol: WireProtocol) -> Iterator[Talk]:
+def parts(path: Path, protocol: Known) -> Iterator[Talk]:
     """Some parts of each flow of a capture that speaks the protocol."""
     if path.suffix not in {".pcap", ".pcapng"}:
         return
@@ -47,8 +56,10 @@ def parts(path: Path, protocol: WireProtocol) -> Iterator[Talk]:
             yield talk[at : at + PACKETS]
 
 
-def written(protocol: WireProtocol) -> Iterator[Talk]:
+def written(protocol: Known) -> Iterator[Talk]:
     """The messages that the tests compare with tshark's decode, where they stand there whole: what no capture holds."""
+    if protocol.name in WRITTEN:
+        yield list(WRITTEN[protocol.name])
     path = VECTORS / f"{protocol.name}_vectors.json"
     vectors = json.loads(path.read_text()).get("vectors", []) if path.is_file() else []
     talk = [
@@ -61,7 +72,7 @@ def written(protocol: WireProtocol) -> Iterator[Talk]:
         yield talk[at : at + PACKETS]
 
 
-def flows(path: Path, protocol: WireProtocol) -> Iterator[Talk]:
+def flows(path: Path, protocol: Known) -> Iterator[Talk]:
     """What was said in each flow that is recognised as the protocol."""
     ports = frozenset((kind, int(port)) for each in KNOWN for kind, port in (text.split("/") for text in each.ports))
     reader, by_flow = Flows(ports), {}

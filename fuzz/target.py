@@ -1,6 +1,6 @@
 """One fuzz target: everything that reads one protocol, held to its contract by a fuzzer that sees what it covers.
 
-    python fuzz/target.py PROTOCOL [libFuzzer options] CORPUS...
+    python fuzz/target.py PROTOCOL|capture [libFuzzer options] CORPUS...
 
 A finding is written where ``-artifact_prefix`` says; the same command with that file instead of the corpus repeats it.
 """
@@ -13,16 +13,15 @@ from pathlib import Path
 import atheris
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "tests" / "wire")]
-with atheris.instrument_imports(include=["penstock.wire"]):
-    from penstock.wire import NAMED
-from fuzzing import fuzz_one
+with atheris.instrument_imports(include=["penstock.wire", "penstock.observe"]):
+    from fuzzing_spoken import TARGETS
 from mending import MENDED
 
 
 def main() -> None:
     """Fuzz until libFuzzer ends."""
-    protocol = NAMED[sys.argv.pop(1)]
-    mended = MENDED.get(protocol.name)
+    name = sys.argv.pop(1)
+    target, mended = TARGETS[name], MENDED.get(name)
 
     def change(data: bytes, max_size: int, seed: int) -> bytes:
         changed: bytes = atheris.Mutate(data, max_size)
@@ -30,7 +29,7 @@ def main() -> None:
         return changed if mended is None or seed % 8 == 0 else mended(changed)[:max_size]
 
     options = {} if mended is None else {"custom_mutator": change}
-    atheris.Setup(sys.argv, lambda data: fuzz_one(protocol, data), **options)
+    atheris.Setup(sys.argv, target, **options)
     atheris.Fuzz()
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from penstock.wire import PROTOCOLS, RECOGNISED, WireProtocol
+from penstock.wire import PROTOCOLS, RECOGNISED, SPOKEN, WireProtocol
 from penstock.wire.recognised import RecognisedProtocol
 
 HEAD = (
     "| protocol | carried by | may be narrowed by | refused with | what a real client shows | not seen | held at most |"
 )
-RECOGNISED_HEAD = "| protocol | carried by | usual ports | Wireshark's protocol column |"
+RECOGNISED_HEAD = "| protocol | carried by | usual ports | Wireshark's protocol column | in a conduit |"
 
 
 def enforced(peers: Mapping[str, Any]) -> str:
@@ -61,4 +61,14 @@ def _recognised(protocol: RecognisedProtocol) -> tuple[str, ...]:
         ", ".join(f"`{each}`" for each in protocol.dissectors),
         ", ".join(protocol.ports) or "none",
         f"`{protocol.column}`",
+        _permitted(protocol),
     )
+
+
+def _permitted(protocol: RecognisedProtocol) -> str:
+    """How a conduit names it."""
+    spoken = [each for each in SPOKEN.values() if each.protocol is protocol]
+    if not spoken:
+        return "by port only"
+    words = " or ".join(f"`{each.word}: any`" for each in spoken)
+    return f"{words}, or operation classes" if spoken[0].classes else words

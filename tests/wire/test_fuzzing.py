@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from captured import require_captures
 from fuzzing import bytes_of, fuzz_one, talk_of
+from fuzzing_spoken import TARGETS
 from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.model import Malformed
-from penstock.wire import NAMED, PROTOCOLS, Frame, ModbusDecoder, Side
+from penstock.wire import NAMED, Frame, ModbusDecoder, Side
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "fuzz"))
 from mending import MENDED
@@ -27,8 +28,7 @@ READ = bytes.fromhex("0001 0000 0006 01 03 0000 0002")
 
 @pytest.mark.parametrize("found", FOUND, ids=[f"{each['protocol']}, {each['what']}" for each in FOUND])
 def test_what_was_found_once_is_mended(found: dict[str, str]) -> None:
-    if found["protocol"] in NAMED:
-        fuzz_one(NAMED[found["protocol"]], bytes.fromhex(found["data"]))
+    TARGETS[found["protocol"]](bytes.fromhex(found["data"]))
 
 
 talks = st.lists(st.tuples(st.sampled_from(Side), st.binary(min_size=1, max_size=127)), max_size=6)
@@ -72,14 +72,13 @@ def test_a_decoder_that_breaks_its_contract_does_not_pass(kind: type[ModbusDecod
         fuzz_one(replace(NAMED["modbus"], streams=kind, datagrams=None), conversation)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS, ids=[each.name for each in PROTOCOLS])
-def test_the_captures_give_seeds_for_every_protocol(protocol: object, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", TARGETS)
+def test_there_are_seeds_for_every_target(name: str, tmp_path: Path) -> None:
     require_captures()
-    known = NAMED[getattr(protocol, "name")]  # noqa: B009 - parametrize hides the type
-    count = write_seeds(known, tmp_path)
+    count = write_seeds(name, tmp_path, 2048)
     assert count == len(list(tmp_path.iterdir())) > 0
     for seed in tmp_path.iterdir():
-        fuzz_one(known, seed.read_bytes())
+        TARGETS[name](seed.read_bytes())
 
 
 @given(talks)

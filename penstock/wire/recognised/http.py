@@ -251,7 +251,7 @@ class HttpDissector:
 
 def _may_begin(head: bytearray, side: Side) -> bool:
     """Whether this can become a message, as far as its first bytes tell."""
-    return len(head) > _MAX_METHOD_BYTES * 4 or fits(bytes(head[:FITS_BYTES]), side) is not False
+    return fits(bytes(head[: _MAX_METHOD_BYTES * 4]), side) is not False
 
 
 def _expect(half: _Half, fields: dict[bytes, bytes], otherwise: str) -> None:

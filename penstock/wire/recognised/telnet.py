@@ -57,7 +57,7 @@ def fits(data: bytes, side: Side) -> bool | None:  # noqa: ARG001 - both sides b
 
     Text alone is nobody's: a session that begins with it, or in the middle of it, is not known.
     """
-    if data[0] != _IAC:
+    if data[0] != _IAC or data[1:2] == b"\xff":  # text that begins with the letter 255
         return False
     if len(data) < _NEGOTIATION_BYTES:
         return None if len(data) == 1 or data[1] in COMMANDS else False
@@ -76,7 +76,7 @@ def fits(data: bytes, side: Side) -> bool | None:  # noqa: ARG001 - both sides b
             return False
         negotiated += code >= _SUBOPTION
         at = end
-    return negotiated > 0
+    return True if negotiated else None
 
 
 def _end_of_command(data: bytes, at: int) -> int:
