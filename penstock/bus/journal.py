@@ -245,14 +245,17 @@ class FlowJournal:
     ) -> int | None:
         """Announce what `index` means from now on (indexes are never used twice); the tag of its rows.
 
-        Where it `is_quiet`, its rows wait for the second to be over, whatever their class.
+        Where it `is_quiet`, its rows wait for the second to be over, whatever their class.  What was held (`hold`) is
+        told one by one and promptly, also a read.
         ``None`` when there is no room for it: then nothing of it may be forwarded as recorded.
         """
         place = index << 8 | self.local << 32
         line = operation_line(operation, conduit, data)
         line.hold, line.approved_by = hold, approved_by
         manner = manner_of(operation, record)
-        if is_quiet and manner is Manner.PROMPT:
+        if hold:
+            manner = Manner.PROMPT
+        elif is_quiet and manner is Manner.PROMPT:
             manner = Manner.ROWS
         payload = encode_operation(line)
         if not self._ring.put(Kind.OPERATION | place, payload, manner):

@@ -6,12 +6,14 @@ Pure.  So nobody can fill the evidence, or the disk below it, by asking for what
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 from typing import Final
 
 import msgspec
 
 from penstock.bus import FlowJournal, Journal
-from penstock.model import Decision, Grant, Json, Operation, Reason, Record, RecordKind, Target
+from penstock.bus.lines import MAX_DATA_BYTES, encode_operation, operation_line
+from penstock.model import Decision, Grant, Json, Operation, Reason, Record, RecordKind
 from penstock.wire import Frame
 
 _WINDOW_US: Final = 1_000_000
@@ -114,23 +116,25 @@ class OperationRefusals:
 def operation_detail(
     flow: FlowJournal, frame: Frame, operation: Operation | None, decision: Decision | None
 ) -> dict[str, Json]:
-    """What a record says of one request: where it came from, its bytes, what it means, and what was decided."""
-    detail: dict[str, Json] = {"flow": flow.number, "source": flow.source, "data": frame.recorded.hex()}
+    """What a record says of one request: where it came from, its bytes, what it means, and what was decided.
+
+    What is long is cut, as in the rows of what was forwarded: no record may be lost because of it.
+    """
+    data = frame.recorded
+    detail: dict[str, Json] = {"flow": flow.number, "source": flow.source, "data": data[:MAX_DATA_BYTES].hex()}
+    if len(data) > MAX_DATA_BYTES:
+        detail |= {"bytes": len(data), "sha256": sha256(data).hexdigest()}
     if operation is not None:
+        line = operation_line(operation, None, b"")
+        encode_operation(line)  # leaves out the last targets where there are too many
         detail |= {
-            "code": operation.code,
-            "name": operation.name,
-            "unit": operation.unit,
-            "targets": [_object(target) for target in operation.targets],
+            "code": line.code,
+            "name": line.name,
+            "unit": line.unit,
+            "targets": msgspec.to_builtins(line.targets),
         }
+        detail |= {"cut": line.cut} if line.cut else {}
     if decision is not None:
         misses: list[Json] = msgspec.to_builtins(list(decision.misses))
         detail |= {"conduit": decision.conduit, "revision": decision.revision, "misses": misses}
     return detail
-
-
-def _object(target: Target) -> dict[str, Json]:
-    """A target as it stands in evidence, like `penstock.bus.TargetLine`: its name where it has one."""
-    values: list[Json] | None = None if target.values is None else [*target.values]
-    found: dict[str, Json] = {"table": target.table, "first": target.first, "count": target.count, "values": values}
-    return found | {"name": target.name} if target.name else found

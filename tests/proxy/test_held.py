@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from holding import APPROVER, HOLD_S, Holding
 from proxying import GRANT, READ, READ_REPLY, SECOND, T0, WRITE, message
 from test_inspect_roles import LineDecoder
 
-from penstock.model import Charge, HoldEnded, OperationHeld, Reason
+from penstock.model import Charge, Decision, HoldEnded, Operation, OperationHeld, Reason, RecordMode
 from penstock.proxy.held import MAX_BEHIND, MAX_BEHIND_BYTES, PACE_US
 from penstock.proxy.inspect import HALF_MESSAGE_US
 from penstock.proxy.relay import End
@@ -418,6 +419,39 @@ def test_what_a_hold_takes_is_no_latency_of_the_gate(flow: Holding) -> None:
     (ended,) = flow.asset(HELD_WRITE, T0 + 30 * SECOND + 40).transactions
     assert ended is one
     assert ended.at_us == T0 + 30 * SECOND
+
+
+@pytest.mark.parametrize("is_approved", [True, False])
+def test_a_long_request_is_on_record_with_its_beginning_its_length_and_its_digest(
+    tmp_path: Path, *, is_approved: bool
+) -> None:
+    """A record has a size, and nothing may go on, or be refused, without one."""
+    flow, sent = Holding(tmp_path, LineDecoder()), b"Q1write" + b" " * 60_000 + b"\n"
+    flow.client(sent, T0)
+    assert flow.held()[0].data == sent.hex(), "who approves it sees all of it"
+    flow.decide(is_approved=is_approved)
+    records = [each for each in flow.reader.read(T0 + 60 * SECOND) if each.kind.startswith("operation.")]
+    kinds = ["operation.held", *([] if is_approved else ["operation.refused"])]
+    assert [each.kind for each in records] == kinds
+    for record in records:
+        assert record.detail["data"] == sent[:8192].hex()
+        assert (record.detail["bytes"], record.detail["sha256"]) == (len(sent), sha256(sent).hexdigest())
+
+
+@pytest.mark.parametrize("mode", RecordMode)
+def test_a_held_read_is_told_by_itself_whatever_is_recorded_of_reads(tmp_path: Path, mode: RecordMode) -> None:
+    class HeldReads(Holding):
+        def _judge(self, operation: Operation, _now_us: int) -> Decision:
+            del operation
+            return Decision(is_allowed=True, reason=Reason.ALLOWED, revision=3, conduit="polls", hold_s=60, record=mode)
+
+    flow = HeldReads(tmp_path)
+    flow.client(message(1, READ), T0)
+    assert flow.approve().to_asset == message(1, READ)
+    flow.asset(message(1, READ_REPLY), T0 + 5)
+    (record,) = flow.records("operations")
+    assert [line["approved_by"] for line in record.detail["operations"]] == [APPROVER]
+    assert len(record.detail["rows"]) == 1
 
 
 def test_every_held_request_is_in_the_evidence_before_control_hears_of_it(flow: Holding) -> None:
