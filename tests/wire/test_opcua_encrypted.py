@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Callable, Iterator
 
 import pytest
 from asyncua import ua
+from captured import byte_by_byte, flows, whole
 from opcua_talk import ACKNOWLEDGE, CHANNEL, POLICY, TOKEN, Talk, encoded, framed, hello, reading, text, writing
 
 from penstock.model import Malformed, OperationClass, Reason
@@ -175,3 +177,26 @@ def test_a_signed_channel_that_is_closed_before_it_was_used_is_no_encrypted_one(
     talk = Talk("Basic256Sha256")
     close = talk.sealed(encoded(ua.CloseSecureChannelRequest()), CLIENT, 9)
     assert one(talk.decoder, CLIENT, b"CLO" + close[3:]).role is Role.LINK
+
+
+@pytest.mark.parametrize("cut", [whole, byte_by_byte])
+def test_a_captured_session_is_encrypted_from_its_first_message_to_its_last(
+    cut: Callable[..., Iterator[bytes]],
+) -> None:
+    """Endpoints are asked for in the clear, in a connection of their own; then nothing can be read."""
+    judged: list[list[str]] = []
+    for flow in flows("opcua-encrypted.pcap"):
+        decoder, found = OpcUaDecoder(), list[str]()
+        for packet in flow.packets:
+            for piece in cut(packet.data):
+                for frame in decoder.feed(packet.side, piece):
+                    assert decoder.forward(frame) == frame.data
+                    if frame.role is Role.REQUEST:
+                        found.append(frame.operation.name)
+        judged.append(found)
+    ends = (
+        "Basic128Rsa15, client certificate 85ef235574b9ee5b514de6d99728bfc880cc7d5c, "
+        "server certificate 02ef7d93ab6cbb3a6f9c202307188ddf171ec991"
+    )
+    assert judged == [["GetEndpoints"], [f"encrypted, operations not seen ({ends})"] * len(judged[1])]
+    assert len(judged[1]) == 5
