@@ -119,6 +119,7 @@ def test_tokens_before_the_last_two_are_forgotten() -> None:
         other.install(token, keys, keys)
     with pytest.raises(Malformed, match="no token 6"):
         taken(other, old)
+    assert t.read_secured(other.send(b"MSGF", 1, b"an answer")).token == 7, "there is always one to answer with"
 
 
 def test_a_message_that_is_too_long_is_not_kept() -> None:

@@ -78,10 +78,15 @@ class SecuredEnd:
         return found
 
     def install(self, token: int, own: Keys | None, other: Keys | None) -> None:
-        """The keys of a token; those of the one before are kept for what is under way."""
+        """The keys of a token; those of the one before are kept for what is under way.
+
+        What goes out has the token that it had, until that is forgotten: then the oldest that there is.
+        """
         self._keys[token] = own, other
         while len(self._keys) > _KEPT_TOKENS:
             del self._keys[next(iter(self._keys))]
+        if self.token not in self._keys:
+            self.token = next(iter(self._keys))
 
     def next_number(self) -> int:
         """The sequence number of what goes out next."""
