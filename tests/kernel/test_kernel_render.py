@@ -118,6 +118,13 @@ def test_the_script_is_the_golden_one(name: str, ruleset: Ruleset) -> None:
     assert render(ruleset) == file.read_text(encoding="ascii")
 
 
+def test_a_site_pays_for_inspected_datagrams_only_where_it_has_some() -> None:
+    """Not a statement before connection tracking, nor on any packet's way, where all that is inspected is TCP."""
+    entries = ("goto datagram", "goto delivered", "th sport @inspect notrack", "goto answered")
+    assert not any(entry in render(COMPLETE) for entry in entries)
+    assert all(render(EVERYTHING).count(entry) == 1 for entry in entries)
+
+
 def test_the_order_of_a_ruleset_does_not_matter() -> None:
     """Equal content gives an equal script, so that a difference always means something."""
     turned = replace(

@@ -199,6 +199,41 @@ def test_operations_and_times_are_read_from_copies(plant: Plant, watch: Watch) -
     assert list(watch.store.iterdir()) == []
 
 
+@pytest.mark.parametrize("protocol", ["modbus", "bacnet"])
+def test_operations_and_times_are_read_from_copies_of_datagrams(plant: Plant, watch: Watch, protocol: str) -> None:
+    """A datagram that breaks its protocol is counted, and hides nothing behind it."""
+    watch.start()
+    UdpEcho(plant.plc, "192.168.10.50", BACNET)
+    opened = plant.open(43, transport="udp", port=BACNET, protocol=protocol, service=protocol, is_copied=True)
+    watch.tell(opened, stored=False)
+    client = plant.user.socket(kind=socket.SOCK_DGRAM)
+    client.connect((PLAIN, BACNET))
+    client.settimeout(2)
+    who_is = bytes.fromhex("810a000c 0120ffff00ff 1008")
+    for number in range(20):
+        time.sleep(0.002)
+        asked = poll(number) if protocol == "modbus" else who_is
+        assert exchange(client, asked) == asked
+        if number == 10:
+            assert exchange(client, asked[:-1]) == asked[:-1]
+
+    def rows() -> list[Any]:
+        told = [r for r in watch.records() if r.kind is RecordKind.OPERATIONS and r.grant == 43]
+        return [row for r in told for row in r.detail["rows"]]  # type: ignore[union-attr]
+
+    wanted = 20 if protocol == "modbus" else 40  # the echo of a broadcast is one as well
+    eventually(lambda: len(rows()) >= wanted, 20)
+    assert len(rows()) == wanted
+    told = [r for r in watch.records() if r.kind is RecordKind.OPERATIONS]
+    names = {each["operation"] for r in told for each in r.detail["operations"]}  # type: ignore[union-attr,index,call-overload]
+    assert names == {"modbus.read" if protocol == "modbus" else "bacnet.discovery"}
+    if protocol == "modbus":
+        assert all(0 < row[2] < 1_000_000 and row[3] == 0 for row in rows())
+    (opening,) = [r for r in watch.records() if r.kind is RecordKind.FLOW_OPENED]
+    assert (opening.grant, opening.subject, opening.detail["path"]) == (43, "ada", "kernel")
+    assert list(watch.store.iterdir()) == []
+
+
 def test_datagrams_are_kept_as_well(plant: Plant, watch: Watch) -> None:
     watch.start()
     UdpEcho(plant.plc, "192.168.10.50")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from dnp3_messages import CLASS_POLL, CROB, request, response
-from gate_plant import GATE, INSPECTED, MODBUS, SAFETY, SAFETY_GRANT, SCADA, USER, eventually
+from enip_messages import TO_ORIGINATOR, TO_TARGET, encapsulated, implicit, opened, opening, rr_data
+from gate_plant import GATE, INSPECTED, MODBUS, SAFETY, SAFETY_GRANT, SCADA, USER, eventually, exchange
 from inspecting import Inspecting, UdpAsset, UdpClient, ada_s
 
 from penstock.lab.netns import Node
@@ -235,3 +237,48 @@ def test_a_grant_that_stands_aside_takes_the_kernel_path_and_comes_back(plant: I
     assert client.ask(message(3, WRITE)) == message(3, bytes.fromhex("0000 0003 01 86 01"))
     assert message(3, WRITE) not in safe.received
     eventually(lambda: len(plant.worker.records("flow.opened")) == 2, 5)
+
+
+IMPLICIT = {"trigger": 0x01, "to_target": 0x4806, "to_originator": 0x2820}
+ASSEMBLIES = bytes.fromhex("20 04 24 0a 2c 64 2c 65")
+
+
+def adapter(plant: Inspecting) -> UdpAsset:
+    """An asset that accepts a session and one opening over TCP, and answers what it consumes with what it produces."""
+    listening = plant.plant.plc.listen(ASSET, 44818)
+
+    def serve() -> None:
+        connection, _ = listening.accept()
+        with connection:
+            for answer in (encapsulated(0x65, b"\1\0\0\0"), rr_data(opened(), context=7)):
+                connection.recv(4096)
+                connection.sendall(answer)
+            connection.recv(4096)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return UdpAsset(plant.plant.plc, ASSET, 2222, lambda _: implicit(TO_ORIGINATOR, bytes(6)))
+
+
+def test_implicit_data_pass_both_ways_once_their_connection_was_opened_over_tcp(plant: Inspecting) -> None:
+    """Also what the asset sends by itself, to the port of the protocol; before the opening everything is refused."""
+    asset = adapter(plant)
+    plant.worker.open(ada_s(42, "enip", 44818, "tcp"))
+    plant.worker.open(ada_s(43, "enip", 2222, service="enip-io"))
+    data = UdpClient(plant.plant.user, INSPECTED, 2222, 2222)
+    assert data.ask(implicit(TO_TARGET, bytes(6)), 0.3) is None
+    (refused,) = eventually(lambda: plant.worker.records("operation.refused"), 5)
+    assert (refused.grant, refused.operation) == (43, "enip.unknown")
+
+    talk = plant.plant.user.connect(INSPECTED, 44818)
+    assert exchange(talk, encapsulated(0x65, b"\1\0\0\0")) == encapsulated(0x65, b"\1\0\0\0")
+    asked = rr_data(opening(ASSEMBLIES, **IMPLICIT), context=7)
+    assert exchange(talk, asked) == rr_data(opened(), context=7)
+    for count in range(2, 5):
+        assert data.ask(implicit(TO_TARGET, b"\1\0" + bytes(4), count)) == implicit(TO_ORIGINATOR, bytes(6))
+    assert asset.received == [implicit(TO_TARGET, b"\1\0" + bytes(4), count) for count in range(2, 5)]
+    assert set(asset.peers) == {(GATE, 2222)}
+    asset.socket.sendto(implicit(TO_ORIGINATOR, bytes(6), 9), (GATE, 2222))
+    assert data.socket.recv(100) == implicit(TO_ORIGINATOR, bytes(6), 9)
+    asset.socket.sendto(implicit(0x0BAD, bytes(6), 9), (GATE, 2222))
+    assert data.ask(implicit(TO_TARGET, bytes(6), 5)) == implicit(TO_ORIGINATOR, bytes(6))
+    talk.close()
