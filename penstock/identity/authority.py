@@ -8,7 +8,6 @@ others can read.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 from contextlib import suppress
@@ -74,11 +73,11 @@ class Authority:
         _write(path, made.public_bytes(Encoding.PEM), 0o644)
         return True
 
-    def prepare_application(self, now_us: int) -> bool:
-        """Make the gate's key and certificate for OPC UA where they are missing; whether they were.
+    def make_application(self, now_us: int) -> bytes | None:
+        """A certificate (DER) for OPC UA where the gate has none, ``None`` where it has one; its key is kept at once.
 
-        They are never made anew by themselves: other applications trust this very certificate.  Takes up to a second.
-        Raises `Tampered` where others may read the key.
+        `keep_application` puts it in place.  It is never made anew by itself: other applications trust this very one.
+        Takes up to a second.  Raises `Tampered` where others may read the key, or it is another's.
         """
         path, certificate = self._folder / "opcua.key", self._folder / "opcua.der"
         if not path.exists():
@@ -91,15 +90,12 @@ class Authority:
             present = x509.load_der_x509_certificate(certificate.read_bytes())
             if present.public_key() != key.public_key():
                 raise Tampered("opcua.key is not the key of opcua.der")
-            return False
-        issued = certificates.make_application(key, self._names[0], self._names, now_us)
-        _write(certificate, issued.public_bytes(Encoding.DER), 0o644)
-        return True
+            return None
+        return certificates.make_application(key, self._names[0], self._names, now_us).public_bytes(Encoding.DER)
 
-    @property
-    def application_fingerprint(self) -> str:
-        """SHA-1 of the gate's certificate for OPC UA, the thumbprint that other applications show."""
-        return hashlib.sha1((self._folder / "opcua.der").read_bytes(), usedforsecurity=False).hexdigest()
+    def keep_application(self, certificate: bytes) -> None:
+        """From now on this is the gate's certificate for OPC UA."""
+        _write(self._folder / "opcua.der", certificate, 0o644)
 
     def check(self, csr_pem: str) -> None:
         """Whether this request could be signed, before anybody's proof is used up on it.  Raises `Invalid`."""

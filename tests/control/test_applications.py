@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from penstock.model import RecordKind, Tampered
+from penstock.model import RecordKind, Tampered, Unavailable
 
 
 def server_pem() -> str:
@@ -83,3 +83,17 @@ def test_a_gate_that_starts_with_such_a_site_has_its_key(world: World) -> None:
         assert (world.folder / "keys" / "opcua.der").exists()
 
     play(world, scenario, is_started=False)
+
+
+def test_a_certificate_that_is_not_on_record_is_not_used(world: World) -> None:
+    async def scenario(world: World) -> None:
+        world.recorder.is_healthy = False
+        documents = ending()
+        with pytest.raises(Unavailable):
+            await world.gate.revisions.apply(documents, "uid 0")
+        assert not (world.folder / "keys" / "opcua.der").exists()
+        world.recorder.is_healthy = True
+        await world.gate.revisions.apply(documents, "uid 0")
+        assert len(made(world)) == 1
+
+    play(world, scenario)

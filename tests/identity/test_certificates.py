@@ -143,7 +143,10 @@ def test_the_gate_is_an_application_of_opc_ua_with_a_key_that_its_policies_take(
 ) -> None:
     keys = tmp_path / "keys"
     assert not (keys / "opcua.key").exists(), "a site that wants none has none"
-    assert authority.prepare_application(NOW_US)
+    der = authority.make_application(NOW_US)
+    assert der is not None
+    assert not (keys / "opcua.der").exists(), "it is on record before it is used"
+    authority.keep_application(der)
     made = x509.load_der_x509_certificate((keys / "opcua.der").read_bytes())
     key = made.public_key()
     assert isinstance(key, rsa.RSAPublicKey)
@@ -155,19 +158,18 @@ def test_the_gate_is_an_application_of_opc_ua_with_a_key_that_its_policies_take(
     assert names.get_values_for_type(x509.DNSName) == ["gate.riverside.ot"]
     purposes = set(made.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
     assert purposes == {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH}
-    assert made.fingerprint(hashes.SHA1()).hex() == authority.application_fingerprint
     assert (keys / "opcua.key").stat().st_mode & 0o077 == 0
 
 
 def test_the_application_that_others_trust_is_never_made_anew(authority: Authority, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
-    authority.prepare_application(NOW_US)
+    authority.keep_application(authority.make_application(NOW_US) or b"")
     before = (keys / "opcua.der").read_bytes(), (keys / "opcua.key").read_bytes()
-    assert not authority.prepare_application(NOW_US + 3000 * DAY_US)
+    assert authority.make_application(NOW_US + 3000 * DAY_US) is None
     assert ((keys / "opcua.der").read_bytes(), (keys / "opcua.key").read_bytes()) == before
     (keys / "opcua.key").chmod(0o644)
     with pytest.raises(Tampered):
-        authority.prepare_application(NOW_US)
+        authority.make_application(NOW_US)
     (keys / "opcua.key").unlink()
     with pytest.raises(Tampered):
-        authority.prepare_application(NOW_US)
+        authority.make_application(NOW_US)

@@ -15,7 +15,7 @@ from asyncua import Client, Server, ua
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from opcua_plant import POLICIES, make_identity
-from proxying import GRANT
+from proxying import GRANT, T0
 
 from penstock.bus import Journal, JournalReader, RingWriter
 from penstock.identity import Authority
@@ -137,6 +137,12 @@ async def started(folder: Path) -> AsyncIterator[Worker]:
         task.cancel()
 
 
+def make_keys(folder: Path) -> None:
+    """The gate's own for OPC UA, as control makes them."""
+    authority = Authority(folder / "keys", "gate", ("gate",), T0)
+    authority.keep_application(authority.make_application(T0) or b"")
+
+
 def pem_of(folder: Path, name: str) -> str:
     certificate = x509.load_der_x509_certificate((folder / name).read_bytes())
     return certificate.public_bytes(Encoding.PEM).decode()
@@ -145,9 +151,7 @@ def pem_of(folder: Path, name: str) -> str:
 def test_a_worker_ends_the_channel_and_holds_the_limits_inside_it(tmp_path: Path) -> None:
     async def main() -> None:
         async with started(tmp_path) as worker:
-            Authority(tmp_path / "keys", "gate", ("gate",), worker.clock.now_us()).prepare_application(
-                worker.clock.now_us()
-            )
+            make_keys(tmp_path)
             worker.publish(LIMITED, pem_of(tmp_path, "server.der"))
             for policy in POLICIES:
                 async with await worker.client("keys/opcua.der", policy) as client:
@@ -168,8 +172,7 @@ def test_a_worker_ends_the_channel_and_holds_the_limits_inside_it(tmp_path: Path
 def test_a_held_write_is_secured_when_it_was_approved_and_refused_when_not(tmp_path: Path) -> None:
     async def main() -> None:
         async with started(tmp_path) as worker:
-            now_us = worker.clock.now_us()
-            Authority(tmp_path / "keys", "gate", ("gate",), now_us).prepare_application(now_us)
+            make_keys(tmp_path)
             worker.publish(LIMITED, pem_of(tmp_path, "server.der"), held="write")
             async with await worker.client("keys/opcua.der") as client:
                 level = client.get_node(worker.level)
@@ -222,8 +225,7 @@ def test_without_keys_nothing_passes_and_with_another_certificate_flows_end(tmp_
                 await Client(worker.url, timeout=1).connect()
             await worker.until_closed()
             assert [each.reason for each in worker.records("flow.closed")] == ["inspection_unavailable"]
-            now_us = worker.clock.now_us()
-            Authority(tmp_path / "keys", "gate", ("gate",), now_us).prepare_application(now_us)
+            make_keys(tmp_path)
             client = await worker.client("keys/opcua.der")
             await client.connect()
             worker.publish(LIMITED, pem_of(tmp_path, "client.der"), revision=4)
