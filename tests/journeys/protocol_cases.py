@@ -27,7 +27,7 @@ class Case:
     three refusals.  `write` and `refused` are operations as the evidence has them: class, name (of what is refused),
     and the first of their objects with its number and its values, as far as they are told here.  `reached` picks out of
     what the asset printed everything that changed something.
-    `flows` are the connections that the client makes.
+    `flows` are the connections that the client makes.  `has_end`: whether a client that goes says so (UDP: no).
     """
 
     protocol: str
@@ -45,6 +45,7 @@ class Case:
     typed: str = ""
     understood: Callable[[str], dict[str, Any]] = field(default=document)
     flows: int = 1
+    has_end: bool = True
 
 
 def told(said: str) -> list[dict[str, Any]]:
@@ -232,5 +233,28 @@ CASES = (
         },
         reached=told,
         reaches=[{"written": ["SetPoint", 12.5]}],
+    ),
+    Case(
+        protocol="bacnet",
+        server=hall.BACNET,
+        client="bacpypes3",
+        asset="bacpypes3",
+        words=[*_client("bacnet", hall.BACNET), f"{hall.STATION_ADDRESS}/16"],
+        read=42.5,
+        again=12.5,
+        shows={
+            "value": "property: value-out-of-range",
+            "object": "property: write-access-denied",
+            "operation": "services: service-request-denied",
+        },
+        write=("bacnet.write", "present-value@16", 2, [12.5]),
+        refused={
+            "value": ("bacnet.write", "writeProperty", "present-value@16", 2, [90.0]),
+            "object": ("bacnet.write", "writeProperty", "present-value@16", 3, [1.0]),
+            "operation": ("bacnet.execute", "reinitializeDevice coldstart"),
+        },
+        reached=told,
+        reaches=[{"written": ["analog-value,2", "present-value", 12.5]}],
+        has_end=False,
     ),
 )

@@ -40,7 +40,6 @@ class Server:
     port: int
     words: Sequence[str]
     says_ready: str = "ready"
-    transport: str = "tcp"
 
 
 def _server(name: str, protocol: str, address: str, port: int, **changes: Any) -> Server:
@@ -62,7 +61,8 @@ ENIP = _server(
 DNP3 = _server("rtu-dnp3", "dnp3", "10.20.10.14", 20000, words=[str(DNP3_PEER), "outstation", "10.20.10.14", "20000"])
 IEC104 = _server("rtu-iec104", "iec104", "10.20.10.15", 2404)
 OPCUA = _server("plc-opcua", "opcua", "10.20.10.16", 4840)
-SERVERS = (MODBUS, S7COMM, ENIP, DNP3, IEC104, OPCUA)
+BACNET = _server("ahu-bacnet", "bacnet", "10.20.10.17", 47808)
+SERVERS = (MODBUS, S7COMM, ENIP, DNP3, IEC104, OPCUA, BACNET)
 
 
 @dataclass(slots=True)
