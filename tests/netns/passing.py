@@ -100,7 +100,7 @@ class World:
                 return
         for place, span in spans.items():
             self._taken.setdefault(place, []).append(span)
-        is_inspected = transport == "tcp" and size == 1 and choose.random() < 0.4
+        is_inspected = size == 1 and choose.random() < 0.4
         self.offers.append(Offer(overlay, own, transport, at, own_at, size, is_inspected))
 
     def _permission(self, number: int) -> Permission:
@@ -183,7 +183,9 @@ class World:
             ),
             "hardware": base.hardware,
             "inspected": tuple(
-                Inspected(overlay=each.overlay, transport="tcp", port=each.at) for each in ported if each.is_inspected
+                Inspected(overlay=each.overlay, transport=each.transport, port=each.at)
+                for each in ported
+                if each.is_inspected
             ),
             "ports": tuple(
                 PortTranslation(

@@ -11,6 +11,7 @@ import pytest
 from loopback import Doors, certificate
 from proxying import READ, READ_REPLY, STOP, WRITE, message
 from test_datagram_side import Play, asset, framed_from, opened, received, rest_of
+from test_held_flows import Ear, HoldingJudge
 
 from penstock.model import Grant, PublishGrant, WithdrawGrant
 from penstock.proxy import datagram_door
@@ -365,3 +366,42 @@ def test_a_rate_is_kept_whatever_the_number_of_flows(play: Play) -> None:
             client.own.close()
 
     play(scene)
+
+
+def test_a_held_write_waits_for_a_second_person_and_nothing_overtakes_it(play: Play) -> None:
+    """What the client repeats is no second write; what it asks meanwhile goes on behind it, datagram by datagram."""
+
+    async def scene(site: Doors) -> None:
+        ear = Ear(site)
+        direct_grant(site)
+        with asset(site) as own, Client(site) as client:
+            for data in (message(1, WRITE), message(2, READ), message(1, WRITE), message(3, READ)):
+                client.send(data)
+            held = await ear.until(1)
+            assert nothing(own)
+            assert not ear.decide(replace(held, flow=held.flow + 1))
+            assert ear.decide(held)
+            data, worker = await received(own)
+            assert data == message(1, WRITE)
+            own.sendto(data, worker)
+            assert await client.heard() == message(1, WRITE)
+            for number in (2, 3):
+                site.hall.tick(site.clock.now_us())
+                await answered(own, number)
+                assert await client.heard() == message(number, READ_REPLY)
+            assert nothing(own)
+
+    play(scene, judge=HoldingJudge.of_site)
+
+
+def test_a_held_write_that_is_refused_is_answered_in_the_protocol_s_words(play: Play) -> None:
+    async def scene(site: Doors) -> None:
+        ear = Ear(site)
+        direct_grant(site)
+        with asset(site) as own, Client(site) as client:
+            client.send(message(1, WRITE))
+            assert ear.decide(await ear.until(1), is_approved=False)
+            assert (await client.heard())[7] == WRITE[5] | 0x80
+            assert nothing(own)
+
+    play(scene, judge=HoldingJudge.of_site)
