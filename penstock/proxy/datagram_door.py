@@ -30,7 +30,7 @@ from penstock.proxy.office import (
 from penstock.proxy.relay import End, Ending
 from penstock.proxy.server import address_of
 
-#: Flows of one client's address: tools take a new port for each question, and none tells when it is done.
+#: Flows of one client's address to one service: tools take a new port for each question, and none says when it is done.
 MAX_FLOWS_OF_SOURCE: Final = 32
 #: The longest silent flow of a client makes room for a new one once it has been silent for so long.
 SILENT_US: Final = 5_000_000
@@ -77,7 +77,8 @@ class DatagramDoor:
 
     def __init__(self, office: Office, listening: socket.socket) -> None:
         self._office, self._listening = office, listening
-        self._flows: dict[str, dict[Ends, DirectDatagrams]] = {}
+        #: By the client's address and where it asks, then by the client's port.
+        self._flows: dict[tuple[str, str, int], dict[int, DirectDatagrams]] = {}
 
     def take(self) -> None:
         """First datagrams of flows, and those that came before their flow had its socket."""
@@ -92,7 +93,7 @@ class DatagramDoor:
 
     def bring(self, data: bytes, ends: Ends, mark: int) -> None:
         """One datagram between these ends: to its flow, or to a new one."""
-        flow = self._flows.get(ends[0], {}).get(ends)
+        flow = self._flows.get(_asker(ends), {}).get(ends[1])
         if flow is not None and flow.grant.number != mark & GRANT_MASK:
             flow.end(Ending(End.CLIENT, why="it comes under another grant now"))
             flow = None
@@ -103,10 +104,10 @@ class DatagramDoor:
 
     def forget(self, ends: Ends) -> None:
         """This flow is over."""
-        mine = self._flows.get(ends[0], {})
-        mine.pop(ends, None)
+        mine = self._flows.get(_asker(ends), {})
+        mine.pop(ends[1], None)
         if not mine:
-            self._flows.pop(ends[0], None)
+            self._flows.pop(_asker(ends), None)
 
     def _admit(self, ends: Ends, mark: int) -> DirectDatagrams | None:
         """A new flow, if there is a grant for it and room."""
@@ -118,7 +119,7 @@ class DatagramDoor:
             destination = f"{ends[2]}:{ends[3]}"
             hall.refuse(Reason.GRANT_UNKNOWN, source, now_us, destination=destination, transport="udp")
             return None
-        if not self._has_room(ends[0], now_us) or not hall.has_room(grant):
+        if not self._has_room(ends, now_us) or not hall.has_room(grant):
             self._refuse(source, grant, "this worker has no room for another flow")
             return None
         try:
@@ -127,7 +128,7 @@ class DatagramDoor:
             self._refuse(source, grant, f"no socket for it: {error}")
             return None
         flow = DirectDatagrams(self._office, self, grant, ends, client)
-        self._flows.setdefault(ends[0], {})[ends] = flow
+        self._flows.setdefault(_asker(ends), {})[ends[1]] = flow
         flow.begin(port)
         return None if flow.is_over else flow
 
@@ -136,9 +137,9 @@ class DatagramDoor:
         hall, now_us = self._office.hall, self._office.clock.now_us()
         hall.refuse(Reason.INSPECTION_UNAVAILABLE, source, now_us, grant, **detail)
 
-    def _has_room(self, source: str, now_us: int) -> bool:
-        """Whether this client may have one more flow; the longest silent one makes room."""
-        mine = self._flows.get(source, {})
+    def _has_room(self, ends: Ends, now_us: int) -> bool:
+        """Whether this client may have one more flow to there; the longest silent one makes room."""
+        mine = self._flows.get(_asker(ends), {})
         if len(mine) < MAX_FLOWS_OF_SOURCE:
             return True
         longest = min(mine.values(), key=lambda flow: flow.active_us)
@@ -209,6 +210,11 @@ class DirectDatagrams(DatagramFlow):
         self._dropped_to_asset += unread(self._client)
         self._client.close()
         self._door.forget(self._ends)
+
+
+def _asker(ends: Ends) -> tuple[str, str, int]:
+    """The client's address, and the overlay address and port that it asks."""
+    return ends[0], ends[2], ends[3]
 
 
 def _destination(ancillary: Ancillary) -> tuple[str, int] | None:

@@ -148,6 +148,22 @@ def test_nobody_else_gets_through_and_a_forged_source_neither(plant: Inspecting,
     assert plant.worker.records("flow.opened") == []
 
 
+def test_a_grant_of_a_station_admits_its_hardware_address_and_no_other(plant: Inspecting, asset: UdpAsset) -> None:
+    user = plant.plant.user
+    (link,) = json.loads(user.run(["ip", "-j", "link", "show", "dev", "eth0"]))
+    plant.worker.open(ada_s(42, "modbus", MODBUS, station_mac=link["address"]))
+    client = UdpClient(user, INSPECTED, MODBUS)
+    assert client.ask(message(1, READ)) == message(1, VALUES)
+    user.ip("link set dev eth0 address 02:00:00:00:00:99")
+    plant.plant.gate.ip("neigh flush dev eth0")
+    assert client.ask(message(2, READ), 0.5) is None
+    assert plant.plant.counter("forged") >= 1
+    user.ip(f"link set dev eth0 address {link['address']}")
+    plant.plant.gate.ip("neigh flush dev eth0")
+    eventually(lambda: client.ask(message(3, READ), 0.5) == message(3, VALUES), 5)
+    assert message(2, READ) not in asset.received
+
+
 def test_a_flood_of_one_client_does_not_keep_another_one_from_its_answers(plant: Inspecting, asset: UdpAsset) -> None:
     """Neither over one flow, nor with a new port for each datagram."""
     UdpAsset(plant.plant.plc, SAFE_ASSET, MODBUS, modbus)
