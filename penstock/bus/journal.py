@@ -198,11 +198,12 @@ class FlowJournal:
 
     __slots__ = (
         "_announced",
-        "_answers",
         "_definitions",
         "_is_closed",
         "_keep_closed",
         "_ring",
+        "answers",
+        "ended",
         "judged",
         "local",
         "number",
@@ -224,7 +225,9 @@ class FlowJournal:
         self._announced = _encode(announced)
         self._keep_closed, self._is_closed = keep_closed, False
         self._definitions: dict[int, tuple[bytes, int]] = {}
-        self._answers = tuple(Kind.ANSWERED | outcome << 8 | local << 32 for outcome in Outcome)
+        self.answers = tuple(Kind.ANSWERED | outcome << 8 | local << 32 for outcome in Outcome)
+        #: ``ended(answers[outcome], ordinal, latency_us)`` is `answered` for who calls it for every message.
+        self.ended = ring.put_last_row
         #: ``judged(tag, ordinal, now_us)``: False means that nothing was written.
         self.judged = ring.put_row
         #: Gives tag, ordinal and time of the requests that are not answered yet.
@@ -267,7 +270,7 @@ class FlowJournal:
 
     def answered(self, ordinal: int, outcome: int, latency_us: int) -> None:
         """Write what became of the request with this ordinal."""
-        self._ring.put_last_row(self._answers[outcome], ordinal, latency_us)
+        self._ring.put_last_row(self.answers[outcome], ordinal, latency_us)
 
     def told(self, tag: int, ordinal: int, outcome: int, latency_us: int, line: ResultLine) -> None:
         """Write what became of the request whose row had this tag, with its values and its result.
@@ -280,7 +283,7 @@ class FlowJournal:
             if self._ring.free_share < _RESULT_ROOM or not self._ring.put(place, encode_result(line), ordinal):
                 self._ring.add(Word.UNTOLD, 1)
                 flag = UNTOLD << 8
-        self._ring.put_last_row(self._answers[outcome] | flag, ordinal, latency_us)
+        self._ring.put_last_row(self.answers[outcome] | flag, ordinal, latency_us)
 
     def passed(self) -> None:
         """Count a request of a safety-critical flow that is forwarded without a row."""

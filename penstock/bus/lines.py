@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import IntEnum
 from hashlib import sha256
+from math import isfinite
 from typing import Final, assert_never
 
 import msgspec
@@ -187,7 +188,7 @@ def values_within(values: tuple[Value, ...], room: tuple[int, int]) -> tuple[lis
     """As many of the values as fit into a number of values and of characters, and the room that is left."""
     count, characters = room
     told: list[Value] = []
-    for value in values[:count]:
+    for value in map(_plain, values[:count]):
         characters -= len(value) if isinstance(value, str) else 8
         if characters < 0:
             break
@@ -202,7 +203,19 @@ def with_reply(line: ResultLine, data: bytes) -> None:
         line.reply_bytes, line.reply_sha256 = len(data), sha256(data).hexdigest()
 
 
+def _plain(value: Value) -> Value:
+    """The value as JSON can say it: no number, infinity and half characters as text."""
+    if isinstance(value, float):
+        return value if isfinite(value) else str(value)
+    return _whole(value) if isinstance(value, str) else value
+
+
+def _whole(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def _short(text: str) -> str:
+    text = _whole(text)
     return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + _CUT
 
 

@@ -73,6 +73,7 @@ class Inspection:
         self._grant, self._decoder, self._judge, self._flow = grant, decoder, judge, flow
         self._rates, self._meters = rates, meters
         self._feed, self._row = decoder.feed, flow.judged
+        self._ended, self._answers = flow.ended, flow.answers
         self._refusals = OperationRefusals(grant, journal, flow)
         self._holds, self._is_renewed = Holds(grant, decoder, journal, flow, book or HoldBook()), False
         self._values = Values(decoder, flow, shown or Shown(objects_of(grant.protocol)))
@@ -149,7 +150,7 @@ class Inspection:
                     if len(data) <= place.room:
                         place.reply, place.asked_us = frame, at_us
                         latency_us = now_us - at_us
-                        self._flow.answered(asked.ordinal, frame.is_refusal, latency_us if latency_us > 0 else 0)  # noqa: FURB136
+                        self._ended(self._answers[frame.is_refusal], asked.ordinal, latency_us if latency_us > 0 else 0)  # noqa: FURB136
                     else:
                         self._values.answered(asked, frame, now_us)
                     return Effect(b"", self._decoder.forward(frame) if rewrites else data, None, (asked,))

@@ -18,6 +18,7 @@ from penstock.bus.lines import (
     encode_result,
     operation_line,
     target_lines,
+    values_within,
     with_reply,
 )
 from penstock.evidence import encode
@@ -180,6 +181,24 @@ def test_no_operation_is_too_long_to_be_on_record(targets: list[tuple[str, int]]
     assert len(encode_result(told)) <= MAX_LINE_BYTES
     assert line.cut + len(line.targets) == len(made)
     assert (line.bytes, len(line.data)) == ((size, 2 * MAX_DATA_BYTES) if size > MAX_DATA_BYTES else (0, 2 * size))
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [(float("nan"), "nan"), (float("-inf"), "-inf"), ("\ud800", "\\ud800"), (2**80, 2**80)]
+)
+def test_no_value_that_json_cannot_say_breaks_the_journal(both: Both, value: float | str, told: float | str) -> None:
+    flow = opened(both)
+    name = value if isinstance(value, str) else "AO"
+    target = Target(OperationClass.WRITE, "analog_outputs", 5, 1, name, (value,))
+    tag = flow.define(0, Operation("dnp3", (OperationClass.WRITE,), "5", "Direct Operate", 1, (target,)), "c", b"w")
+    assert tag is not None
+    assert flow.judged(tag, 0, T0)
+    kept, _ = values_within((value,), (9, 99))
+    flow.told(tag, 0, Outcome.ANSWERED, 5, ResultLine(at_us=T0, old=[OldLine(0, 5, kept, 7)]))
+    (record,) = [record for record in both.read(T0 + SECOND) if record.kind is RecordKind.OPERATIONS]
+    detail: Any = record.detail
+    assert detail["operations"][0]["targets"][0]["values"] == [told]
+    assert detail["results"][0]["old"][0]["values"] == [told]
 
 
 def test_the_longest_operation_with_the_longest_result_fits_into_a_record(both: Both) -> None:

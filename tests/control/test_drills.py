@@ -208,6 +208,14 @@ def _answered(plant: Plant) -> None:
     plant.journal(RecordKind.OPERATIONS, rows=[[0, 0, 900, 0]])
 
 
+def _summed(plant: Plant) -> None:
+    plant.journal(RecordKind.OPERATIONS, rows=[], sums=[{"first_us": 0, "last_us": 9, "answered_us": 5, "count": 3}])
+
+
+def _summed_unanswered(plant: Plant) -> None:
+    plant.journal(RecordKind.OPERATIONS, rows=[], sums=[{"first_us": 0, "last_us": 9, "count": 3, "unanswered": 3}])
+
+
 def _unanswered(plant: Plant) -> None:
     plant.journal(RecordKind.OPERATIONS, rows=[[0, 0, -1, 2]])
 
@@ -218,6 +226,9 @@ def _unanswered(plant: Plant) -> None:
         (5.0, Plant.fail_over, DrillResult.FAILED),
         (5.0, _answered, DrillResult.FAILED),
         (5.0, Plant.come_back, DrillResult.FAILED),
+        (5.0, _summed, DrillResult.FAILED),
+        (0.2, _summed, DrillResult.PASSED),
+        (5.0, _summed_unanswered, DrillResult.PASSED),
         (0.2, _answered, DrillResult.PASSED),
         (5.0, _unanswered, DrillResult.PASSED),
     ],

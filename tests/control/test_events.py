@@ -41,10 +41,14 @@ def test_the_first_flow_opens_the_session_and_the_end_of_the_grant_closes_it(wor
         assert [record.kind for record in events.records_of(opened(grant.number))] == [RecordKind.FLOW_OPENED]
         refused = Record(kind=RecordKind.OPERATION_REFUSED, at_us=S, grant=grant.number)
         assert world.gate.sessions.passed(refused) == [refused]
+        for kind, count in ((RecordKind.FLOW_CLOSED, 40), (RecordKind.OPERATIONS, 2)):
+            counted = Record(kind=kind, at_us=S, grant=grant.number, detail={"reads": {"count": count}})
+            assert world.gate.sessions.passed(counted) == [counted]
         await world.gate.grants.close(grant.number, Reason.GRANT_REVOKED)
         closed = world.recorder.of(RecordKind.SESSION_CLOSED)[-1]
         assert (closed.grant, closed.reason) == (grant.number, "grant_revoked")
         assert (closed.detail["flows"], closed.detail["operations_refused"]) == (2, 1)
+        assert closed.detail["reads"] == 42
 
     play(world, scenario)
 

@@ -219,6 +219,7 @@ CONDUITS = [
     (PEOPLE + "allow: {mms: [»{write: {values: 1}}]}", "a class cannot be narrowed", "`mms: [write]`"),
     (PEOPLE + "allow: »{ssh: any}", "asset 'plc-1' offers no service of protocol 'ssh' over tcp", "services: {ssh"),
     (PEOPLE + "hold: »[write]\nallow: {mms: any}", "nothing of mms waits", "a conduit of its own"),
+    (PEOPLE + "record: »payload\nallow: {mms: any}", "recognises mms and reads no answers", "record: operations"),
     (PEOPLE + "allow: {mms: [»encrypted]}", "unknown operation class 'encrypted'", ""),
     (PEOPLE + "latency_budget: »5ms\nallow: {mms: any}", "nothing of mms is measured", "a conduit of its own"),
     (PEOPLE + "allow: {»snmp: [read]}", "this version cannot inspect snmp", "`udp/161: any`"),

@@ -99,6 +99,19 @@ def test_dnp3_knows_what_a_class_poll_showed_and_that_a_select_moves_nothing(tmp
     ], "after an operate that failed nobody knows the relay"
 
 
+def test_dnp3_each_fragment_of_an_answer_shows_its_own_points(tmp_path: Path) -> None:
+    flow = Telling(tmp_path, "dnp3", Dnp3Decoder())
+    poll = dnp3("C1 01 3C01 06")
+    first, last = "A1 81 0000 2801 00 0707 01 FA000000", "42 81 0000 2801 00 0808 01 05000000"
+    assert flow.client(poll, flow.now_us + 1).to_asset == poll
+    for number, part in enumerate((first, last)):
+        assert flow.asset(dnp3(part, is_request=False), flow.now_us + 2 + number).ending is None
+    for number, point, value in ((4, "0700", 300), (5, "0800", 6)):
+        analog = f"2901 28 0100 {point} {pack('<i', value).hex()} 00"
+        flow.exchange(dnp3(f"C{number} 05 {analog}"), dnp3(f"C{number} 81 0000 {analog}", is_request=False))
+    assert flow.changes() == [([250], [300], ""), ([5], [6], "")]
+
+
 def iec104(number: int, expected: int, asdu: str) -> bytes:
     data = bytes.fromhex(asdu)
     control = (number << 1).to_bytes(2, "little") + (expected << 1).to_bytes(2, "little")
