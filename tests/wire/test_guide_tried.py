@@ -19,9 +19,11 @@ import tally_protocol
 from fuzzing import fuzz_one
 from hypothesis import given
 from hypothesis import strategies as st
-from tally_protocol import TALLY
+from tally_protocol import TALLY, TallyDecoder
 
 import penstock
+from penstock.model import Reason
+from penstock.wire import Role, Side
 
 SITE = """\
 site: works
@@ -81,9 +83,17 @@ def test_a_site_document_speaks_of_it_in_its_own_words(copy: Path) -> None:
 
 def test_conduits_judge_its_operations(copy: Path) -> None:
     asked = ["policy", "explain", "site.yaml", *AS_DESK]
-    said = [run(copy, *asked, *rest).stdout for rest in (("read",), ("execute",))]
-    assert "allowed" in said[0].lower()
-    assert "operation_not_allowed" in said[1] or "denied" in said[1].lower()
+    may, may_not = (run(copy, *asked, each) for each in ("read", "execute"))
+    assert (may.returncode, may_not.returncode) == (0, 1), may.stderr + may_not.stderr
+    assert "denied (operation_not_allowed)" in may_not.stdout
+
+
+def test_a_refusal_of_it_is_a_reply_that_says_no() -> None:
+    decoder = TallyDecoder()
+    (halt,) = decoder.feed(Side.CLIENT, b"TL\x09\x03\x00")
+    (said,) = decoder.feed(Side.ASSET, decoder.refuse(halt, Reason.OPERATION_NOT_ALLOWED))
+    assert (said.role, said.is_refusal, said.exchange) == (Role.REPLY, True, halt.exchange)
+    assert decoder.answer(halt, said).status == "1 refused"
 
 
 def test_captures_of_it_are_told_from_their_bytes_and_shown(copy: Path) -> None:
