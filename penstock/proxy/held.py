@@ -138,9 +138,10 @@ class Holds:
 
     def is_repeated(self, frame: Frame) -> bool:
         """Whether the same datagram waits already: its sender heard nothing, and said it again."""
-        if self._grant.transport != "udp" or frame.exchange == NO_ANSWER or self.held is None:
+        if self._grant.transport != "udp" or frame.exchange == NO_ANSWER:
             return False
-        return frame.data == self.held.frame.data or any(frame.data == each.data for each in self._queue)
+        waiting = self._queue if self.held is None else (self.held.frame, *self._queue)
+        return any(frame.data == each.data for each in waiting)
 
     def can_refuse(self, frame: Frame) -> bool:
         """Whether this one can be refused before what came before it was decided."""

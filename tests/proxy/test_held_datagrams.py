@@ -22,6 +22,7 @@ from penstock.proxy.held import PACE_US
 from penstock.proxy.inspect_datagrams import DatagramInspection
 from penstock.proxy.meter import Meters
 from penstock.proxy.rates import Rates
+from penstock.proxy.relay import Effect
 
 Play = Callable[..., None]
 HELD_WRITE = message(7, WRITE)
@@ -101,6 +102,16 @@ def test_an_answer_to_nothing_that_waited_ends_no_flow_of_datagrams(flow: Holdin
     assert flow.inspection.lapse(T0 + 9 * SECOND) is None
     assert not flow.inspection.is_holding
     assert flow.client(b"Q3read\n", T0 + 9 * SECOND).to_asset == b"Q3read\n"
+
+
+def test_a_repetition_of_what_has_not_gone_on_yet_is_none_of_its_own_either(flow: Holding) -> None:
+    for data in (b"Q1write\n", b"Q2read\n", b"Q3read\n"):
+        flow.client(data, T0)
+    flow.decide(is_approved=True)
+    assert flow.client(b"Q3read\n", T0 + 1).to_client == b""
+    effect, _ = flow.settled(Effect(), T0 + 1)
+    assert effect.to_asset == b"Q2read\nQ3read\n"
+    assert [record.reason for record in flow.records("operation.refused")] == ["too_many_in_flight"]
 
 
 def test_each_step_gives_at_most_one_datagram_to_either_end(flow: Holding) -> None:
