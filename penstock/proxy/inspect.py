@@ -81,8 +81,9 @@ class Inspection:
         #: Tags of rows, by what is asked: `_free` where nothing but that decides, `_tags` for every announced one.
         self._free: dict[bytes, tuple[int, Meter, Place]] = {}
         self._tags: dict[tuple[Side, bytes, str | None, RecordMode], int] = {}
-        #: What the client asks for again that is told one by one: it is judged once, and never takes the short way.
-        self._known: dict[bytes, tuple[Operation, Decision]] = {}
+        #: What was judged before, where nothing but `what` decides: also what takes no short way (notices of the asset,
+        #: what is told one by one, several requests in one piece).
+        self._known: dict[tuple[Side, bytes], tuple[Operation, Decision]] = {}
         self._indexes = 0
         self._asked = {_CLIENT: Asked(), _ASSET: Asked()}
         self._of_client, self._doubled = self._asked[_CLIENT].under_way, self._asked[_CLIENT].doubled
@@ -296,7 +297,7 @@ class Inspection:
 
     def _consider(self, frame: Frame, now_us: int, approval: Approval | None = None) -> Transaction | Reason | None:
         """Judge one request and write its row; the reason why it is not forwarded, or ``None``: it is held."""
-        known = self._known.get(frame.what) if frame.side is _CLIENT and approval is None else None
+        known = self._known.get((frame.side, frame.what)) if approval is None else None
         try:
             operation = frame.operation if known is None else known[0]
         except Malformed as error:
@@ -350,10 +351,10 @@ class Inspection:
             if tag is None:
                 return None
             self._tags[key] = tag
-        if not decision.charges and frame.side is _CLIENT and frame.exchange != NO_ANSWER:
-            if self._values.is_told(operation, decision.record):
-                self._known[frame.what] = operation, decision
-            else:
+        if not decision.charges:
+            self._known[frame.side, frame.what] = operation, decision
+            is_asked = frame.side is _CLIENT and frame.exchange != NO_ANSWER
+            if is_asked and not self._values.is_told(operation, decision.record):
                 self._free[frame.what] = tag, self._meters.of(decision.conduit), place
         return tag
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from proxying import SECOND, T0, Inspected
+from proxying import GRANT, SECOND, T0, Inspected
 
 from penstock.model import Reason
 from penstock.wire import Iec104Decoder
@@ -115,3 +115,27 @@ def test_who_acknowledges_what_was_never_sent_is_cut_off_on_the_short_way_too(fl
     ending = flow.asset(i_frame(1, 2, VALUE), T0).ending
     assert ending is not None
     assert ending.reason is Reason.MALFORMED
+
+
+def test_what_an_asset_tells_again_is_judged_once_and_written_down_each_time(flow: Inspected) -> None:
+    """Its values decide nothing, its objects do; a renewed grant is asked about again."""
+    other = POINT.replace("050000", "060000", 1)
+    for number in range(10):
+        told = i_frame(number, 0, POINT[:-2] + f"{number % 2:02x}")
+        assert flow.asset(told, T0 + number).to_client == told
+    assert len(flow.judged) == 1
+    assert flow.asset(i_frame(10, 0, other), T0 + 10).to_client == i_frame(10, 0, other)
+    assert len(flow.judged) == 2
+    flow.inspection.renew(GRANT)
+    assert flow.asset(i_frame(11, 0, POINT), T0 + 11).to_client == i_frame(11, 0, POINT)
+    assert len(flow.judged) == 3
+    assert flow.inspection.frames == 12
+    assert len(flow.rows()) == 12
+
+
+def test_an_asset_is_not_believed_what_a_client_may_ask_and_the_other_way_round(flow: Inspected) -> None:
+    """The same bytes mean something else from the other side, so they are judged again there."""
+    flow.client(i_frame(0, 0, READ), T0)
+    before = len(flow.judged)
+    assert flow.asset(i_frame(0, 1, READ), T0).to_client != i_frame(0, 1, READ)
+    assert len(flow.judged) > before
