@@ -3,9 +3,11 @@
  *
  *   load --address IPV4 --port PORT [--connections N] [--seconds S] [--warm-up S] [--interval-us US]
  *        [--ca FILE --certificate FILE --key FILE] [--alpn NAME] [--say LINE --expect LINE] [--talk FILE]
+ *        [--datagrams 1]
  *
  * It polls one register: 12 bytes out, 11 bytes back, one request outstanding per connection. With --talk it says
- * what that file says (talk.h), of whatever protocol; the beginning of a talk is not measured.
+ * what that file says (talk.h), of whatever protocol; the beginning of a talk is not measured. With --datagrams it says
+ * it over UDP, from a socket of its own for each "connection"; an answer that does not come within a second is an error.
  *
  * Without --interval-us it is a closed loop: the next request leaves when the reply is in. With it, each connection
  * sends one request per interval. A request whose turn comes while the last one is unanswered is sent late and counted
@@ -57,6 +59,7 @@ struct options {
 	const char *address, *ca, *certificate, *key, *alpn, *say, *expect;
 	const struct talk *talk;
 	int port, connections, interval_us;
+	bool datagrams;
 	double seconds, warm_up;
 };
 
@@ -171,14 +174,15 @@ static void open_connection(struct connection *c, const struct options *o, SSL_C
 {
 	struct sockaddr_in there = address_of(o->address, o->port);
 	struct timeval patience = {.tv_sec = CONNECT_TIMEOUT_S};
-	c->fd = socket(AF_INET, SOCK_STREAM, 0);
+	c->fd = socket(AF_INET, o->datagrams ? SOCK_DGRAM : SOCK_STREAM, 0);
 	if (c->fd < 0)
 		fail("socket");
 	setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
 	setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
 	if (connect(c->fd, (struct sockaddr *)&there, sizeof there) < 0)
 		fail("connect");
-	set_nodelay(c->fd);
+	if (!o->datagrams)
+		set_nodelay(c->fd);
 	if (context) {
 		c->tls = SSL_new(context);
 		SSL_set_fd(c->tls, c->fd);
@@ -360,6 +364,8 @@ static void run_client(const struct options *o)
 			keep_pace(all, o, timer, &run);
 		take_events(poller, timer, o, &run);
 	}
+	for (int i = 0; i < o->connections; i++) /* datagrams may be lost */
+		run.errors += all[i].is_waiting && now - all[i].from_ns > (uint64_t)SILENCE_MS * 1000000;
 	print_result(&run, (double)(now - from) / (double)SECOND_NS);
 }
 
@@ -370,7 +376,8 @@ static const struct option OPTIONS[] = {
 	{"ca", required_argument, NULL, 'A'},          {"certificate", required_argument, NULL, 'C'},
 	{"key", required_argument, NULL, 'K'},         {"alpn", required_argument, NULL, 'L'},
 	{"say", required_argument, NULL, 'S'},         {"expect", required_argument, NULL, 'E'},
-	{"talk", required_argument, NULL, 'T'},        {NULL, 0, NULL, 0},
+	{"talk", required_argument, NULL, 'T'},        {"datagrams", required_argument, NULL, 'D'},
+	{NULL, 0, NULL, 0},
 };
 
 static bool read_options(int argc, char **argv, struct options *o)
@@ -390,6 +397,7 @@ static bool read_options(int argc, char **argv, struct options *o)
 		case 'S': o->say = optarg; break;
 		case 'E': o->expect = optarg; break;
 		case 'T': o->talk = read_talk(optarg); break;
+		case 'D': o->datagrams = atoi(optarg) != 0; break;
 		default: return false;
 		}
 	}
@@ -404,7 +412,7 @@ int main(int argc, char **argv)
 	if (!read_options(argc, argv, &o)) {
 		fputs("usage: load --address IPV4 --port PORT [--connections N] [--seconds S] [--warm-up S]\n"
 		      "            [--interval-us US] [--ca FILE --certificate FILE --key FILE]\n"
-		      "            [--alpn NAME] [--say LINE --expect LINE] [--talk FILE]\n",
+		      "            [--alpn NAME] [--say LINE --expect LINE] [--talk FILE] [--datagrams 1]\n",
 		      stderr);
 		return 2;
 	}

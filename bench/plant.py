@@ -60,7 +60,7 @@ class Tunnel:
 class Way:
     """One way from the client to the controller; `processes` are those that carry it.
 
-    `talk` is what the client says (``talk.h``); without one it polls a register.
+    `talk` is what the client says (``talk.h``), in datagrams if `is_udp`; without one it polls a register.
     """
 
     variant: str
@@ -68,6 +68,7 @@ class Way:
     port: int
     tunnel: Tunnel | None = None
     talk: Path | None = None
+    is_udp: bool = False
     processes: tuple[int, ...] = ()
 
 
@@ -157,6 +158,7 @@ def _arguments(way: Way, load: Load) -> Iterator[str]:
         "warm-up": WARM_UP_S,
         "interval-us": load.interval_us,
         "talk": way.talk,
+        "datagrams": int(way.is_udp),
     }
     if (tunnel := way.tunnel) is not None:
         options |= {"ca": tunnel.authority, "certificate": tunnel.certificate, "key": tunnel.key}

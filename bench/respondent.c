@@ -1,10 +1,13 @@
 /*
  * respondent: a device of any protocol that answers as a talk says, in one thread with epoll.
  *
- *   respondent PORT TALK
+ *   respondent PORT TALK [ADDRESS]
  *
  * Every connection goes through the talk from its beginning.  Each request is compared byte for byte with the one that
  * the talk has at this place; a peer that sends anything else is cut.
+ *
+ * With an address it answers datagrams there, each by itself: the first count of the talk says which turn it is, and what
+ * is not exactly the request of that turn is not answered.
  */
 #define _GNU_SOURCE
 #include <inttypes.h>
@@ -79,12 +82,46 @@ static _Noreturn void run(int port, const struct talk *talk)
 	}
 }
 
+/* The turn of a datagram by the first count in it, which must go up by one. */
+static uint64_t turn_of(const struct talk *talk, const uint8_t *bytes)
+{
+	const struct count *c = &talk->count[0];
+	uint64_t value = 0, mask = c->bytes < 8 ? (1ULL << 8 * c->bytes) - 1 : ~0ULL;
+	for (size_t b = 0; b < c->bytes; b++)
+		value = value << 8 | bytes[c->offset + (c->is_big_endian ? b : c->bytes - 1 - b)];
+	return (value - c->start) & mask;
+}
+
+static _Noreturn void run_datagrams(const char *address, int port, const struct talk *talk)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	struct sockaddr_in here = address_of(address, port), there;
+	if (talk->begun || talk->cycled != 1 || !talk->counts || talk->count[0].is_answer || talk->count[0].step != 1)
+		complain("datagrams want a talk of one exchange whose request counts");
+	if (fd < 0 || bind(fd, (struct sockaddr *)&here, sizeof here) < 0)
+		fail("bind");
+	for (;;) {
+		uint8_t bytes[MAX_MESSAGE_BYTES];
+		socklen_t size = sizeof there;
+		ssize_t got = recvfrom(fd, bytes, sizeof bytes, 0, (struct sockaddr *)&there, &size);
+		if (got != (ssize_t)talk->cycle[0].request.length)
+			continue;
+		uint64_t turn = turn_of(talk, bytes);
+		if (memcmp(bytes, message_of(talk, turn, false)->bytes, (size_t)got) != 0)
+			continue;
+		const struct message *said = message_of(talk, turn, true);
+		sendto(fd, said->bytes, said->length, 0, (struct sockaddr *)&there, size);
+	}
+}
+
 int main(int argc, char **argv)
 {
-	int port = argc == 3 ? atoi(argv[1]) : 0;
+	int port = argc == 3 || argc == 4 ? atoi(argv[1]) : 0;
 	if (port <= 0 || port > 65535) {
-		fputs("usage: respondent PORT TALK\n", stderr);
+		fputs("usage: respondent PORT TALK [ADDRESS]\n", stderr);
 		return 2;
 	}
+	if (argc == 4)
+		run_datagrams(argv[3], port, read_talk(argv[2]));
 	run(port, read_talk(argv[2]));
 }

@@ -180,11 +180,19 @@ def _string(text: str) -> bytes:
     return pack("<i", len(text)) + text.encode()
 
 
+def bacnet() -> Talk:
+    """Read the present value of an analogue input (ASHRAE 135, 15.5), a datagram each way."""
+    read = "810a0011 0104 0005 00 0c 0c00000001 1955"
+    told = "810a0017 0100 30 00 0c 0c00000001 1955 3e4441ac00003f"
+    asked = Count(is_answer=False, offset=8, size=1, order="le", start=0)
+    return Talk(cycle=(_of(read, told),), counts=(asked, Count(is_answer=True, offset=7, size=1, order="le", start=0)))
+
+
 def _of(asked: str, answered: str) -> Exchange:
     return bytes.fromhex(asked), bytes.fromhex(answered)
 
 
-#: By protocol.  BACnet is spoken over UDP, where nothing is a connection.
+#: By protocol, what is said over a connection.
 TALKS: Final[Mapping[str, Callable[[], Talk]]] = {
     "modbus": modbus,
     "s7comm": s7comm,
@@ -193,3 +201,6 @@ TALKS: Final[Mapping[str, Callable[[], Talk]]] = {
     "iec104": iec104,
     "opcua": opcua,
 }
+
+#: By protocol, what is said in datagrams.
+DATAGRAMS: Final[Mapping[str, Callable[[], Talk]]] = {"bacnet": bacnet}

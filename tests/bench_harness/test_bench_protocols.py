@@ -36,8 +36,9 @@ def inspected(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 NAMES = ("modbus", "s7comm", "enip", "dnp3", "iec104", "opcua")
 
 
-def test_every_protocol_over_tcp_has_a_talk_and_a_device() -> None:
-    assert set(protocols.TALKS) == set(protocols.PORTS) == set(NAMES)
+def test_every_protocol_has_a_talk_and_a_device() -> None:
+    assert set(protocols.TALKS) == set(NAMES)
+    assert set(protocols.EVERY) == set(protocols.PORTS) == {*NAMES, "bacnet"}
 
 
 def test_the_gate_that_is_measured_accepts_its_site() -> None:
@@ -73,6 +74,18 @@ def test_the_rows_of_a_protocol_say_its_ratios_and_which_targets_are_missed() ->
     assert {row["protocol"] for row in rows} == {"dnp3"}
     verdicts = {(row["figure"], row["connections"]): row["is_met"] for row in rows if row["bench"] == "target"}
     assert verdicts == {("per_s_to_haproxy", 50): True, ("p99_to_haproxy", 50): True, ("p50_to_haproxy", 1): False}
+    best = {row["variant"]: row["per_s_best_to_haproxy"] for row in rows if row["bench"] == "path"}
+    assert best == {"direct": 2.0, "haproxy": 1.0, "inspected": 0.8}
     printed = protocols.text(rows)
+    assert "best round, req/s: direct 100,000, haproxy 50,000, inspected 40,000; inspected/HAProxy 0.80" in printed
     assert "dnp3, connections: 50" in printed
     assert "MISSED  dnp3     inspected, 1 connection: p50 at most 1.2 x HAProxy: 1.25" in printed
+
+
+def test_the_best_round_is_told_beside_the_median() -> None:
+    runs = [*runs_of(50), *runs_of(50), *runs_of(50)]
+    slow = next(run for run in runs if run.variant == "inspected")
+    fast = report.Run(variant="inspected", load=slow.load, figures={**slow.figures, "per_s": 60_000.0}, cpu_us=None)
+    rows = protocols.rows_of_protocol("modbus", [*runs, fast])
+    (row,) = (row for row in rows if row.get("variant") == "inspected" and row["bench"] == "path")
+    assert (row["per_s"], row["per_s_best"], row["per_s_best_to_haproxy"]) == (40_000.0, 60_000.0, 1.2)

@@ -112,6 +112,47 @@ def test_the_device_answers_as_the_talk_says(name: str, respondent: Path, tmp_pa
     assert answers(respondent, tmp_path, talk.text, [asked for asked, _ in said], len(wanted)) == wanted
 
 
+def test_datagrams_are_answered_each_by_itself_and_only_what_is_exactly_right(respondent: Path, tmp_path: Path) -> None:
+    talk = talks.DATAGRAMS["bacnet"]()
+    (tmp_path / "talk").write_text(talk.text)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    device = subprocess.Popen([respondent, str(port), tmp_path / "talk", "127.0.0.1"])
+    said = list(talk.turns(TURNS))
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(5)
+            client.connect(("127.0.0.1", port))
+            until_answered(client, *said[0])
+            wrong = said[3][0][:-1] + b"\x1c"
+            client.send(wrong)
+            for asked, answer in (said[7], said[3], said[TURNS - 1]):
+                client.send(asked)
+                assert client.recv(2048) == answer
+    finally:
+        device.kill()
+        device.wait()
+
+
+def until_answered(client: socket.socket, asked: bytes, answer: bytes) -> None:
+    for _ in range(100_000):
+        try:
+            client.send(asked)
+            assert client.recv(2048) == answer
+        except ConnectionRefusedError:
+            continue
+        return
+    raise AssertionError("the device does not listen")
+
+
+def test_bacnet_is_asked_for_the_same_value_and_answered_in_every_turn() -> None:
+    decoder = next(each for each in PROTOCOLS if each.name == "bacnet").datagrams()
+    for asked, answered in talks.DATAGRAMS["bacnet"]().turns(TURNS):
+        (request,), (reply,) = decoder.feed(Side.CLIENT, asked), decoder.feed(Side.ASSET, answered)
+        assert (request.operation.classes, request.exchange) == ((OperationClass.READ,), reply.exchange)
+
+
 def test_the_device_cuts_who_says_anything_else(respondent: Path, tmp_path: Path) -> None:
     talk = talks.TALKS["modbus"]()
     (first, answer), (second, _) = talk.turns(2)
