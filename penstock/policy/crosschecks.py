@@ -29,9 +29,10 @@ from penstock.policy.selection import (
     selector_text,
     sources_of,
     targets_of,
+    transports_of,
 )
 from penstock.policy.unseen import check_ended, check_unseen
-from penstock.wire import SPOKEN, TRANSPORTS
+from penstock.wire import SPOKEN
 
 
 def check_conduits(
@@ -174,7 +175,7 @@ def _unoffered(item: PlacedConduit, protocol: str, targets: Sequence[Asset], fau
         why = f"service {wide.name!r} is a range, and a flow is held to {protocol} at one port"
         faults.add(item.at("allow"), why, f"make each port a service, or write `{wide.at}: any`")
         return
-    over = " or ".join(TRANSPORTS.get(protocol, ("tcp",)))
+    over = " or ".join(transports_of(protocol))
     why = f"{_listed(targets)} offers no service of protocol {protocol!r} over {over}"
     faults.add(item.at("allow"), why, f"add `services: {{{protocol}: …}}` to the asset, or correct 'to'")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-#: Registered or customary ports, for hints only.  PROFINET's context manager is told in captures, and runs over UDP.
+#: Registered or customary ports, for hints only.
 USUAL_PORTS: Mapping[str, str] = {
     "hart-ip": "tcp/5094",
     "ldap": "tcp/389",
@@ -12,7 +12,6 @@ USUAL_PORTS: Mapping[str, str] = {
     "mssql": "tcp/1433",
     "ntp": "udp/123",
     "postgresql": "tcp/5432",
-    "profinet": "udp/34964",
     "snmp": "udp/161",
     "syslog": "udp/514",
 }

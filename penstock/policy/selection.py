@@ -57,8 +57,13 @@ def is_inspected_by(conduit: Conduit, service: Service) -> bool:
 
 def is_seen(service: Service) -> bool:
     """Whether a worker can read, or hold to its protocol, what the service speaks, over its transport."""
-    speaks = TRANSPORTS.get(service.protocol) or (("tcp",) if service.protocol in SPOKEN else ())
-    return service.transport in speaks and service.last_port is None
+    return service.transport in transports_of(service.protocol) and service.last_port is None
+
+
+def transports_of(protocol: str) -> tuple[str, ...]:
+    """Over which a worker can read this protocol, or hold flows to it; the usual one first."""
+    spoken = SPOKEN.get(protocol)
+    return TRANSPORTS.get(protocol) or (() if spoken is None else spoken.transports)
 
 
 def is_port_of(conduit: Conduit, service: Service) -> bool:

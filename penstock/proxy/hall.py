@@ -39,7 +39,7 @@ from penstock.proxy.inspect_datagrams import DatagramInspection
 from penstock.proxy.meter import Meters
 from penstock.proxy.pairs import Pairs
 from penstock.proxy.rates import Rates
-from penstock.proxy.recognised import RecognisedRelay
+from penstock.proxy.recognised import RecognisedDatagrams, RecognisedRelay
 from penstock.proxy.refusals import Refusals
 from penstock.proxy.relay import End, Ending, RawRelay, Relay, ShutRelay, expiry_us
 from penstock.proxy.shown import Showings
@@ -199,9 +199,9 @@ class Hall:
         flow = self.journal.open_flow(grant, source, now_us, way=way, **detail)
         if not grant.is_inspected:
             return RawRelay(grant), flow
-        spoken = SPOKEN.get(grant.protocol) if grant.transport == "tcp" else None
+        spoken = SPOKEN.get(grant.protocol)
         decoder = self.pairs.decoder(grant, source)
-        if decoder is None and spoken is None:
+        if decoder is None and (spoken is None or grant.transport not in spoken.transports):
             return ShutRelay(RawRelay(grant), "nothing here inspects this protocol over this transport"), flow
         has_tls = way == TUNNEL
 
@@ -210,7 +210,8 @@ class Hall:
             return self._decide(self.grants.get(grant.number, grant), operation, now_us, has_tls=has_tls)
 
         if spoken is not None:
-            return RecognisedRelay(grant, spoken, judge, self.journal, flow), flow
+            hold = RecognisedRelay if grant.transport == "tcp" else RecognisedDatagrams
+            return hold(grant, spoken, judge, self.journal, flow), flow
         assert decoder is not None
         inspect = Inspection if grant.transport == "tcp" else DatagramInspection
         shown = self.showings.of(grant)

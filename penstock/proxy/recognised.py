@@ -9,15 +9,16 @@ declared failure mode is to go on: then it is counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
 
 from penstock.bus import FlowJournal, Journal, Outcome
 from penstock.model import Decision, Grant, Malformed, Operation, OperationClass, Reason
+from penstock.proxy.inspect_datagrams import MAX_INSPECTED_BYTES
 from penstock.proxy.refusals import OperationRefusals
-from penstock.proxy.relay import Effect, End, Ending, HoldsNothing, expiry_us
+from penstock.proxy.relay import NOTHING_TOLD, Effect, End, Ending, HoldsNothing, expiry_us
 from penstock.wire import KNOWN, Frame, Side, Spoken, WrongProtocol, of_carrier
 
 #: Some hundred requests of HTTP in the worst case; the heartbeat must not wait for 256 KiB of them.
@@ -33,11 +34,10 @@ _INDEX_MASK: Final = 0xFF_FFFF
 _CANDIDATES: Final = of_carrier(KNOWN, "tcp")
 
 
-class RecognisedRelay(HoldsNothing):
-    """One flow under `grant` of the protocol `spoken`.
+class _Recognised(HoldsNothing):
+    """What flows and datagrams of a recognised protocol have in common: judged, written down, ended with the grant."""
 
-    `told` is what its ends said of themselves in clear text, for the record of its end.
-    """
+    told: Mapping[str, str] = NOTHING_TOLD
 
     def __init__(
         self,
@@ -50,18 +50,15 @@ class RecognisedRelay(HoldsNothing):
         self.frames = 0
         self.portion_bytes = PORTION_BYTES
         self._grant, self._judge, self._flow = grant, judge, flow
-        self._beginning, self._course = spoken.beginning(_CANDIDATES), spoken.course()
         self._is_quiet = not spoken.classes
         self._refusals = OperationRefusals(grant, journal, flow)
         self._live_until_us = expiry_us(grant)
         self._tags: dict[Operation, int] = {}
         self._indexes = 0
-        self._half_since_us = dict.fromkeys(Side, 0)
-        self.told = self._course.told
 
     @property
     def refused(self) -> int:
-        """How many requests were refused: at most one, for it ends the flow."""
+        """How many requests were refused."""
         return self._refusals.count
 
     def from_client(self, data: bytes, now_us: int) -> Effect:
@@ -75,14 +72,9 @@ class RecognisedRelay(HoldsNothing):
         return Effect(b"", passed, ending)
 
     def tick(self, now_us: int) -> Ending | None:
-        """Expiry, and what is held and does not become whole."""
+        """The grant may have expired; refusals that were only counted."""
         self._refusals.tick(now_us)
-        if now_us >= self._live_until_us:
-            return Ending(End.GATE, Reason.GRANT_EXPIRED)
-        for side, since_us in self._half_since_us.items():
-            if since_us and now_us - since_us >= HALF_MESSAGE_US:
-                return self._incomplete(side)
-        return None
+        return None if now_us < self._live_until_us else Ending(End.GATE, Reason.GRANT_EXPIRED)
 
     def renew(self, grant: Grant) -> None:
         """Forget every verdict; the grant's expiry may have moved."""
@@ -95,20 +87,7 @@ class RecognisedRelay(HoldsNothing):
         self._refusals.tick(now_us, is_last=True)
 
     def _take(self, side: Side, data: bytes, now_us: int) -> tuple[bytes, Ending | None]:
-        if now_us >= self._live_until_us:
-            return b"", Ending(End.GATE, Reason.GRANT_EXPIRED)
-        passed: list[bytes] = []
-        ending: Ending | None = None
-        try:
-            for piece in self._course.feed(side, self._beginning.take(side, data)):
-                ending = self._refuse_any(piece.asked, now_us)
-                if ending is not None:
-                    break
-                passed.append(piece.data)
-        except Malformed as error:
-            ending = _broken(error)
-        self._note_half(side, now_us, has_passed=bool(passed))
-        return b"".join(passed), ending
+        raise NotImplementedError
 
     def _refuse_any(self, asked: tuple[Frame, ...], now_us: int) -> Ending | None:
         """Judge what is asked for and write its rows; the end of the flow where something may not pass."""
@@ -149,6 +128,53 @@ class RecognisedRelay(HoldsNothing):
             self._tags[operation] = tag
         return tag
 
+
+class RecognisedRelay(_Recognised):
+    """One flow under `grant` of the protocol `spoken` over TCP: what is not that, or may not pass, ends it.
+
+    `told` is what its ends said of themselves in clear text, for the record of its end.
+    """
+
+    def __init__(
+        self,
+        grant: Grant,
+        spoken: Spoken,
+        judge: Callable[[Operation, int], Decision],
+        journal: Journal,
+        flow: FlowJournal,
+    ) -> None:
+        super().__init__(grant, spoken, judge, journal, flow)
+        assert spoken.course is not None, "the hall makes it only over TCP"
+        self._beginning, self._course = spoken.beginning(_CANDIDATES), spoken.course()
+        self._half_since_us = dict.fromkeys(Side, 0)
+        self.told = self._course.told
+
+    def tick(self, now_us: int) -> Ending | None:
+        """Expiry, and what is held and does not become whole."""
+        ending = super().tick(now_us)
+        if ending is not None:
+            return ending
+        for side, since_us in self._half_since_us.items():
+            if since_us and now_us - since_us >= HALF_MESSAGE_US:
+                return self._incomplete(side)
+        return None
+
+    def _take(self, side: Side, data: bytes, now_us: int) -> tuple[bytes, Ending | None]:
+        if now_us >= self._live_until_us:
+            return b"", Ending(End.GATE, Reason.GRANT_EXPIRED)
+        passed: list[bytes] = []
+        ending: Ending | None = None
+        try:
+            for piece in self._course.feed(side, self._beginning.take(side, data)):
+                ending = self._refuse_any(piece.asked, now_us)
+                if ending is not None:
+                    break
+                passed.append(piece.data)
+        except Malformed as error:
+            ending = _broken(error)
+        self._note_half(side, now_us, has_passed=bool(passed))
+        return b"".join(passed), ending
+
     def _note_half(self, side: Side, now_us: int, *, has_passed: bool) -> None:
         if not (self._beginning.pending(side) or self._course.pending(side)):
             self._half_since_us[side] = 0
@@ -160,6 +186,36 @@ class RecognisedRelay(HoldsNothing):
             why = f"what the {side.value} sent first was not enough to tell that it is {self._grant.protocol}"
             return Ending(End.GATE, Reason.WRONG_PROTOCOL, why)
         return Ending(End.GATE, Reason.MALFORMED, "half a message, and then nothing")
+
+
+class RecognisedDatagrams(_Recognised):
+    """The same over UDP: each datagram is known for itself; what is not that, or may not pass, is kept back alone."""
+
+    def __init__(
+        self,
+        grant: Grant,
+        spoken: Spoken,
+        judge: Callable[[Operation, int], Decision],
+        journal: Journal,
+        flow: FlowJournal,
+    ) -> None:
+        super().__init__(grant, spoken, judge, journal, flow)
+        self._spoken, self._dissector = spoken, spoken.protocol.dissectors["udp"]()
+
+    def _take(self, side: Side, data: bytes, now_us: int) -> tuple[bytes, Ending | None]:
+        if now_us >= self._live_until_us:
+            return b"", Ending(End.GATE, Reason.GRANT_EXPIRED)
+        is_it = 0 < len(data) <= MAX_INSPECTED_BYTES and self._spoken.protocol.fits(data, side)
+        shown = self._dissector.feed(side, data) if is_it else ()
+        if not shown:
+            why = f"a datagram of the {side.value} that is no {self._spoken.word}"
+            self._refusals.add_broken(Reason.WRONG_PROTOCOL, why, len(data), now_us)
+            return b"", None
+        asked = tuple(each.frame for each in shown if each.frame is not None)
+        if side is Side.CLIENT and self._spoken.classes and not asked:
+            self._refusals.add_broken(Reason.MALFORMED, "a request that cannot be read", len(data), now_us)
+            return b"", None
+        return (b"", None) if self._refuse_any(asked, now_us) else (data, None)
 
 
 def _kept(frame: Frame, operation: Operation) -> Frame:

@@ -51,6 +51,8 @@ assets:
       modbus: udp/502
       fins: udp/9600
       dnp3: udp/20000
+      slmp: udp/5006
+      profinet: 34964
       enip: 44818
       enip-io: {{protocol: enip, port: 2222, transport: udp}}
   unit-2: {{zone: plant, role: plc, address: 192.168.10.60, overlay: {SAFETY}, services: {{modbus: udp/502}}}}
@@ -63,6 +65,8 @@ conduits:
       modbus: [read, write: {{holding_registers: 10-12, values: 0-550}}]
       fins: [read]
       dnp3: [read]
+      slmp: [read]
+      profinet: any
       enip: [discovery, read, write]
   SCADA polls the safe unit:
     from: {{role: scada}}

@@ -208,7 +208,7 @@ CONDUITS = [
     (PEOPLE + "allow: {modbus: [»raed]}", "unknown operation class 'raed'", "did you mean 'read'?"),
     (PEOPLE + "allow: {»modbuss: [read]}", "unknown protocol 'modbuss'", "did you mean 'modbus'?"),
     (PEOPLE + "allow: {»mqtt: [read]}", "this version cannot inspect mqtt", "`tcp/1883: any`"),
-    (PEOPLE + "allow: {»profinet: any}", "this version cannot inspect profinet", "`udp/34964: any`"),
+    (PEOPLE + "allow: »{profinet: any}", "offers no service of protocol 'profinet' over udp", "services: {profinet"),
     (PEOPLE + "allow: {»s7comm_plus: any}", "unknown protocol 's7comm_plus'", "`s7comm-plus: any`"),
     (PEOPLE + "allow: {»shh: any}", "unknown protocol 'shh'", "ssh"),
     (PEOPLE + "allow: {https: »[read]}", "operations of https cannot all be seen", "`https: any`"),

@@ -13,7 +13,7 @@ from proxying import GRANT, T0
 
 from penstock.bus import Journal, JournalReader, RingWriter
 from penstock.model import Decision, Grant, Operation, OperationClass, Reason, Record
-from penstock.proxy.recognised import RecognisedRelay
+from penstock.proxy.recognised import RecognisedDatagrams, RecognisedRelay
 from penstock.proxy.relay import Effect
 from penstock.wire import SPOKEN, Side
 
@@ -99,6 +99,8 @@ def captured(name: str, number: int) -> CapturedFlow:
 class SpokenFlow:
     """One flow whose client may do what is of these classes; no classes: everything."""
 
+    kind: type[RecognisedRelay | RecognisedDatagrams] = RecognisedRelay
+
     def __init__(self, folder: Path, word: str, classes: Collection[OperationClass] = (), grant: Grant = GRANT) -> None:
         path = folder / "worker-1.ring"
         self.journal = Journal(RingWriter(path, 1 << 15), T0)
@@ -108,7 +110,7 @@ class SpokenFlow:
         self.judged: list[Operation] = []
         grant = replace(grant, protocol=word, service=word)
         self.flow = self.journal.open_flow(grant, "192.168.10.12:40001", T0)
-        self.relay = RecognisedRelay(grant, SPOKEN[word], self._judge, self.journal, self.flow)
+        self.relay = self.kind(grant, SPOKEN[word], self._judge, self.journal, self.flow)
         self.client, self.asset = self.relay.from_client, self.relay.from_asset
 
     def _judge(self, operation: Operation, _now_us: int) -> Decision:

@@ -14,7 +14,8 @@ from penstock.model import Reason
 from penstock.wire import DECODERS, FITS_BYTES, KNOWN, SPOKEN, Side, of_carrier, recognise
 from penstock.wire.tpkt import packet
 
-SERVICES = sorted({*DECODERS, *SPOKEN})
+OVER_TCP = [word for word, each in SPOKEN.items() if each.course is not None]
+SERVICES = sorted({*DECODERS, *OVER_TCP})
 #: Protocols that stand on TPKT and COTP: the connect of three of them is the same.
 ON_COTP = {"mms", "s7comm", "s7comm_plus"}
 #: The empty message that begins a connection of GE-SRTP is two of EtherNet/IP that say nothing (NOP) and part of one.
@@ -125,7 +126,7 @@ def test_behind_the_same_connect_the_first_data_tell(tmp_path: Path, service: st
         assert effect.ending.reason is Reason.WRONG_PROTOCOL
 
 
-@pytest.mark.parametrize("word", SPOKEN)
+@pytest.mark.parametrize("word", OVER_TCP)
 def test_an_asset_that_speaks_something_else_is_not_heard(tmp_path: Path, word: str) -> None:
     client = next(data for side, data in BEGINNINGS[word] if side is Side.CLIENT)
     answers = (b"HTTP/1.1 200 OK\r\n\r\n", b"SSH-2.0-x\r\n", bytes.fromhex("160303004a02000046"), b"\x68\x04\x0b\0\0\0")

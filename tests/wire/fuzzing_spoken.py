@@ -40,7 +40,7 @@ def fuzz_recognised(protocol: RecognisedProtocol, data: bytes) -> None:
     for side in Side:
         assert protocol.fits(data or b"\0", side) in {True, False, None}
     for spoken in SPOKEN.values():
-        if spoken.protocol is protocol:
+        if spoken.protocol is protocol and spoken.course is not None:
             hold_course(spoken, talk)
             if spoken.prelude is transport_connect:  # captures begin behind it
                 hold_course(spoken, [*_CONNECTED, *talk])
@@ -60,6 +60,7 @@ def hold_course(spoken: Spoken, talk: Talk) -> None:
 
 def passed_of(spoken: Spoken, talk: Talk) -> tuple[dict[Side, bytes], list[Operation]]:
     """What passes of a conversation up to where it ends, and what it asks for."""
+    assert spoken.course is not None
     beginning, course = spoken.beginning(_CANDIDATES), spoken.course()
     passed: dict[Side, bytes] = dict.fromkeys(Side, b"")
     asked: list[Operation] = []

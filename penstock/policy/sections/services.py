@@ -11,9 +11,8 @@ from penstock.policy.faults import Faults
 from penstock.policy.fields import Fields, integer_of, name_of
 from penstock.policy.numbers import MAX_PORT, is_port, read_port, read_ports
 from penstock.policy.sections.identity.groups import text_block
-from penstock.policy.selection import is_inspectable
+from penstock.policy.selection import is_inspectable, transports_of
 from penstock.policy.source import Entry, Kind, Scalar, Table, Value
-from penstock.wire import TRANSPORTS as INSPECTED_OVER
 
 KEYS = ("protocol", "port", "transport", "overlay_port", "server_certificate")
 #: Whose secured channels the gate can end itself.
@@ -56,7 +55,7 @@ def _service(entry: Entry, faults: Faults) -> Service | None:
 
 def _usual(protocol: str | None) -> str:
     """The transport of a service that names none: TCP, but UDP where its protocol is spoken over nothing else."""
-    return INSPECTED_OVER.get(protocol or "", ("tcp",))[0]
+    return (*transports_of(protocol or ""), "tcp")[0]
 
 
 def _from_scalar(entry: Entry, name: str | None, value: Scalar, faults: Faults) -> Service | None:

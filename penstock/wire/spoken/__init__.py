@@ -18,6 +18,7 @@ from penstock.wire.recognised.ftp import FTP
 from penstock.wire.recognised.ge_srtp import GE_SRTP
 from penstock.wire.recognised.http import HTTP
 from penstock.wire.recognised.mms import MMS
+from penstock.wire.recognised.profinet import PROFINET
 from penstock.wire.recognised.rdp import RDP
 from penstock.wire.recognised.s7comm_plus import S7COMM_PLUS
 from penstock.wire.recognised.slmp import SLMP
@@ -42,18 +43,25 @@ _CLASSES: Final = frozenset(OperationClass) - {OperationClass.ENCRYPTED}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spoken:
-    """One recognised protocol as a site document names it (`word`, a DNS label), over TCP.
+    """One recognised protocol as a site document names it (`word`, a DNS label).
 
-    `opens` and `prelude`: see `Beginning`.  `classes` are those that a conduit may name; without any it is ``any`` or
-    nothing.
+    `course` makes what a flow over TCP is held to, ``None`` where it is not spoken so; over UDP each datagram is known
+    by `Known.fits`.  `opens` and `prelude`: see `Beginning`.  `classes` are those that a conduit may name; without any
+    it is ``any`` or nothing.
     """
 
     word: str
     protocol: RecognisedProtocol
-    course: Callable[[], Course]
+    course: Callable[[], Course] | None
     opens: Opens
     prelude: Prelude = nothing
     classes: frozenset[OperationClass] = frozenset()
+
+    @property
+    def transports(self) -> tuple[str, ...]:
+        """Over which a worker holds flows to it: ``tcp``, ``udp``."""
+        over_udp = ("udp",) if "udp" in self.protocol.dissectors else ()
+        return (*(("tcp",) if self.course is not None else ()), *over_udp)
 
     @property
     def everything(self) -> tuple[OperationClass, ...]:
@@ -68,7 +76,7 @@ class Spoken:
 
 def _spoken(
     protocol: RecognisedProtocol,
-    course: Callable[[], Course],
+    course: Callable[[], Course] | None,
     *words: str,
     opens: Opens | None = None,
     prelude: Prelude = nothing,
@@ -97,6 +105,7 @@ SPOKEN: Final[Mapping[str, Spoken]] = MappingProxyType(
             *_spoken(S7COMM_PLUS, S7PlusCourse, "s7comm-plus", prelude=transport_connect, is_told_apart=True),
             *_spoken(GE_SRTP, ge_srtp_course, "ge-srtp", is_told_apart=True),
             *_spoken(SLMP, slmp_course, "slmp", "melsec", is_told_apart=True),
+            *_spoken(PROFINET, None),
             *_spoken(SSH, SshCourse),
             *_spoken(RDP, RdpCourse, prelude=transport_connect),
             *_spoken(VNC, VncCourse),
