@@ -136,6 +136,7 @@ def watch(arguments: argparse.Namespace) -> int:
     """A line for each hold that begins, is decided or ends.  Ends with Ctrl-C, or with the sign-in."""
     told: dict[str, str] | None = None
     is_away = False
+    output.say("each hold is told here; Ctrl-C ends")
     with _gate() as http:
         while True:
             try:

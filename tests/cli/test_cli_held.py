@@ -189,6 +189,7 @@ def test_watching_tells_each_change_once_and_goes_on_while_the_gate_is_away(
     )
     assert "1042.1  refused by bob@local: agreed" in second
     assert [line.rpartition(": ")[2] for line in printed.err.splitlines()] == [
+        "each hold is told here; Ctrl-C ends",
         "not now; still asking",
         "the gate answers again",
     ]

@@ -65,6 +65,12 @@
         const again = [...place.querySelectorAll("a")].find((link) => link.getAttribute("href") === at);
         (again || document.getElementById("main")).focus();
       }
+    } else {
+      const now = fresh.querySelectorAll("[data-left]");
+      place.querySelectorAll("[data-left]").forEach((each, index) => {
+        each.dataset.left = now[index].dataset.left;
+      });
+      begin(place);
     }
     const count = document.getElementById("count"), now = answer.getElementById("count");
     if (count && now && count.textContent !== now.textContent) {
