@@ -209,7 +209,7 @@ def test_operations_and_times_are_read_from_copies_of_datagrams(plant: Plant, wa
     client = plant.user.socket(kind=socket.SOCK_DGRAM)
     client.connect((PLAIN, BACNET))
     client.settimeout(2)
-    who_is = bytes.fromhex("810a000c 0120ffff00ff 1008")
+    who_is = bytes.fromhex("810a0008 0100 1008")
     for number in range(20):
         time.sleep(0.002)
         asked = poll(number) if protocol == "modbus" else who_is
