@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 import processes
-from measuring import OUT, machine, one_run, plant_of_this_run
+from measured_runs import OUT, machine, one_run, plant_of_this_run
 from plant import (
     BUILD,
     CLIENT,

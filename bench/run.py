@@ -22,7 +22,7 @@ import gate
 import processes
 import replacement
 import revocation
-from measuring import OUT, machine, one_run, plant_of_this_run
+from measured_runs import OUT, machine, one_run, plant_of_this_run
 from plant import Plant, Way, build
 from report import Load, Row, Run, judged, rows_of, text
 
