@@ -38,27 +38,27 @@ class Server:
     name: str
     address: str
     port: int
-    words: Sequence[str]
+    words: tuple[str, ...]
     says_ready: str = "ready"
 
 
 def _server(name: str, protocol: str, address: str, port: int, **changes: Any) -> Server:
     return Server(
-        name=name, address=address, port=port, **{"words": peer(protocol, "server", address, port), **changes}
+        name=name, address=address, port=port, **{"words": tuple(peer(protocol, "server", address, port)), **changes}
     )
 
 
 MODBUS = _server(
     "plc-modbus", "modbus", "10.20.10.11", 502,
-    words=[sys.executable, "-m", "penstock.lab.plc", "dosing", "--address", "10.20.10.11"],
+    words=(sys.executable, "-m", "penstock.lab.plc", "dosing", "--address", "10.20.10.11"),
 )  # fmt: skip
 S7COMM = _server("plc-s7comm", "s7comm", "10.20.10.12", 102)
 ENIP = _server(
     "plc-enip", "enip", "10.20.10.13", 44818, says_ready="",
-    words=[sys.executable, "-m", "cpppo.server.enip", "--print", "--address", "10.20.10.13:44818",
-           "Level=DINT", "Speed=DINT", "Limit=DINT"],
+    words=(sys.executable, "-m", "cpppo.server.enip", "--print", "--address", "10.20.10.13:44818",
+           "Level=DINT", "Speed=DINT", "Limit=DINT"),
 )  # fmt: skip
-DNP3 = _server("rtu-dnp3", "dnp3", "10.20.10.14", 20000, words=[str(DNP3_PEER), "outstation", "10.20.10.14", "20000"])
+DNP3 = _server("rtu-dnp3", "dnp3", "10.20.10.14", 20000, words=(str(DNP3_PEER), "outstation", "10.20.10.14", "20000"))
 IEC104 = _server("rtu-iec104", "iec104", "10.20.10.15", 2404)
 OPCUA = _server("plc-opcua", "opcua", "10.20.10.16", 4840)
 BACNET = _server("ahu-bacnet", "bacnet", "10.20.10.17", 47808)
