@@ -44,7 +44,7 @@ def open_transparent_datagrams(place: GatePlace) -> socket.socket:
     """The socket that receives what the kernel steers to the worker.  Needs CAP_NET_ADMIN.  Raises `OSError`."""
     listening = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # no SO_REUSEADDR: over UDP it would let any other process of this machine have the same port
         listening.setsockopt(socket.IPPROTO_IP, IP_TRANSPARENT, 1)
         listening.bind(("127.0.0.1", place.proxy_port))
         prepare(listening)

@@ -8,6 +8,7 @@ has tripped: then it ends, by itself or because control says so, and a fresh wor
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import resource
@@ -140,10 +141,15 @@ def _drop_privileges(settings: GateSettings) -> None:
 
 
 def _serve_datagrams(group: asyncio.TaskGroup, office: Office, settings: GateSettings) -> None:
-    """Open the door for datagrams.  Before Linux 5.19 there is none, and inspected services over UDP are refused."""
+    """Open the door for datagrams.  Before Linux 5.19 there is none, and inspected services over UDP are refused.
+
+    Raises `OSError` for any other reason: the worker ends then, and what is safety-critical goes on without it.
+    """
     try:
         listening = open_transparent_datagrams(settings.place)
     except OSError as error:
+        if error.errno != errno.ENOPROTOOPT:
+            raise
         sys.stderr.write(f"penstock: worker-1: no datagrams can be inspected: {error}\n")
         return
     group.create_task(serve_datagrams(office, listening))
