@@ -274,6 +274,9 @@ TELLING = [
     ("ge-srtp", ge_request(0x21, b"sesame42")),
     ("slmp", slmp_request(0x1630, b"\x08\0sesame42")),
     ("smb", smb_message(1, H("1900") + bytes(22) + b"sesame42")),
+    ("smb", smb_message(11, H("3900") + bytes(54) + b"sesame42")),
+    ("smb", smb_message(9, H("3100") + bytes(46) + b"sesame42")),
+    ("smb", H("00000032 ff534d42 73") + bytes(27) + H("0d") + bytes(9) + b"sesame42"),
 ]
 
 

@@ -118,6 +118,8 @@ _CHANGING: Final = (
 _OPEN: Final = 1
 _DELETE_ON_CLOSE: Final = 0x1000
 _HEADER_BYTES: Final = 64
+#: MS-CIFS 2.2.3.1.
+_HEADER_1_BYTES: Final = 32
 #: MS-SMB2 2.2.4 and 2.2.20: the sizes by which the replies to NEGOTIATE and READ are told from an error.
 _NEGOTIATED, _HAS_READ = 65, 17
 
@@ -207,12 +209,13 @@ def _command(data: bytes, side: Side) -> list[Shown]:
             pdu["dialect"] = [_little(body, 4, 2)]
         return [Shown(pdu), *(_content(body[16:]) if code == _READ and _little(body, 0, 2) == _HAS_READ else ())]
     file = _fields(pdu, code, data, body)
-    asked = asking(data, side, _operation(code, body, file), _without_content(data) if code == _WRITE else None)
+    kept = _without_content(data) if code in {_WRITE, _IOCTL} else None
+    asked = asking(data, side, _operation(code, body, file), kept)
     return [Shown(pdu, asked), *(_content(body[48:]) if code == _WRITE else ())]
 
 
 def _without_content(data: bytes) -> bytes:
-    """A write with what it writes overwritten."""
+    """A write, or a call of a device or pipe, with what it brings overwritten."""
     return data[: _HEADER_BYTES + 48] + b"*" * (len(data) - _HEADER_BYTES - 48)
 
 
@@ -259,7 +262,7 @@ def _operation(code: int, body: bytes, file: str) -> Operation:
 
 
 def _show_1(data: bytes, side: Side) -> Sequence[Shown]:
-    if len(data) < 32:  # noqa: PLR2004 - MS-CIFS 2.2.3.1
+    if len(data) < _HEADER_1_BYTES:
         return ()
     code, is_response = data[4], data[9] >> 7
     pdu: Pdu = {"p": "smb", "cmd": [code], "cmd_name": [COMMANDS_1.get(code, "Unknown")], "response": is_response}
@@ -269,7 +272,8 @@ def _show_1(data: bytes, side: Side) -> Sequence[Shown]:
     if code == _NEGOTIATE_1:
         pdu["dialects"] = [shown_text(each) for each in data[35:].split(b"\x02")[1:]]
     meaning = ("Negotiate Protocol", (Is.SESSION,)) if code == _NEGOTIATE_1 else None
-    return [Shown(pdu, asking(data, side, operation_of("smb", meaning, f"1/0x{code:02X}")))]
+    kept = None if meaning else data[:_HEADER_1_BYTES] + b"*" * (len(data) - _HEADER_1_BYTES)  # a password may follow
+    return [Shown(pdu, asking(data, side, operation_of("smb", meaning, f"1/0x{code:02X}"), kept))]
 
 
 SMB: Final = RecognisedProtocol(
