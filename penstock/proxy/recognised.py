@@ -29,6 +29,10 @@ HALF_MESSAGE_US: Final = 5_000_000
 MAX_MEANINGS: Final = 1024
 #: Of a message: heads are shorter, and contents are not for the evidence.
 MAX_RECORDED_BYTES: Final = 512
+#: What changes nothing: two of the same meaning are the same.
+READING: Final = frozenset(
+    {OperationClass.READ, OperationClass.SESSION, OperationClass.DIAGNOSTICS, OperationClass.DISCOVERY}
+)
 #: An index has 24 bits in the journal.  A meaning that old is long forgotten at both ends.
 _INDEX_MASK: Final = 0xFF_FFFF
 _CANDIDATES: Final = of_carrier(KNOWN, "tcp")
@@ -53,7 +57,7 @@ class _Recognised(HoldsNothing):
         self._is_quiet = not spoken.classes
         self._refusals = OperationRefusals(grant, journal, flow)
         self._live_until_us = expiry_us(grant)
-        self._tags: dict[Operation, int] = {}
+        self._tags: dict[tuple[Operation, bytes], int] = {}
         self._indexes = 0
 
     @property
@@ -99,14 +103,15 @@ class _Recognised(HoldsNothing):
 
     def _consider(self, frame: Frame, now_us: int) -> Reason | None:
         operation = msgspec.structs.replace(frame.operation, protocol=self._grant.protocol)
-        tag = self._tags.get(operation)
+        key = operation, self._own_bytes(frame, operation)
+        tag = self._tags.get(key)
         if tag is None:
             decision = self._judge(operation, now_us)
             if not decision.is_allowed:
                 return self._refusals.add(_kept(frame, operation), decision.reason, now_us, operation, decision)
             if decision.hold_s is not None:  # a document that says so is refused; nobody could be asked
                 return self._refusals.add(_kept(frame, operation), Reason.HOLD_REFUSED, now_us, operation, decision)
-            tag = self._define(frame, operation, decision)
+            tag = self._define(key, frame, decision)
         if tag is not None and self._flow.judged(tag, self.frames, now_us):
             self._flow.answered(self.frames, Outcome.SENT, 0)
         elif self._grant.is_safety_critical:
@@ -116,16 +121,25 @@ class _Recognised(HoldsNothing):
         self.frames += 1
         return None
 
-    def _define(self, frame: Frame, operation: Operation, decision: Decision) -> int | None:
+    def _own_bytes(self, frame: Frame, operation: Operation) -> bytes:
+        """What tells it from another of the same meaning: its bytes where it changes something, for they hold values.
+
+        Of protocols that are permitted as a whole nothing is told but how often.
+        """
+        is_told = not self._is_quiet and not READING.issuperset(operation.classes)
+        return _kept(frame, operation).data if is_told else b""
+
+    def _define(self, key: tuple[Operation, bytes], frame: Frame, decision: Decision) -> int | None:
         if len(self._tags) >= MAX_MEANINGS:
             self._tags.clear()
+        operation, record = key[0], decision.record
         kept = _kept(frame, operation).data
         tag = self._flow.define(
-            self._indexes, operation, decision.conduit, kept, is_quiet=self._is_quiet, record=decision.record
+            self._indexes, operation, decision.conduit, kept, is_quiet=self._is_quiet, record=record
         )
         if tag is not None:
             self._indexes = self._indexes + 1 & _INDEX_MASK
-            self._tags[operation] = tag
+            self._tags[key] = tag
         return tag
 
 

@@ -373,3 +373,14 @@ def test_the_same_request_is_judged_once_and_written_down_each_time(tmp_path: Pa
     flow.client(READ, T0 + 9)
     assert len(flow.judged) == judged + 2
     assert sum(len(record.detail["rows"]) for record in flow.records("operations")) == flow.relay.frames
+
+
+def test_each_write_is_on_record_with_its_own_bytes_and_reads_share_a_meaning(tmp_path: Path) -> None:
+    flow = begun(tmp_path, "slmp")
+    writes = [slmp_request(0x1401, H(f"640000 a8 0100 {value:02x}00")) for value in (5, 6, 5)]
+    for data in (*writes, slmp_request(0x0401, H("640000 a8 0100")), slmp_request(0x0401, H("640000 a8 0100"))):
+        assert flow.client(data, T0).to_asset == data
+    told = [(line["name"], line["data"]) for each in flow.records("operations") for line in each.detail["operations"]]
+    assert {data for name, data in told if "writes" in name} == {data.hex() for data in writes}
+    assert len([name for name, _ in told if "writes" in name]) == 2
+    assert flow.relay.frames == 6
