@@ -357,6 +357,14 @@ def test_ftp_goes_on_in_tls_where_both_ends_agree(tmp_path: Path) -> None:
     assert flow.client(b"STOR x\r\n", T0).ending is not None
 
 
+def test_what_a_server_says_behind_its_word_that_tls_begins_must_be_tls(tmp_path: Path) -> None:
+    flow = begun(tmp_path, "ftp")
+    flow.client(b"AUTH TLS\r\n", T0)
+    effect = flow.asset(b"234 go ahead\r\n220 or not\r\n", T0)
+    assert effect.ending is not None
+    assert effect.ending.reason is Reason.WRONG_PROTOCOL
+
+
 def test_ge_srtp_needs_its_empty_message_only_once(tmp_path: Path) -> None:
     flow = begun(tmp_path, "ge-srtp")
     assert flow.client(GE_START + ge_request(0x04), T0).to_asset == GE_START + ge_request(0x04)

@@ -58,10 +58,16 @@ class FtpCourse:
             yield Piece(line, asked_by([ftp.command(command)]))
 
     def _hear(self, data: bytes) -> None:
-        """The reply to AUTH decides what comes next on both sides."""
-        for line in self._replies.take(data):
+        """The reply to AUTH decides what comes next on both sides, and in what is left of `data`."""
+        at = 0
+        while (end := data.find(b"\n", at) + 1) > 0:
+            (line,) = self._replies.take(data[at:end])
+            at = end
             if self._asks_for_tls and line.startswith(_ACCEPTED):
                 self._walkers = {side: tls_walker() for side in Side}
+                self._walkers[Side.ASSET].walk(data[at:])
+                return
+        self._replies.take(data[at:])
 
 
 def _length_of(stream: bytes, start: int) -> int:
