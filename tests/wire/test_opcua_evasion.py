@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from asyncua import ua
-from asyncua.ua.ua_binary import struct_to_binary
+from asyncua.ua.ua_binary import nodeid_to_binary, struct_to_binary
 from opcua_talk import (
     ACKNOWLEDGE,
     CHANNEL,
@@ -27,6 +27,9 @@ from opcua_talk import (
 
 from penstock.model import Malformed, OperationClass, Reason
 from penstock.wire import OpcUaDecoder, Role, Side
+from penstock.wire.opcua.headers import read_request
+from penstock.wire.opcua.names import NO_NAMES
+from penstock.wire.opcua.operations import operation
 
 WRITE = writing(("ns=2;s=Interlock", 0))
 CLIENT, ASSET = Side.CLIENT, Side.ASSET
@@ -372,3 +375,84 @@ def test_a_value_that_the_standard_has_not_is_malformed(value: bytes) -> None:
     (frame,) = talk.feed(CLIENT, talk.sealed(valued(value), CLIENT, 5))
     with pytest.raises(Malformed):
         _ = frame.operation
+
+
+HIDDEN = encoded(WRITE)[encoded(WRITE).index(b"\x03\x02\x00\x09\x00\x00\x00Interlock") :]
+
+
+def object_of(kind: ua.NodeId, held: bytes, said: int) -> bytes:
+    """A WriteValue of ns=0;i=5 with an object of `kind` whose length says `said` more bytes than it holds."""
+    body = nodeid_to_binary(kind) + b"\x01" + struct.pack("<i", len(held) + said) + held
+    return b"\0\x05\x0d\0\0\0\xff\xff\xff\xff\x01\x16" + body
+
+
+ARGUMENT = struct_to_binary(ua.Argument("x"))
+KNOWN, OTHER = ua.NodeId(298), ua.NodeId(298, 4)
+
+
+def write_of(*items: bytes) -> bytes:
+    return encoded(ua.WriteRequest())[:-4] + struct.pack("<i", len(items)) + b"".join(items)
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        (object_of(KNOWN, ARGUMENT, len(HIDDEN)), HIDDEN),
+        (object_of(KNOWN, ARGUMENT, len(HIDDEN)) + HIDDEN,),
+        (object_of(OTHER, ARGUMENT, len(HIDDEN)) + HIDDEN, object_of(KNOWN, ARGUMENT, 0)),
+        (object_of(ua.NodeId(0), b"\0" + HIDDEN, 0), object_of(KNOWN, ARGUMENT, 0)),
+    ],
+)
+def test_behind_an_object_that_ends_sooner_than_its_length_says(items: tuple[bytes, ...]) -> None:
+    """Some servers read an object whose type they know to its last field, and go on there."""
+    talk = Talk()
+    (frame,) = talk.feed(CLIENT, talk.sealed(write_of(*items), CLIENT, 5))
+    with pytest.raises(Malformed):
+        _ = frame.operation
+
+
+def test_an_object_of_any_type_is_written_alone_and_those_that_can_be_read_together() -> None:
+    talk = Talk()
+    for number, items in enumerate(
+        ((object_of(OTHER, ARGUMENT, 0),), (object_of(KNOWN, ARGUMENT, 0), object_of(KNOWN, ARGUMENT, 0)))
+    ):
+        (frame,) = talk.feed(CLIENT, talk.sealed(write_of(*items), CLIENT, 50 + number))
+        assert frame.operation.classes == (OperationClass.WRITE,)
+
+
+def test_behind_an_addition_of_another_type_in_the_header() -> None:
+    """Nobody knows where the header ends then."""
+    plain = encoded(WRITE)
+    for kind, held in ((ua.NodeId(9, 1), b"x" * 9), (ua.NodeId(298), ARGUMENT + b"x")):
+        addition = nodeid_to_binary(kind) + b"\x01" + struct.pack("<i", len(held)) + held
+        at = plain.index(b"\0\0\0\x01\0\0\0\x03\x02\0")
+        talk = Talk()
+        with pytest.raises(Malformed):
+            talk.feed(CLIENT, talk.sealed(plain[:at] + addition + plain[at + 3 :], CLIENT, 5))
+
+
+ITEMS = struct.pack("<i", 200_000)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encoded(ua.RegisterNodesRequest())[:-4] + ITEMS + b"\0\x05" * 200_000,
+        encoded(ua.DeleteSubscriptionsRequest())[:-4] + ITEMS + bytes(4) * 200_000,
+        encoded(reading())[:-4] + ITEMS + (b"\0\x05" + bytes(14)) * 200_000,
+        write_of(b"\0\x05\x0d\0\0\0\xff\xff\xff\xff\x01\x97" + ITEMS + bytes(200_000)),
+        write_of(
+            b"\0\x05\x0d\0\0\0\xff\xff\xff\xff\x01\x98" + b"\x90\x01\0\0" + (b"\x98\xc8\0\0\0" + bytes(200)) * 400
+        ),
+    ],
+)
+def test_a_request_for_more_than_servers_take_is_not_judged_piece_by_piece(data: bytes) -> None:
+    """While a million pieces are read and judged every other flow waits, and no heart beats."""
+    with pytest.raises(Malformed, match="more than"):
+        operation(int.from_bytes(data[2:4], "little"), data, read_request(data, 0).body, NO_NAMES)
+
+
+def test_a_long_array_of_numbers_or_of_states_is_a_value_like_others() -> None:
+    for kind in (ua.VariantType.Boolean, ua.VariantType.Byte):
+        value = ua.Variant([1] * 100_000, kind)
+        assert Talk().operation(writing(("ns=2;i=5", value))).classes == (OperationClass.WRITE,)

@@ -23,6 +23,8 @@ Reader = Callable[[bytes, int], tuple[Any, int]]
 
 #: 5.1.5 and 5.2.2.12: decoders support at least 100 levels of nesting; no more are followed here.
 MAX_DEPTH: Final = 100
+#: Elements of all arrays of a request, but for numbers in values.  Servers take ten thousand nodes or fewer.
+MAX_ELEMENTS: Final = 65_536
 #: 5.2.2.9: the bits of a NodeId's first byte that only an ExpandedNodeId may have.
 HAS_URI: Final = 0x80
 HAS_SERVER: Final = 0x40
@@ -36,6 +38,30 @@ _MAX_DATE_US: Final = int((datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) / timede
 _int32 = Struct("<i").unpack_from
 _uint32 = Struct("<I").unpack_from
 _two_uint32 = Struct("<HI").unpack_from
+
+
+class Counted(bytes):
+    """A request whose arrays have so many elements at most, with what its objects hold: `room` is what is left.
+
+    A megabyte can hold a million of them, and while they are read every other flow waits.
+    """
+
+    room: list[int]
+
+    @classmethod
+    def of(cls, data: bytes, room: list[int] | None = None) -> Counted:
+        """`data` with room of its own, or with the room of what it stands in."""
+        found = cls(data)
+        found.room = [MAX_ELEMENTS] if room is None else room
+        return found
+
+
+def charge(data: bytes, count: int) -> None:
+    """Count the elements of an array.  Raises `Malformed` where a request has too many; a response may have any."""
+    if isinstance(data, Counted):
+        data.room[0] -= max(count, 0)
+        if data.room[0] < 0:
+            raise Malformed(f"a request whose arrays have more than {MAX_ELEMENTS} elements")
 
 
 class NodeId(msgspec.Struct, frozen=True, gc=False):
@@ -277,6 +303,8 @@ def read_extension(data: bytes, at: int) -> tuple[Opaque, int]:
         raise Malformed(f"{encoding} is no encoding of an ExtensionObject (OPC 10000-6, 5.2.2.15)")
     if encoding:
         body, at = read_bytes(data, at)
+        if isinstance(data, Counted):
+            body = Counted.of(body or b"", data.room)
     return Opaque(type_id, encoding, body or b""), at
 
 
@@ -290,9 +318,13 @@ def read_data_value(data: bytes, at: int, depth: int = 0) -> tuple[DataValue, in
         value, at = read_variant(data, at, depth)
     if mask & 0x02:
         status, at = read_uint32(data, at)
-    # A timestamp has 8 bytes, its picoseconds 2: the source's first, then the server's.
-    stamps = sum(size for bit, size in ((0x04, 8), (0x10, 2), (0x08, 8), (0x20, 2)) if mask & bit)
-    return DataValue(value, status), need(data, at, stamps)
+    stamps = _STAMP_BYTES[mask >> 2]
+    return DataValue(value, status), need(data, at, stamps) if stamps else at
+
+
+#: What stands behind a DataValue's status, by the four bits of its mask that say so: a timestamp has 8 bytes, its
+#: picoseconds 2.  The source's are first, then the server's.
+_STAMP_BYTES: Final = tuple(8 * (bits & 3).bit_count() + 2 * (bits >> 2).bit_count() for bits in range(16))
 
 
 def read_diagnostic(data: bytes, at: int) -> tuple[None, int]:
@@ -347,6 +379,8 @@ def _read_many(kind: int, data: bytes, at: int, depth: int) -> tuple[tuple[Any, 
         layout = Struct(f"<{count}{form}")
         end = need(data, at, layout.size)
         return layout.unpack_from(data, at), end
+    if kind != BOOLEAN:
+        charge(data, count)
     values = []
     for _ in range(count):
         value, at = _read_one(kind, data, at, depth)
@@ -368,13 +402,14 @@ def _read_dimensions(data: bytes, at: int, count: int) -> int:
 
 
 #: Table 1 of OPC 10000-6: the built-in types by their number.
+BOOLEAN: Final = 1
 DATA_VALUE: Final = 23
 VARIANT: Final = 24
 _LAST_KIND: Final = 31
 #: Numbers of one size, which are read as one array; Booleans are bytes that need a look each.
 FORMS: Final = {2: "b", 3: "B", 4: "h", 5: "H", 6: "i", 7: "I", 8: "q", 9: "Q", 10: "f", 11: "d", 19: "I"}
 BY_KIND: Final[dict[int, Reader]] = {
-    1: read_boolean,
+    BOOLEAN: read_boolean,
     **{kind: fixed(form) for kind, form in FORMS.items()},
     12: read_string,
     13: read_date,

@@ -23,6 +23,7 @@ from penstock.wire.opcua.binary import (
     read_node,
     read_string,
 )
+from penstock.wire.opcua.objects import check_objects
 
 #: Time, handle, diagnostics, the length of the audit entry, timeout; behind them no additional header.
 _request_layout = Struct("<8xI4xiI")
@@ -70,7 +71,8 @@ def read_request(data: bytes, at: int) -> Message:
         end = token_end + _REQUEST_FIELDS
         if audit != _NO_AUDIT or data[end : end + 3] != _NO_ADDITION:
             _, end = read_string(data, end - 8)
-            _, end = read_extension(data, end + 4)
+            addition, end = read_extension(data, end + 4)
+            check_objects((addition,), is_last=False)
         else:
             end += 3
     except ENDS_EARLY as error:

@@ -17,6 +17,7 @@ from penstock.wire.opcua.binary import (
     BROKEN,
     ENDS_EARLY,
     FORMS,
+    Counted,
     NodeId,
     end_of_node,
     ends_early,
@@ -28,6 +29,7 @@ from penstock.wire.opcua.binary import (
 )
 from penstock.wire.opcua.codes import MESSAGE_NAMES, READ, SERVICES, WRITE
 from penstock.wire.opcua.names import Names
+from penstock.wire.opcua.objects import check_objects
 from penstock.wire.opcua.schema import FIELDS, read_message
 from penstock.wire.opcua.services import BUILDERS, Builder, attribute_table, read_class, write_class
 from penstock.wire.opcua.values import data_values
@@ -37,6 +39,8 @@ Targets = tuple[Target, ...]
 #: Nodes that are remembered for a snapshot of names, and the bytes of the longest of them.
 MAX_REMEMBERED: Final = 4096
 MAX_REMEMBERED_BYTES: Final = 128
+#: Items of one request: servers take fewer, and each is judged by itself.
+MAX_ITEMS: Final = 10_000
 _READ_CLASSES: Final[tuple[OperationClass, ...]] = (OperationClass.READ,)
 _WRITE_CLASSES: Final[tuple[OperationClass, ...]] = (OperationClass.WRITE,)
 _UNKNOWN: Final = OperationClass.UNKNOWN
@@ -81,8 +85,9 @@ def _by_structure(service: int, body: bytes, names: Names) -> Operation:
     name, plain, classes, text, message, build = _PLANS[service]
     if not message:
         return Operation("opcua", classes, text, name)
-    fields = read_message(message, body)
+    fields = read_message(message, Counted.of(body))
     targets = () if build is None else tuple(build(fields, names))
+    _expect_few(len(targets) >> 1)  # a new node has two: where it lies, and its own id
     if targets and (len(targets) != 1 or targets[0].operation_class is not plain):
         classes = _classes(plain, targets)
     return Operation("opcua", classes, text, name, None, targets)
@@ -117,6 +122,7 @@ def _unknown(what: bytes, at: int) -> Operation:
 def _read(what: bytes, at: int, names: Names) -> Targets:
     """OPC 10000-4, 5.11.2: the greatest age, which timestamps, then a ReadValueId for each value."""
     count, at = _count_of_read(what, at)[0], at + 16
+    _expect_few(count)
     known, found = names.targets, []
     for _ in range(count):
         end = end_of_node(what, at) + 14
@@ -143,7 +149,9 @@ def _read_item(what: bytes, at: int, names: Names) -> tuple[Target, int]:
 def _write(what: bytes, at: int, names: Names) -> Targets:
     """OPC 10000-4, 5.11.4: a WriteValue for each: node, attribute, index range, and the DataValue."""
     count, at = _int32(what, at)[0], at + 4
+    _expect_few(count)
     known, found = names.places, []
+    counted: Counted | None = None
     for _ in range(count):
         end = end_of_node(what, at) + 8
         place = known.get(what[at:end])
@@ -155,7 +163,10 @@ def _write(what: bytes, at: int, names: Names) -> Targets:
             values: tuple[Value, ...] | None = unpack(what, end + 2)
             at = end + 2 + size
         else:
-            value, at = read_data_value(what, end)
+            if counted is None:
+                counted = Counted.of(what)
+            value, at = read_data_value(counted, end)
+            check_objects((value,), is_last=count == 1)
             values = data_values(value)
         operation_class, table, first, name, aliases = place
         found.append(Target(operation_class, table, first, 1, name, values, None, aliases))
@@ -184,6 +195,11 @@ def _remember(known: dict[bytes, Any], key: bytes, found: object) -> None:
         if len(known) >= MAX_REMEMBERED:
             known.clear()
         known[key] = found
+
+
+def _expect_few(count: int) -> None:
+    if count > MAX_ITEMS:
+        raise Malformed(f"a request for {count} items, more than {MAX_ITEMS}")
 
 
 def _expect_end(what: bytes, at: int, count: int) -> None:

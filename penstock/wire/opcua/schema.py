@@ -16,6 +16,7 @@ from penstock.wire.opcua.binary import (
     ENDS_EARLY,
     Opaque,
     Reader,
+    charge,
     ends_early,
     fixed,
     read_boolean,
@@ -81,6 +82,7 @@ def _array(read: Reader) -> Reader:
 
     def read_all(data: bytes, at: int) -> tuple[list[Any], int]:
         count, at = read_length(data, at)
+        charge(data, count)
         found = []
         for _ in range(count):
             value, at = read(data, at)

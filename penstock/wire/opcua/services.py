@@ -23,6 +23,7 @@ from penstock.wire.opcua.codes import (
     VALUE_ATTRIBUTE,
 )
 from penstock.wire.opcua.names import Names
+from penstock.wire.opcua.objects import check_objects
 from penstock.wire.opcua.schema import Fields, open_extension
 from penstock.wire.opcua.values import data_values, values_of
 
@@ -82,7 +83,9 @@ def read_target(item: Fields, names: Names) -> Target:
 
 def _monitored(fields: Fields, names: Names) -> Iterator[Target]:
     yield Target(_READ, SERVICE, fields["SubscriptionId"], 1, "subscription")
-    for item in fields["ItemsToCreate"]:
+    items = fields["ItemsToCreate"]
+    check_objects([each["RequestedParameters"]["Filter"] for each in items], is_last=len(items) == 1)
+    for item in items:
         yield read_target(item["ItemToMonitor"], names)
 
 
@@ -122,6 +125,7 @@ def _register(fields: Fields, names: Names) -> Iterator[Target]:
 
 
 def _history_read(fields: Fields, names: Names) -> Iterator[Target]:
+    check_objects((fields["HistoryReadDetails"],), is_last=False)
     for each in fields["NodesToRead"]:
         suffix = attribute_table(VALUE_ATTRIBUTE, each["IndexRange"]).removeprefix("Value")
         yield node_target(_READ, HISTORY + suffix, each["NodeId"], names)
@@ -129,7 +133,9 @@ def _history_read(fields: Fields, names: Names) -> Iterator[Target]:
 
 def _history_update(fields: Fields, names: Names) -> Iterator[Target]:
     """Each of the details says its node itself (OPC 10000-11, 6.9)."""
-    for held in fields["HistoryUpdateDetails"]:
+    details = fields["HistoryUpdateDetails"]
+    check_objects(details, is_last=len(details) == 1)
+    for held in details:
         inside = open_extension(held)
         if inside is None or "NodeId" not in inside[1]:
             yield Target(_UNKNOWN, HISTORY)
@@ -142,8 +148,10 @@ def _history_update(fields: Fields, names: Names) -> Iterator[Target]:
 
 def _call(fields: Fields, names: Names) -> Iterator[Target]:
     """OPC 10000-4, 5.12.2: an object, one of its methods, and arguments."""
-    for each in fields["MethodsToCall"]:
+    calls = fields["MethodsToCall"]
+    for each in calls:
         method, arguments = names.known(each["MethodId"]), tuple(each["InputArguments"])
+        check_objects(arguments, is_last=len(calls) == 1)
         found = method_class(method, arguments, names)
         yield node_target(found, method.text, each["ObjectId"], names, values_of(arguments))
 
@@ -169,7 +177,9 @@ def _opens_for_reading(arguments: tuple[Variant, ...]) -> bool:
 
 def _add_nodes(fields: Fields, names: Names) -> Iterator[Target]:
     """A new node lies under its parent, and may ask for an id of its own."""
-    for each in fields["NodesToAdd"]:
+    added = fields["NodesToAdd"]
+    check_objects([each["NodeAttributes"] for each in added], is_last=len(added) == 1)
+    for each in added:
         wanted = each["RequestedNewNodeId"]
         nodes = [each["ParentNodeId"]] if wanted == _NULL_NODE else [each["ParentNodeId"], wanted]
         yield from (node_target(OperationClass.PROGRAM_TO_DEVICE, NODES, node, names) for node in nodes)

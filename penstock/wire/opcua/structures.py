@@ -109,6 +109,10 @@ UpdateEventDetails NodeId:NodeId PerformInsertReplace:Int32 Filter:EventFilter E
 DeleteRawModifiedDetails NodeId:NodeId IsDeleteModified:Boolean StartTime:DateTime EndTime:DateTime
 DeleteAtTimeDetails NodeId:NodeId ReqTimes:DateTime[]
 DeleteEventDetails NodeId:NodeId EventIds:ByteString[]
+ReadAnnotationDataDetails ReqTimes:DateTime[]
+KeyValuePair Key:QualifiedName Value:Variant
+AdditionalParametersType Parameters:KeyValuePair[]
+EphemeralKeyType PublicKey:ByteString Signature:ByteString
 ObjectAttributes SpecifiedAttributes:UInt32 DisplayName:LocalizedText Description:LocalizedText WriteMask:UInt32
     UserWriteMask:UInt32 EventNotifier:Byte
 VariableAttributes SpecifiedAttributes:UInt32 DisplayName:LocalizedText Description:LocalizedText WriteMask:UInt32
@@ -295,6 +299,7 @@ EXTENSIONS: Final = {
     652: "ReadProcessedDetails",
     655: "ReadAtTimeDetails",
     646: "ReadEventDetails",
+    23500: "ReadAnnotationDataDetails",
     658: "HistoryData",
     11227: "HistoryModifiedData",
     661: "HistoryEvent",
@@ -327,4 +332,7 @@ EXTENSIONS: Final = {
     879: "ModelChangeStructureDataType",
     899: "SemanticChangeStructureDataType",
     314: "EndpointDescription",
+    14846: "KeyValuePair",
+    17537: "AdditionalParametersType",
+    17549: "EphemeralKeyType",
 }
