@@ -20,6 +20,10 @@ from penstock.wire import NAMED, PLAIN, Answer, Frame, Left, Objects
 MAX_PLACES: Final = 512
 MAX_BYTES: Final = 128 << 10
 MAX_ANSWER_BYTES: Final = 16 << 10
+#: Objects that all reads together may name, and bytes of a request that is kept with its answers: a write looks at
+#: each of them, and the heartbeat must not wait for that.
+MAX_OBJECTS: Final = 4096
+MAX_REQUEST_BYTES: Final = 2048
 #: Services of which something is remembered at a time.
 MAX_SERVICES: Final = 256
 #: Writes that are remembered; of a longer one only that it was.
@@ -31,6 +35,7 @@ _FULL_US: Final = 1_000_000
 #: Room is given in steps.
 _STEP_BYTES: Final = 64
 _EVER: Final = 1 << 62
+_MOST_COMPARED: Final = 64
 
 
 class Place:
@@ -40,7 +45,20 @@ class Place:
     to assign to one of those takes ten times as long.
     """
 
-    __slots__ = ("asked_us", "decoded", "decoded_of", "key", "reply", "request", "room", "targets", "unit", "wants")
+    __slots__ = (
+        "asked_us",
+        "decoded",
+        "decoded_of",
+        "is_wide",
+        "key",
+        "near",
+        "reply",
+        "request",
+        "room",
+        "targets",
+        "unit",
+        "wants",
+    )
 
     def __init__(
         self,
@@ -52,6 +70,9 @@ class Place:
         wants: bool = True,
     ) -> None:
         self.key, self.request, self.targets, self.unit, self.wants = key, request, targets, unit, wants
+        #: The neighbourhoods of its objects; whether its answers show others.
+        self.near: frozenset[tuple[str, str]] = frozenset()
+        self.is_wide = False
         self.room, self.asked_us = -1, 0
         self.reply: Frame | None = None
         self.decoded: Answer | None = None
@@ -70,6 +91,7 @@ class Write(msgspec.Struct):
 
     unit: int | None
     targets: tuple[Target, ...]
+    near: frozenset[tuple[str, str]]
     judged_us: int
     done_us: int = _EVER
     is_unclear: bool = False
@@ -89,7 +111,7 @@ class Shown:
 
     def __init__(self, objects: Objects) -> None:
         self.objects = objects
-        self.used_bytes = 0
+        self.used_bytes = self.used_objects = 0
         self._places: dict[Hashable, Place] = {}
         self._writes: dict[Hashable, Write] = {}
         self._full_until_us = 0
@@ -101,17 +123,38 @@ class Shown:
         """Where answers to this read are kept: one place, whichever flow asks."""
         found = self._places.get(request.what)
         if found is None:
-            found = Place(request.what, request, operation.targets, operation.unit)
-            if len(self._places) < MAX_PLACES:
-                self._places[found.key] = found
+            is_short = len(request.data) <= MAX_REQUEST_BYTES
+            found = self._new(request.what, request, operation, wants=is_short)
+            if is_short and self._has_room(0, found, is_new=True):
+                self._register(found)
         return found
 
     def notice_place(self, notice: Frame, operation: Operation) -> Place:
         """Where what an asset tells of the same objects is kept."""
         key = operation.unit, *((each.table, each.name, each.first, each.count) for each in operation.targets)
-        found = self._places.get(key) or Place(key, notice, operation.targets, operation.unit)
+        found = self._places.get(key) or self._new(key, notice, operation)
         found.request, found.targets = notice, operation.targets
         return found
+
+    def part_of(self, place: Place, number: int) -> Place:
+        """Where this part of the answers to a read is kept."""
+        key = place.key, number
+        found = self._places.get(key)
+        if found is None:
+            found = Place(key, place.request, place.targets, place.unit)
+            found.near, found.is_wide = place.near, place.is_wide
+        return found
+
+    def _new(self, key: Hashable, request: Frame, operation: Operation, *, wants: bool = True) -> Place:
+        found = Place(key, request, operation.targets if wants else (), operation.unit, wants=wants)
+        found.near = frozenset(map(self.objects.neighbourhood, found.targets))
+        found.is_wide = any(map(self.objects.is_wide, found.targets))
+        return found
+
+    def _register(self, place: Place) -> None:
+        if place.key not in self._places:
+            self._places[place.key] = place
+            self.used_objects += len(place.targets)
 
     def keep(self, place: Place, reply: Frame, asked_us: int) -> None:
         """Keep an answer that does not fit into its place, or to a read that is new."""
@@ -141,9 +184,9 @@ class Shown:
         )
         if not kept:
             return events, None
-        write = Write(operation.unit, kept, at_us)
+        write = Write(operation.unit, kept, frozenset(map(self.objects.neighbourhood, kept)), at_us)
         for each in self._writes.values():
-            if each.done_us == _EVER and self._may_meet(each, kept):
+            if each.done_us == _EVER and self._may_meet(each, kept, write.near):
                 each.is_unclear = write.is_unclear = True
         self._remember(write)
         return events, write
@@ -175,35 +218,44 @@ class Shown:
         for place in self._places.values():
             place.clear()
         self._places.clear()
+        self.used_objects = 0
         self._writes = {key: write for key, write in self._writes.items() if write.done_us == _EVER}
         self.used_bytes = self._full_until_us = self._floor_us = 0
 
-    def _may_meet(self, write: Write, targets: tuple[Target, ...]) -> bool:
-        return any(self.objects.may_meet(one, other) for one in write.targets for other in targets)
+    def _may_meet(self, write: Write, targets: tuple[Target, ...], near: frozenset[tuple[str, str]]) -> bool:
+        """Whether a write may touch any of these; where both are many, their neighbourhoods alone decide."""
+        if near.isdisjoint(write.near) and not _may_meet_unnamed(write.near, near):
+            return False
+        return len(write.targets) * len(targets) > _MOST_COMPARED or any(
+            self.objects.may_meet(one, other) for one in write.targets for other in targets
+        )
 
     def _events(self, targets: list[Target], at_us: int) -> list[Event]:
         """Reads and writes of these objects before `at_us`, newest first; a write before reads of the same instant."""
         if self._sweeping or not targets:
             return []
+        near = frozenset(map(self.objects.neighbourhood, targets))
         found = [
             Event(place.asked_us, None, place, place.reply)
             for place in self._places.values()
-            if place.reply is not None and self._floor_us < place.asked_us <= at_us and self._bears_on(place, targets)
+            if place.reply is not None
+            and self._floor_us < place.asked_us <= at_us
+            and (place.is_wide or not near.isdisjoint(place.near) or _may_meet_unnamed(place.near, near))
+            and self._bears_on(place, targets)
         ]
         found += [
             Event(write.done_us, write)
             for write in self._writes.values()
-            if write.done_us > self._floor_us and self._may_meet(write, tuple(targets))
+            if write.done_us > self._floor_us and self._may_meet(write, tuple(targets), near)
         ]
         found.sort(key=_newest_first)
         return found
 
     def _bears_on(self, place: Place, targets: list[Target]) -> bool:
-        return any(
-            self.objects.is_wide(asked) or self.objects.may_meet(asked, target)
-            for asked in place.targets
-            for target in targets
-        )
+        """Of many objects on both sides it is not looked at which: that takes as long as to decode the answer."""
+        if place.is_wide or len(place.targets) * len(targets) > _MOST_COMPARED:
+            return True
+        return any(self.objects.may_meet(asked, target) for asked in place.targets for target in targets)
 
     def _remember(self, write: Write) -> None:
         """The oldest gives way; then nothing that was seen before it was over counts, for it may have changed it."""
@@ -220,24 +272,31 @@ class Shown:
         if size > MAX_ANSWER_BYTES or now_us < self._full_until_us:
             return False
         more = -(-size // _STEP_BYTES) * _STEP_BYTES - max(0, place.room)
-        if not self._has_room(more, is_new):
+        if not self._has_room(more, place, is_new=is_new):
             self._drop_stale(now_us)
-            if not self._has_room(more, is_new):
+            is_new = place.key not in self._places
+            if not self._has_room(more, place, is_new=is_new):
                 self._full_until_us = now_us + _FULL_US
                 return False
         place.room = max(0, place.room) + more
         self.used_bytes += more
-        self._places[place.key] = place
+        self._register(place)
         return True
 
-    def _has_room(self, more: int, is_new: bool) -> bool:  # noqa: FBT001 - as its caller was asked
-        return self.used_bytes + more <= MAX_BYTES and len(self._places) + is_new <= MAX_PLACES
+    def _has_room(self, more: int, place: Place, *, is_new: bool) -> bool:
+        objects = len(place.targets) if is_new else 0
+        return (
+            self.used_bytes + more <= MAX_BYTES
+            and len(self._places) + is_new <= MAX_PLACES
+            and self.used_objects + objects <= MAX_OBJECTS
+        )
 
     def _drop_stale(self, now_us: int) -> None:
         for key, place in list(self._places.items()):
             if now_us - place.asked_us >= STALE_US:
                 del self._places[key]
                 self.used_bytes -= max(0, place.room)
+                self.used_objects -= len(place.targets)
                 place.clear()
 
 
@@ -271,6 +330,12 @@ def objects_of(protocol: str) -> Objects:
 def is_read(operation: Operation) -> bool:
     """Whether an answer shows values of objects, and asking for them changed nothing."""
     return operation.classes == (OperationClass.READ,) and bool(operation.targets)
+
+
+def _may_meet_unnamed(one: frozenset[tuple[str, str]], other: frozenset[tuple[str, str]]) -> bool:
+    """Whether one of the two names a table and no object in it, which the other does."""
+    bare_one, bare_other = ({base for base, root in each if not root} for each in (one, other))
+    return any(base in bare_one for base, _ in other) or any(base in bare_other for base, _ in one)
 
 
 def _newest_first(event: Event) -> tuple[int, bool]:

@@ -22,6 +22,9 @@ from penstock.wire import NO_ANSWER, Answer, Decoder, Frame, Role, Side
 #: Parts of an answer whose statuses are told, and bytes of them that are kept until the last one is there.
 MAX_PARTS: Final = 16
 MAX_PARTS_BYTES: Final = 64 << 10
+#: For one write so many objects are looked at, and so many bytes of answers decoded: the heartbeat must not wait.
+MAX_COMPARED: Final = 8192
+MAX_DECODED_BYTES: Final = 16 << 10
 #: Reads that were answered in parts and whose parts are counted.
 _MAX_COUNTED: Final = 64
 
@@ -45,6 +48,8 @@ class Values:
 
     def __init__(self, decoder: Decoder, flow: FlowJournal, shown: Shown) -> None:
         self._decoder, self._flow, self._shown = decoder, flow, shown
+        #: What is left for the write that is told now.
+        self._patience, self._undecoded = MAX_COMPARED, MAX_DECODED_BYTES
         self._told: dict[int, Told] = {}
         self._parts: dict[int, int] = {}
         #: Where nothing is kept.
@@ -142,8 +147,7 @@ class Values:
         self._parts[one.ordinal] = number
         if len(self._parts) > _MAX_COUNTED:
             del self._parts[next(iter(self._parts))]
-        of = one.place
-        self._shown.keep(Place((of.key, number), of.request, of.targets, of.unit), frame, one.at_us)
+        self._shown.keep(self._shown.part_of(one.place, number), frame, one.at_us)
 
     def _old(self, told: Told, at_us: int) -> list[OldLine]:
         """What stood in the objects that the request writes, as far as traffic has shown it."""
@@ -153,6 +157,7 @@ class Values:
         places = {id(target): place for place, target in enumerate(told.operation.targets)}
         lines: list[OldLine] = []
         room = MAX_VALUES, MAX_VALUE_CHARACTERS
+        self._patience, self._undecoded = MAX_COMPARED, MAX_DECODED_BYTES
         for target, _ in changed:
             for first, values, seen_us in self._known(told, target):
                 kept, room = values_within(values, room)
@@ -164,18 +169,26 @@ class Values:
         """Runs of elements of a target with their old values, and when they were seen."""
         known = _Known(self._shown, told.operation.unit, target)
         for event in told.events:
-            if known.is_settled:
+            if known.is_settled or self._patience <= 0:
                 break
             if event.write is not None:
+                self._patience -= len(event.write.targets)
                 known.written(event.write)
             elif event.place is not None and event.place.unit == told.operation.unit and event.reply is not None:
-                known.shown(self._answer(event.place, event.reply).targets, event.at_us)
+                answer = self._answer(event.place, event.reply)
+                if answer is None:
+                    break
+                self._patience -= 1 + len(answer.targets)
+                known.shown(answer.targets, event.at_us)
         return known.runs()
 
-    def _answer(self, place: Place, reply: Frame) -> Answer:
-        """What an answer shows, decoded once."""
+    def _answer(self, place: Place, reply: Frame) -> Answer | None:
+        """What an answer shows, decoded once; ``None`` where one write would have too much decoded."""
         if place.decoded is not None and place.decoded_of is reply:
             return place.decoded
+        self._undecoded -= len(reply.data)
+        if self._undecoded < 0:
+            return None
         request = reply if reply.role is Role.NOTICE else place.request
         found = self._decoder.answer(request, reply)
         if not found.targets and reply.role is Role.NOTICE:

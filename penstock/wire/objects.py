@@ -6,6 +6,7 @@ must count as changed: an old value on record is one that traffic showed, never 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -42,6 +43,9 @@ _SWEEPING = frozenset(
 _CHANGING = frozenset({OperationClass.WRITE, OperationClass.CONFIG, OperationClass.FILE_WRITE})
 
 
+_ROOT = re.compile(r"[.\[/]")
+
+
 def _itself(text: str) -> str:
     return text
 
@@ -70,6 +74,11 @@ class Objects:
     def family(self, table: str) -> str:
         """The table under its one name."""
         return self.same.get(table, table)
+
+    def neighbourhood(self, target: Target) -> tuple[str, str]:
+        """Two targets that may meet have the same, or one of them the empty name in it: table and root of the name."""
+        base = self.family(target.table).partition("[")[0]
+        return base, _ROOT.split(self.bare(target.name), maxsplit=1)[0] if self.has_parts else ""
 
     def is_wide(self, target: Target) -> bool:
         """Whether the answer to a request for this target shows other objects."""
