@@ -120,11 +120,15 @@ class Shown:
         self._sweeping = 0
 
     def place(self, request: Frame, operation: Operation) -> Place:
-        """Where answers to this read are kept: one place, whichever flow asks."""
-        found = self._places.get(request.what)
+        """Where answers to this read are kept: one place, whichever flow asks.
+
+        What a request does not say itself (S7: the slot, which the connection names) tells modules of one asset apart.
+        """
+        key = operation.unit, request.what
+        found = self._places.get(key)
         if found is None:
             is_short = len(request.data) <= MAX_REQUEST_BYTES
-            found = self._new(request.what, request, operation, wants=is_short)
+            found = self._new(key, request, operation, wants=is_short)
             if is_short and self._has_room(0, found, is_new=True):
                 self._register(found)
         return found

@@ -10,6 +10,7 @@ from asyncua import ua
 from bacnet_datagrams import ANALOG_VALUE_1, confirmed, npdu
 from enip_messages import read_tag, reply, rr_data, write_dint
 from opcua_talk import ACKNOWLEDGE, Talk, encoded, hello, open_request, open_response, opening, reading, writing
+from proxying import GRANT, SECOND, T0
 from s7comm_messages import ack, any_item, read_var, write_var
 from telling import Telling
 
@@ -61,6 +62,26 @@ def test_s7comm_reads_bytes_and_writes_words_bits_and_numbers_of_them(tmp_path: 
         ([1], [0], ""),
         ([300], [1], "0x0a object does not exist"),
     ]
+
+
+def test_what_one_module_of_a_rack_holds_is_never_shown_of_another_one(tmp_path: Path) -> None:
+    """Both are at one address, and the slot is said when a connection begins, not in the request."""
+    flow = Telling(tmp_path, "s7comm", S7Decoder())
+    other = flow.another(GRANT, S7Decoder())
+    for slot, each in ((2, flow.inspection), (3, other)):
+        to = bytes((1, slot)).hex()
+        each.from_client(bytes.fromhex(f"0300001611e00000000700c1020100c202{to}c0010a"), T0)
+        each.from_asset(bytes.fromhex(f"0300001611d00007000300c0010ac1020100c202{to}"), T0)
+    word = any_item(4, 1, 10, 0x84, 0)
+    for slot in (2, 3, 2, 3):
+        if slot == 2:
+            flow.exchange(read_var(word), ack("0401", b"\xff\x04\0\x10" + pack(">H", 250)))
+        else:
+            flow.now_us += SECOND
+            other.from_client(read_var(word), flow.now_us)
+            other.from_asset(ack("0401", b"\xff\x04\0\x10" + pack(">H", 777)), flow.now_us + 10)
+    flow.exchange(write_var([word], [(4, 16, pack(">H", 300))]), ack("0501", b"\xff"))
+    assert flow.changes() == [([250], [300], "")]
 
 
 def test_enip(tmp_path: Path) -> None:
