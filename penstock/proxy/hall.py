@@ -88,8 +88,8 @@ class Flow(Protocol):
         """End it now, and let nothing of it be sent on."""
 
 
-#: Puts what ends secured channels in front of an inspection; the server's certificate is in PEM form.
-Terminate = Callable[[Relay, str], Relay]
+#: Puts what ends secured channels in front of an inspection: the server's certificate in PEM form, whose flow it is.
+Terminate = Callable[[Relay, str, str], Relay]
 
 
 def ended_channels(site: Site) -> dict[tuple[str, str], str]:
@@ -102,7 +102,7 @@ def ended_channels(site: Site) -> dict[tuple[str, str], str]:
     }
 
 
-def cannot_terminate(_inner: Relay, _server_pem: str) -> Relay:
+def cannot_terminate(_inner: Relay, _server_pem: str, _subject: str) -> Relay:
     """Of a worker without keys.  Raises `Unavailable`."""
     raise Unavailable("this worker has no certificate of its own")
 
@@ -224,7 +224,7 @@ class Hall:
         if certificate is None:
             return inspection
         try:
-            return self._terminate(inspection, certificate)
+            return self._terminate(inspection, certificate, grant.subject.name)
         except Unavailable as error:
             return ShutRelay(inspection, str(error))
 

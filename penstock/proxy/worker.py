@@ -118,10 +118,10 @@ def terminator_of(keys: Path) -> Terminate:
     """What ends secured channels.  It is loaded with the first revision that needs it: few workers need X.509."""
     made: list[Terminate] = []
 
-    def terminate(inner: Relay, server_pem: str) -> Relay:
+    def terminate(inner: Relay, server_pem: str, subject: str) -> Relay:
         if not made:
             made.append(import_module(_KEYS).Terminator(keys))
-        return made[0](inner, server_pem)
+        return made[0](inner, server_pem, subject)
 
     return terminate
 

@@ -184,6 +184,47 @@ def test_uses_of_the_key_are_bounded_in_a_second_and_at_once() -> None:
     assert effort.spend(AT_ONCE, 100 * SECOND)
 
 
+def test_one_subject_gets_half_of_it_whatever_flows_he_has() -> None:
+    effort = Effort()
+    greedy = effort.of("mallory")
+    assert greedy.spend(AT_ONCE // 2, 0)
+    assert not effort.of("mallory").spend(1, 0)
+    assert effort.of("alice").spend(AT_ONCE // 2, 0)
+    assert not effort.of("carol").spend(1, 0), "together they have no more than there is"
+    assert greedy.spend(PER_SECOND // 2, SECOND)
+    assert not greedy.spend(1, SECOND)
+
+
+def test_a_key_with_an_exponent_that_takes_a_hundred_times_as_long_is_none(identities: dict[int, Identity]) -> None:
+    der = identities[2048].der
+    usual = bytes.fromhex("0203010001")
+    assert der.count(usual) == 1
+    longer = bytes.fromhex("02090100000000000001")[:2] + bytes.fromhex("01ffffffffffffff01")
+    grown = der.replace(usual, longer)
+    with pytest.raises(Malformed, match="exponent"):
+        suites.read_identity(lengthened(grown, der.index(usual), len(longer) - len(usual)))
+
+
+def lengthened(data: bytes, inside: int, more: int) -> bytes:
+    """A DER structure in which something at `inside` has grown by `more` bytes: whatever holds it says so."""
+    found, at = bytearray(data), 0
+    while at < inside:
+        tag, count = found[at], found[at + 1] - 0x80
+        if count < 0:
+            start, size = at + 2, found[at + 1]
+        else:
+            start, size = at + 2 + count, int.from_bytes(found[at + 2 : at + 2 + count], "big")
+        if not start <= inside < start + size:
+            at = start + size
+            continue
+        if count < 0:
+            found[at + 1] += more
+        else:
+            found[at + 2 : start] = (size + more).to_bytes(count, "big")
+        at = start + (tag == 3)  # a bit string begins with how many bits are unused
+    return bytes(found)
+
+
 def test_what_encrypts_a_policys_openings_is_what_the_policy_says() -> None:
     assert [(suite.name, suite.oaep) for suite in ALL] == [
         ("Basic256Sha256", hashes.SHA1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,10 +18,11 @@ from opcua_plant import POLICIES, URL, Gate, Plant, make_identity, no_large_valu
 from opcua_talk import ACKNOWLEDGE, hello
 from proxying import T0, Inspected
 
-from penstock.model import Reason
+from penstock.model import HoldDecided, Reason
 from penstock.proxy.opcua.effort import AT_ONCE, Effort
 from penstock.proxy.opcua.suites import Identity
-from penstock.proxy.opcua.terminated import HALF_US, TerminatedRelay
+from penstock.proxy.opcua.terminated import HALF_US, RENEWAL_US, TerminatedRelay
+from penstock.proxy.relay import Effect
 from penstock.wire import OpcUaDecoder, Side
 
 Mode = ua.MessageSecurityMode
@@ -230,6 +232,45 @@ def test_a_gate_that_has_too_much_to_do_says_so(
             await client.connect()
 
     runner.run(main())
+
+
+def test_a_channel_that_is_open_is_renewed_however_busy_the_gate_is(runner: asyncio.Runner, guarded: Plant) -> None:
+    """Who opens channels one after another must not end those of others."""
+
+    async def main() -> None:
+        async with await guarded.secured(*ENCRYPT) as client:
+            level, gate = client.get_node(guarded.level.nodeid), guarded.gates[-1]
+            gate.now_us += RENEWAL_US
+            while guarded.effort.spend(1, gate.now_us + 1000):
+                pass
+            await client.open_secure_channel(renew=True)
+            await level.write_value(4.5)
+            with pytest.raises(ua.uaerrors.BadTcpServerTooBusy):
+                await client.open_secure_channel(renew=True)  # but not as often as anybody wants
+
+    with suppress(ConnectionError):
+        runner.run(main())
+    assert runner.run(guarded.level.read_value()) == 4.5
+    assert guarded.gates[-1].why == "too many openings a second"
+
+
+def test_a_held_sign_in_that_cannot_be_made_anew_ends_its_flow_and_no_other(
+    runner: asyncio.Runner, guarded: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with await guarded.secured(*ENCRYPT):
+            gate = guarded.gates[-1]
+            broken = b"\x01\0\xd3\x01\0\0" + bytes(27)
+            approved = Effect(b"MSGF" + struct.pack("<IIIII", 24 + len(broken), 1, 1, 1, 1) + broken)
+            monkeypatch.setattr(type(gate.inspected.inspection), "decide", lambda *_: approved)
+            effect = gate.relay.decide(HoldDecided.__new__(HoldDecided), gate.now_us)
+            assert effect is not None
+            assert effect.ending is not None
+            assert (effect.to_asset, effect.to_client[:4], effect.ending.reason) == (b"", b"ERRF", Reason.MALFORMED)
+            gate.shut()
+
+    with suppress(ConnectionError, ua.uaerrors.BadConnectionClosed):
+        runner.run(main())
 
 
 class Tampering(Gate):

@@ -38,6 +38,7 @@ class SecuredEnd:
 
     __slots__ = (
         "_keys",
+        "_part_bytes",
         "_parts",
         "_sequence_out",
         "chunk_bytes",
@@ -57,12 +58,13 @@ class SecuredEnd:
         self.chunk_bytes = MIN_CHUNK_BYTES
         self._keys: dict[int, tuple[Keys | None, Keys | None]] = {}
         self._parts: list[Opened] = []
+        self._part_bytes = 0
         self._sequence_out = 0
 
     @property
     def held(self) -> int:
         """Bytes of a message that is not whole."""
-        return self.stream.held + sum(len(each.body) for each in self._parts)
+        return self.stream.held + self._part_bytes
 
     @property
     def is_open(self) -> bool:
@@ -105,15 +107,17 @@ class SecuredEnd:
         if parts and parts[0].request != opened.request:
             raise Malformed("chunks of two messages are mixed (OPC 10000-6, 6.7.3)")
         if kind[3:] == t.ABORT:
+            self._part_bytes = 0
             parts.clear()
             return Whole(kind, token, opened.request, opened.body)
         parts.append(opened)
-        size = sum(len(each.body) for each in parts)
+        self._part_bytes = size = self._part_bytes + len(opened.body)
         if len(parts) > t.MAX_CHUNKS or size + HEAD_BYTES > self.stream.max_bytes - t.SECURED_HEAD_BYTES:
             raise Malformed(f"a message of more than {self.stream.max_bytes} bytes or {t.MAX_CHUNKS} chunks")
         if kind[3:] == t.PART:
             return None
         body = b"".join(each.body for each in parts)
+        self._part_bytes = 0
         parts.clear()
         return Whole(kind, token, opened.request, body)
 

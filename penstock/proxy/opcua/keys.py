@@ -23,14 +23,14 @@ _OTHERS = 0o077
 
 
 class Terminator:
-    """Ends channels with the key in `folder`; all flows share its effort."""
+    """Ends channels with the key in `folder`; all flows share its effort, subject by subject."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._effort = folder, Effort()
         self._own: Identity | None = None
         self._servers: dict[str, Identity] = {}
 
-    def __call__(self, inner: Relay, server_pem: str) -> Relay:
+    def __call__(self, inner: Relay, server_pem: str, subject: str) -> Relay:
         """The relay that ends the channels of a flow.  Raises `Unavailable` without a key that can be used."""
         try:
             if self._own is None:
@@ -42,7 +42,7 @@ class Terminator:
                 server = self._servers[server_pem] = read_identity(found.public_bytes(Encoding.DER))
         except (OSError, ValueError, Malformed) as error:
             raise Unavailable(f"the gate cannot end channels of OPC UA: {type(error).__name__}") from error
-        return TerminatedRelay(inner, self._own, server, self._effort, os.urandom)
+        return TerminatedRelay(inner, self._own, server, self._effort.of(subject), os.urandom)
 
 
 def read_own(folder: Path) -> Identity:

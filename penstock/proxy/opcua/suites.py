@@ -23,6 +23,9 @@ from penstock.model import Malformed
 
 #: OPC 10000-7: keys that the three policies take; a longer one costs the gate more than it may.
 MIN_KEY_BITS, MAX_KEY_BITS = 2048, 4096
+#: Real exponents have 17 bits.  Checking a signature takes as long as the exponent is, up to a hundred times longer.
+MAX_EXPONENT_BITS: Final = 64
+LEAST_KEY_BYTES: Final = MIN_KEY_BITS // 8
 BLOCK_BYTES: Final = 16
 MAC_BYTES: Final = 32
 _POLICY_PREFIX: Final = "http://opcfoundation.org/UA/SecurityPolicy#"
@@ -130,6 +133,8 @@ def read_identity(der: bytes) -> Identity:
         raise Malformed("no certificate (OPC 10000-6, 6.2)") from error
     if not isinstance(key, rsa.RSAPublicKey) or not MIN_KEY_BITS <= key.key_size <= MAX_KEY_BITS:
         raise Malformed(f"a certificate without an RSA key of {MIN_KEY_BITS} to {MAX_KEY_BITS} bits (OPC 10000-7, 6.6)")
+    if key.public_numbers().e.bit_length() > MAX_EXPONENT_BITS:
+        raise Malformed(f"a certificate whose key has an exponent of more than {MAX_EXPONENT_BITS} bits")
     return Identity(der=der, public=key)
 
 

@@ -20,7 +20,7 @@ from penstock.proxy.opcua.chunks import Opened, seal_open, unseal_open
 from penstock.proxy.opcua.effort import Effort
 from penstock.proxy.opcua.end import ENCRYPT, MAX_CHUNK_BYTES, MIN_CHUNK_BYTES, NONE, SIGN, SecuredEnd, Whole
 from penstock.proxy.opcua.notary import ChannelNotary
-from penstock.proxy.opcua.suites import SUITES, Identity, Keys, Suite
+from penstock.proxy.opcua.suites import LEAST_KEY_BYTES, SUITES, Identity, Keys, Suite
 from penstock.proxy.relay import Effect, End, Ending, Relay
 from penstock.wire import Side, WrongProtocol
 from penstock.wire import opcua_terminating as messages
@@ -31,8 +31,10 @@ HALF_US: Final = 5_000_000
 _NONE_URI: Final = "http://opcfoundation.org/UA/SecurityPolicy#None"
 _POLICY_REJECTED: Final = 0x80550000
 _ISSUE, _RENEW = 0, 1
-#: Uses of a key that opening a channel takes on one side, and a session's request with its response on both.
-_OPENING_EFFORT, _SESSION_EFFORT = 2, 4
+#: Uses of a key that opening a channel takes beside reading what asks for it, and a session's request with its answer.
+_OPENING_EFFORT, _SESSION_EFFORT = 4, 4
+#: Once in so long a channel is renewed whatever others do: who opens many may not end the channels that there are.
+RENEWAL_US: Final = 60_000_000
 _NONE_MODE: Final = NONE.to_bytes(4, "little")
 _clear_head = Struct("<4sIIIII")
 _CLIENT: Final = Side.CLIENT
@@ -83,6 +85,7 @@ class TerminatedRelay:
         self._greeting: tuple[int, ...] = ()
         self._inner_sequence = {_CLIENT: 0, _ASSET: 0}
         self._half_since_us = {_CLIENT: 0, _ASSET: 0}
+        self._opened_us = 0
         self._is_acknowledged = self._is_over = False
 
     @property
@@ -142,8 +145,11 @@ class TerminatedRelay:
         if effect is None or self._is_over:
             return effect if effect is None else Effect(ending=effect.ending)
         out = _Out()
-        self._apply(effect, out, now_us)
-        self._is_over = out.ending is not None
+        try:
+            self._apply(effect, out, now_us)
+            self._is_over = out.ending is not None
+        except _BROKEN as error:  # a sign-in that was held, and whose signature is none
+            self._refuse(out, messages.CHECKS_FAILED, Reason.MALFORMED, f"from the client: {error}")
         return out.effect
 
     def tick(self, now_us: int) -> Ending | None:
@@ -245,7 +251,8 @@ class TerminatedRelay:
         if suite is None and head.policy != _NONE_URI:
             self._refuse(out, _POLICY_REJECTED, Reason.OPERATION_NOT_ALLOWED, "a policy that the gate does not end")
             return
-        if suite is not None and not self._effort.spend(2 * _OPENING_EFFORT, now_us):
+        blocks = (len(chunk) - head.end) // LEAST_KEY_BYTES
+        if suite is not None and not self._may_open(_OPENING_EFFORT + blocks, now_us):
             self._refuse(out, messages.TOO_BUSY, Reason.INSPECTION_UNAVAILABLE, "too many openings a second")
             return
         sender, opened = _opened_by(chunk, suite, self._own, head.end)
@@ -269,6 +276,13 @@ class TerminatedRelay:
         self._opening = _Opening(opened.request, suite, fields["SecurityMode"], sender, nonce, own, opened.body, now_us)
         asking = Opened(asset.next_number(), opened.request, body)
         out.to_asset.append(seal_open(asset.number, suite, self._own, self._trusted, asking))
+
+    def _may_open(self, effort: int, now_us: int) -> bool:
+        is_due = self._ends[_CLIENT].is_open and now_us - self._opened_us >= RENEWAL_US
+        if not is_due and not self._effort.spend(effort, now_us):
+            return False
+        self._opened_us = now_us
+        return True
 
     def _opened(self, chunk: bytes, out: _Out, now_us: int) -> None:
         """OPN of the server: both channels have their keys now."""
