@@ -326,7 +326,9 @@ HEADS = [
     b"GET / HTTP/1.1 x\r\n\r\n",
     b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2;a\nb\r\nok\r\n0\r\n\r\n",
     b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nokGET /b HTTP/1.1\r\n\r\n",
-    b"CONNECT a:1 HTTP/1.1\r\n\r\n" * 300,
+    b"CONNECT a:1 HTTP/1.1\r\n\r\n",
+    b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"GET / HTTP/1.1\r\n\r\n" * 300,
 ]
 
 
@@ -392,3 +394,65 @@ def test_each_write_is_on_record_with_its_own_bytes_and_reads_share_a_meaning(tm
     assert {data for name, data in told if "writes" in name} == {data.hex() for data in writes}
     assert len([name for name, _ in told if "writes" in name]) == 2
     assert flow.relay.frames == 6
+
+
+UPGRADE = b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
+PONG = H("8a00")
+FRAMES = H("8185 01020304") + b"abcde" + H("82fe 0100 01020304") + bytes(256) + H("8980 00000000")
+
+
+def upgrading(folder: Path) -> SpokenFlow:
+    """A connection on which one request was answered."""
+    flow = SpokenFlow(folder, "http")
+    flow.client(b"GET / HTTP/1.1\r\n\r\n", T0)
+    flow.asset(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", T0)
+    return flow
+
+
+@pytest.mark.parametrize("size", [1, 5, 4096])
+def test_websocket_goes_on_frame_by_frame_however_it_is_cut(tmp_path: Path, size: int) -> None:
+    flow = upgrading(tmp_path)
+    for side, data in (
+        (Side.CLIENT, UPGRADE),
+        (Side.ASSET, SWITCHED + PONG),
+        (Side.CLIENT, FRAMES),
+        (Side.ASSET, PONG),
+    ):
+        arrived = b""
+        for at in range(0, len(data), size):
+            effect = flow.take(side, data[at : at + size])
+            assert effect.ending is None
+            arrived += effect.to_asset + effect.to_client
+        assert arrived == data
+
+
+@pytest.mark.parametrize(
+    "behind", [READ, H("000100000006 01 05 0000 ff00"), H("8105") + b"abcde", b"GET / HTTP/1.1\r\n\r\n"]
+)
+def test_nothing_but_frames_of_websocket_goes_on_behind_an_upgrade(tmp_path: Path, behind: bytes) -> None:
+    flow = upgrading(tmp_path)
+    flow.client(UPGRADE, T0)
+    assert flow.asset(SWITCHED, T0).ending is None
+    effect = flow.client(behind, T0)
+    assert effect.to_asset == b""
+    assert effect.ending is not None
+    assert effect.ending.reason is Reason.WRONG_PROTOCOL
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+        UPGRADE + b"GET / HTTP/1.1\r\n\r\n",
+        UPGRADE + b"GET /",
+    ],
+)
+def test_a_connection_does_not_go_on_as_what_its_client_did_not_wait_for(tmp_path: Path, asked: bytes) -> None:
+    flow = upgrading(tmp_path)
+    assert flow.client(asked, T0).ending is None
+    effect = flow.asset(SWITCHED, T0)
+    assert effect.to_client == b""
+    assert effect.ending is not None
+    assert effect.ending.reason is Reason.WRONG_PROTOCOL

@@ -25,7 +25,8 @@ CODES: Final[tuple[tuple[tuple[str, ...], str, tuple[Is, ...]], ...]] = (
     (("TRACE",), "trace", (Is.DIAGNOSTICS,)),
 )
 MEANINGS: Final = {method: (method, classes) for methods, _, classes in CODES for method in methods}
-_WEBSOCKET: Final = ("WebSocket", (Is.WRITE,))
+WEBSOCKET: Final = "WebSocket"
+_WEBSOCKET: Final = (WEBSOCKET, (Is.WRITE,))
 MAX_HEAD_BYTES: Final = 64 << 10
 MAX_REQUESTS: Final = 256
 #: In chunked coding, in place of how much of a chunk is left: the line end behind it comes.
@@ -57,7 +58,7 @@ _HARMLESS: Final = frozenset(
     }
 )
 _NO_BODY: Final = frozenset({204, 304})
-_SWITCHING: Final = 101
+SWITCHING: Final = 101
 _MAX_SIZE_DIGITS: Final = 15
 
 
@@ -142,6 +143,7 @@ class HttpDissector:
                 case "chunks":
                     at = self._chunks(half, side, data, at, found)
                 case _:
+                    self.opaque(side, data[at:])
                     break
         return found
 
@@ -157,6 +159,9 @@ class HttpDissector:
 
     def broken(self, side: Side) -> None:
         """What is there is no message, and is given up.  For whoever inherits."""
+
+    def opaque(self, side: Side, data: bytes) -> None:
+        """Bytes that are in no message: behind an upgrade, or an answer that ends with the connection."""
 
     def _head(self, half: _Half, side: Side, data: bytes, at: int, found: list[Shown]) -> int:
         """Takes of a head what is there; gives where it stopped."""
@@ -205,8 +210,8 @@ class HttpDissector:
     def _expect_answer(self, half: _Half, status: int, fields: dict[bytes, bytes]) -> None:
         """RFC 9112 section 6.3, rules 1 to 8."""
         is_final = status >= 200  # noqa: PLR2004 - RFC 9110 section 15
-        method = self._methods.popleft() if self._methods and (is_final or status == _SWITCHING) else ""
-        if status == _SWITCHING or (method == "CONNECT" and is_final and status < 300):  # noqa: PLR2004 - 2xx
+        method = self._methods.popleft() if self._methods and (is_final or status == SWITCHING) else ""
+        if status == SWITCHING or (method == "CONNECT" and is_final and status < 300):  # noqa: PLR2004 - 2xx
             for each in self._halves.values():
                 each.state = "opaque"
         elif not is_final or status in _NO_BODY or method == "HEAD":
