@@ -13,13 +13,13 @@ import os
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from penstock.cli import output
 from penstock.model import Invalid, Problem
-from penstock.observe import HEADINGS, LINK_TYPES, CaptureFileError, Dissection, line_of, packets_of, rows_of
+from penstock.observe import HEADINGS, LINK_TYPES, CaptureFileError, Dissection, Seen, line_of, packets_of, rows_of
 from penstock.wire import KNOWN
 
 DONE: Final = 0
@@ -57,39 +57,70 @@ def run(args: argparse.Namespace) -> int:
 
 def _opened(name: str) -> BinaryIO:
     if name == "-":
+        if sys.stdin is None:  # whoever started us has closed it
+            raise Invalid(Problem(where="standard input", why="is closed"))
         return os.fdopen(os.dup(sys.stdin.fileno()), "rb", _BUFFER_BYTES)
     return Path(name).open("rb", _BUFFER_BYTES)
 
 
 def _decode(file: BinaryIO, name: str, *, is_json: bool) -> int:
     progress = _Progress(_size(file))
+    rows = _Rows(progress, is_json=is_json)
     dissection = Dissection(KNOWN)
     unread: Counter[int] = Counter()
-    write = sys.stdout.write
-    if not is_json:
-        write(_row(HEADINGS))
-    first_ns: int | None = None
     try:
         for packet in packets_of(_reader(file)):
             if not packet.number % _TELL_EVERY:
                 progress.tell(file)
-            first_ns = packet.at_ns if first_ns is None else first_ns
             unread[packet.link] += packet.link not in LINK_TYPES
-            for seen in dissection.take(packet):
-                progress.make_room()
-                if is_json:
-                    write(_encode(line_of(seen, first_ns)) + "\n")
-                else:
-                    write("".join(map(_row, rows_of(seen, first_ns))))
+            rows.write(dissection.take(packet), packet.at_ns)
     except CaptureFileError as error:
+        rows.write(dissection.end(), 0)
         _complain_of(name, error)
     except (EOFError, zlib.error) as error:
+        rows.write(dissection.end(), 0)
         raise Invalid(Problem(where=name, why=f"the compressed file is broken: {error}")) from error
+    else:
+        rows.write(dissection.end(), 0)
     finally:
         progress.end()
-        sys.stdout.flush()
+        rows.end()
     _tell_unread(unread)
     return DONE
+
+
+class _Rows:
+    """What is seen, printed; its times count from the first packet."""
+
+    def __init__(self, progress: _Progress, *, is_json: bool) -> None:
+        self._progress, self._is_json = progress, is_json
+        self._first_ns: int | None = None
+        if not is_json:
+            self._put(_row(HEADINGS))
+
+    def write(self, found: Iterable[Seen], at_ns: int) -> None:
+        """Print what a packet of this time has shown."""
+        first_ns = self._first_ns = at_ns if self._first_ns is None else self._first_ns
+        for seen in found:
+            self._progress.make_room()
+            if self._is_json:
+                self._put(_encode(line_of(seen, first_ns)) + "\n")
+            else:
+                self._put("".join(map(_row, rows_of(seen, first_ns))))
+
+    def end(self) -> None:
+        """Bring everything out."""
+        self._put("", is_last=True)
+
+    def _put(self, text: str, *, is_last: bool = False) -> None:
+        try:
+            sys.stdout.write(text)
+            if is_last:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:  # a full disk is no fault of the capture
+            raise Invalid(Problem(where="standard output", why=f"cannot be written: {error.strerror}")) from error
 
 
 def _reader(file: BinaryIO) -> Callable[[int], bytes]:

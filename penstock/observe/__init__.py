@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from penstock.observe.capture_files import CaptureFileError, packets_of
     from penstock.observe.captured_flows import Flows
     from penstock.observe.decoded import HEADINGS, line_of, rows_of
-    from penstock.observe.dissection import Dissection
+    from penstock.observe.dissection import Dissection, Seen
     from penstock.observe.links import LINK_TYPES
     from penstock.observe.observer import run as run_observer
     from penstock.observe.pcapng import about_of, blocks, packet_of, preamble
@@ -24,6 +24,7 @@ _HOMES = {
     "Flows": ("captured_flows", "Flows"),
     "packets_of": ("capture_files", "packets_of"),
     "Dissection": ("dissection", "Dissection"),
+    "Seen": ("dissection", "Seen"),
     "HEADINGS": ("decoded", "HEADINGS"),
     "line_of": ("decoded", "line_of"),
     "rows_of": ("decoded", "rows_of"),
@@ -52,6 +53,7 @@ __all__ = [
     "CaptureFileError",
     "Dissection",
     "Flows",
+    "Seen",
     "about_of",
     "blocks",
     "line_of",

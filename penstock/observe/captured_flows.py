@@ -19,7 +19,7 @@ from penstock.observe.capture_files import Packet
 from penstock.observe.internet import TCP, UDP, Datagram, Internet
 from penstock.observe.links import IPV4, IPV6, LinkPacket, link_packet
 from penstock.observe.packets import RST, SYN
-from penstock.observe.reassembly import Piece, Stream
+from penstock.observe.reassembly import Came, Piece, Stream
 from penstock.wire import Side
 
 MAX_FLOWS: Final = 16_384
@@ -56,7 +56,10 @@ class Flow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """What one packet of a flow made readable of one side: its number and time, that side's ends as text, the bytes."""
+    """What one packet of a flow made readable of one side: its number and time, that side's ends as text, the bytes.
+
+    Behind a gap it is the packet that brought the bytes, though later ones were read before.
+    """
 
     number: int
     at_ns: int
@@ -108,11 +111,22 @@ class Flows:
             return self._segment(packet, datagram)
         return self._user_datagram(packet, datagram) if datagram.protocol == UDP else []
 
+    def end(self) -> list[Arrival]:
+        """What still waits when there are no more packets: what is missing in front of it will never come."""
+        found = []
+        for flow in self._flows.values():
+            for source, stream in flow.streams.items():
+                (destination,) = flow.streams.keys() - {source}
+                while stream.is_waiting:
+                    found += _behind_gap(flow, (source, destination), stream.skip())
+        self._waiting_bytes = 0
+        return found
+
     def _linked(self, packet: Packet, carried: LinkPacket) -> Arrival:
         name = f"llc/{carried.kind:02x}" if carried.is_llc else f"ether/{carried.kind:04x}"
         ends = (carried.source, 0), (carried.destination, 0)
         flow = self._find(name, ends) or self._open(name, ends, ends[0])
-        return _arrival(packet, flow, ends, [Piece(0, carried.data)])
+        return _arrival((packet.number, packet.at_ns), flow, ends, [Piece(0, carried.data)])
 
     def _user_datagram(self, packet: Packet, datagram: Datagram) -> list[Arrival]:
         if len(datagram.data) < _UDP_BYTES:
@@ -121,7 +135,7 @@ class Flows:
         ends = (datagram.source, source_port), (datagram.destination, port)
         flow = self._find("udp", ends) or self._open("udp", ends, self._asking("udp", ends))
         data = datagram.data[_UDP_BYTES : length if length >= _UDP_BYTES else None]
-        return [_arrival(packet, flow, ends, [Piece(0, data)])] if data else []
+        return [_arrival((packet.number, packet.at_ns), flow, ends, [Piece(0, data)])] if data else []
 
     def _segment(self, packet: Packet, datagram: Datagram) -> list[Arrival]:
         segment = _segment_of(datagram)
@@ -137,20 +151,21 @@ class Flows:
         own, other = flow.streams[segment.source], flow.streams[segment.destination]
         waited = own.waiting_bytes + other.waiting_bytes
         given_up = self._given_up(flow, segment)
-        pieces = self._read(flow, segment)
+        pieces, behind = _parted(self._read(flow, segment, packet))
         self._waiting_bytes += own.waiting_bytes + other.waiting_bytes - waited
-        found = [_arrival(packet, flow, (ends[1], ends[0]), given_up)] if given_up else []
-        if not pieces:
-            return found
-        is_again = not own.is_waiting and _bytes(pieces) < len(segment.data)
-        return [*found, _arrival(packet, flow, ends, pieces, is_again=is_again)]
+        found = _behind_gap(flow, (ends[1], ends[0]), given_up) if given_up else []
+        if pieces:
+            is_again = not own.is_waiting and not behind and _bytes(pieces) < len(segment.data)
+            found.append(_arrival((packet.number, packet.at_ns), flow, ends, pieces, is_again=is_again))
+        return found + _behind_gap(flow, ends, behind) if behind else found
 
-    def _read(self, flow: Flow, segment: _Segment) -> list[Piece]:
+    def _read(self, flow: Flow, segment: _Segment, packet: Packet) -> list[Piece]:
         """What the segment makes readable of its own side."""
         stream = flow.streams[segment.source]
         if segment.flags & RST or not segment.data:  # what stands in a reset is no data (RFC 9293 section 3.5.2)
             return []
-        pieces = stream.take((segment.sequence + bool(segment.flags & SYN)) % _MODULO, segment.data)
+        sequence = (segment.sequence + bool(segment.flags & SYN)) % _MODULO
+        pieces = stream.take(sequence, segment.data, (packet.number, packet.at_ns))
         known = flow.acknowledged.get(segment.destination)
         if stream.is_waiting and known is not None:
             pieces += stream.give_up_before(known)
@@ -250,14 +265,25 @@ def _bytes(pieces: Sequence[Piece]) -> int:
     return sum(len(piece.data) for piece in pieces)
 
 
+def _parted(pieces: list[Piece]) -> tuple[list[Piece], list[Piece]]:
+    """What follows what was read before, and what stands behind bytes that were never captured."""
+    gap = next((index for index, piece in enumerate(pieces) if piece.missing), len(pieces))
+    return pieces[:gap], pieces[gap:]
+
+
+def _behind_gap(flow: Flow, ends: tuple[_End, _End], pieces: list[Piece]) -> list[Arrival]:
+    """Each piece as the packet brought it: what it waited for will never come, so it belongs to no later one."""
+    return [_arrival(piece.came, flow, ends, [piece]) for piece in pieces if piece.came is not None]
+
+
 def _arrival(
-    packet: Packet, flow: Flow, ends: tuple[_End, _End], pieces: Sequence[Piece], *, is_again: bool = False
+    came: Came, flow: Flow, ends: tuple[_End, _End], pieces: Sequence[Piece], *, is_again: bool = False
 ) -> Arrival:
     source, destination = ends
     has_ports = flow.number is not None
     return Arrival(
-        number=packet.number,
-        at_ns=packet.at_ns,
+        number=came[0],
+        at_ns=came[1],
         flow=flow,
         side=flow.side_of(source),
         source=_text(source[0]),

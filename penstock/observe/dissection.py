@@ -77,7 +77,14 @@ class Dissection:
 
     def take(self, packet: Packet) -> Iterator[Seen]:
         """What the packet completes."""
-        for arrival in self._flows.take(packet):
+        return self._read(self._flows.take(packet))
+
+    def end(self) -> Iterator[Seen]:
+        """What stands behind gaps that nothing has closed, when there are no more packets."""
+        return self._read(self._flows.end())
+
+    def _read(self, arrivals: Sequence[Arrival]) -> Iterator[Seen]:
+        for arrival in arrivals:
             reader = self._readers.get(arrival.flow)
             if reader is None:
                 reader = self._readers[arrival.flow] = self._reader(arrival)

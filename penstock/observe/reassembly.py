@@ -15,11 +15,16 @@ _MODULO: Final = 1 << 32
 _HALF: Final = 1 << 31
 
 
+#: The number of the packet that brought bytes, and when, in nanoseconds.
+Came = tuple[int, int]
+
+
 class Piece(NamedTuple):
-    """Bytes that come next, behind `missing` bytes that nobody saw."""
+    """Bytes that come next, behind `missing` bytes that nobody saw; `came` is of those that had to wait."""
 
     missing: int
     data: bytes
+    came: Came | None = None
 
 
 class Stream:
@@ -29,7 +34,7 @@ class Stream:
 
     def __init__(self) -> None:
         self._next: int | None = None
-        self._waiting: dict[int, bytes] = {}
+        self._waiting: dict[int, tuple[bytes, Came | None]] = {}
         self.waiting_bytes = 0
         """What came and cannot be read yet."""
 
@@ -39,7 +44,7 @@ class Stream:
         self._waiting.clear()
         self.waiting_bytes = 0
 
-    def take(self, sequence: int, data: bytes) -> list[Piece]:
+    def take(self, sequence: int, data: bytes, came: Came | None = None) -> list[Piece]:
         """What can be read now."""
         if not data:
             return []
@@ -52,9 +57,9 @@ class Stream:
                 return []
             self._next = (self._next + len(fresh)) % _MODULO
             return [Piece(0, fresh), *self._ready()] if self._waiting else [Piece(0, fresh)]
-        known = self._waiting.get(sequence, b"")
+        known, _ = self._waiting.get(sequence, (b"", None))
         if len(data) > len(known):
-            self._waiting[sequence] = data
+            self._waiting[sequence] = data, came
             self.waiting_bytes += len(data) - len(known)
         if self.waiting_bytes > WINDOW_BYTES or len(self._waiting) > WINDOW_SEGMENTS:
             return self.skip()
@@ -68,7 +73,7 @@ class Stream:
         missing = self._ahead(nearest)
         self._next = nearest
         first, *others = self._ready()
-        return [Piece(missing, first.data), *others]
+        return [first._replace(missing=missing), *others]
 
     def give_up_before(self, sequence: int) -> list[Piece]:
         """Give up what is missing in front of `sequence`: the other end has acknowledged it, so it will not come."""
@@ -99,11 +104,11 @@ class Stream:
             ahead = self._ahead(nearest)
             if ahead > 0:
                 break
-            data = self._waiting.pop(nearest)
+            data, came = self._waiting.pop(nearest)
             self.waiting_bytes -= len(data)
             fresh = data[-ahead:] if ahead else data
             if fresh:
                 assert self._next is not None
                 self._next = (self._next + len(fresh)) % _MODULO
-                found.append(Piece(0, fresh))
+                found.append(Piece(0, fresh, came))
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
@@ -154,6 +155,44 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, capsys: pytest.Captu
     for path in (tmp_path / "none.pcap", tmp_path):
         assert main(["decode", str(path)]) == 2
         assert f"{path}: cannot be read: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_what_waits_behind_a_gap_is_shown_at_the_end_also_of_a_broken_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], *, is_whole: bool
+) -> None:
+    write = bytes.fromhex("0002 0000 0006 01 06 000a 0037")
+    behind_gap = ethernet(tcp(CLIENT, ASSET, 100 + 2 * len(READ), write))
+    capture = pcap([PACKET, behind_gap]) if is_whole else pcap([PACKET, behind_gap, PACKET])[:-1]
+    assert main(["decode", "--json", written(tmp_path / "x", capture)]) == (0 if is_whole else 2)
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["frame"], line["pdus"][0]["class"]) for line in found] == [(1, "read"), (2, "write")]
+
+
+class FullDisk(io.StringIO):
+    """What a shell's ``>`` leads to where no room is left."""
+
+    def write(self, _text: str, /) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_is_told_of_where_the_output_goes_not_of_the_capture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = written(tmp_path / "x", pcap([PACKET]))
+    monkeypatch.setattr(sys, "stdout", FullDisk())
+    assert main(["decode", name]) == 2
+    error = capsys.readouterr().err
+    assert "standard output: cannot be written: No space left on device" in error
+    assert name not in error
+
+
+def test_a_standard_input_that_is_closed_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main(["decode", "-"]) == 2
+    assert "standard input: is closed" in capsys.readouterr().err
 
 
 def test_packets_of_links_that_cannot_be_read_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

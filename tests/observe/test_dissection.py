@@ -50,7 +50,7 @@ class Conversation:
 
 def seen(wire: Wire, candidates: Sequence[Known] = KNOWN) -> list[Seen]:
     dissection = Dissection(candidates)
-    return [one for packet in wire.packets for one in dissection.take(packet)]
+    return [one for packet in wire.packets for one in dissection.take(packet)] + list(dissection.end())
 
 
 def lines(wire: Wire, candidates: Sequence[Known] = KNOWN) -> list[dict[str, object]]:
@@ -116,7 +116,20 @@ def test_several_messages_in_one_packet_are_all_shown() -> None:
 def test_bytes_behind_a_gap_are_not_taken_for_the_rest_of_a_message_in_front_of_it() -> None:
     talk = Conversation().open().say(Side.CLIENT, READ).say(Side.CLIENT, WRITE[:9])
     talk.say(Side.CLIENT, READ, lost=3).say(Side.ASSET, REPLY)
-    assert [line["frame"] for line in lines(talk.wire)] == [2, 5, 5]
+    assert [line["frame"] for line in lines(talk.wire)] == [2, 4, 5]
+
+
+def test_what_stands_behind_a_gap_belongs_to_its_own_packet_not_to_the_one_that_shows_the_gap() -> None:
+    talk = Conversation().open().say(Side.CLIENT, READ).say(Side.CLIENT, WRITE, lost=12).say(Side.CLIENT, READ)
+    talk.say(Side.ASSET, REPLY)
+    assert [(line["frame"], line["pdus"][0]["fc"]) for line in lines(talk.wire)] == [(2, 3), (3, 6), (4, 3), (5, 3)]  # type: ignore[index]
+
+
+def test_a_write_behind_a_gap_that_nobody_acknowledges_is_shown_when_the_capture_ends() -> None:
+    """Only one side was mirrored, as many taps do: nothing ever tells that the gap stays."""
+    talk = Conversation().open().say(Side.CLIENT, READ).say(Side.CLIENT, WRITE, lost=12)
+    assert [meaning[1] for meaning in meanings(talk.wire)] == ["read", "write"]
+    assert [meaning[0] for meaning in meanings(talk.wire)] == [2, 3]
 
 
 def test_sides_that_the_handshake_tells_wrong_are_turned_where_only_that_makes_sense() -> None:
