@@ -1,7 +1,8 @@
 """What one side of an inspected flow asked the other, and is not answered yet.
 
 Pure.  Some clients use a number again before it is answered: first come, first served.  An answer that comes after its
-time is known as such and passes; it must never be taken for an answer to something else.
+time is known as such and passes.  Where a number is used again, an answer may be to either request (the other one may
+have been lost, or be late): `rivals` and `may_come_late` tell, and what such an answer shows must never be believed.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from penstock.proxy.meter import Transaction
 MAX_UNDER_WAY: Final = 64
 #: Who waits longer for an answer has given up long ago (usual time-outs are 1 to 3 s).
 ANSWER_US: Final = 5_000_000
+#: For so long after that, each request is looked at for whether a late answer may be taken for its own.
+LATE_US: Final = 30_000_000
 
 
 class Asked:
@@ -42,6 +45,15 @@ class Asked:
             self.doubled.setdefault(exchange, deque()).append(asked)
         else:
             self.under_way[exchange] = asked
+
+    def rivals(self, exchange: int) -> tuple[Transaction, ...]:
+        """Those that wait for an answer with this number."""
+        first = self.under_way.get(exchange)
+        return () if first is None else (first, *self.doubled.get(exchange, ()))
+
+    def may_come_late(self, exchange: int) -> bool:
+        """Whether an answer with this number may still be to somebody who gave up."""
+        return exchange in self._late
 
     def answered(self, exchange: int) -> Transaction | None:
         """The request that this answers, which waits no longer; ``None`` if nobody asked."""

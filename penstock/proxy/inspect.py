@@ -20,7 +20,7 @@ import msgspec
 
 from penstock.bus import FlowJournal, Journal, Outcome
 from penstock.model import Decision, Grant, HoldDecided, HoldEnding, Malformed, Operation, Reason, RecordMode
-from penstock.proxy.asked import MAX_UNDER_WAY, Asked
+from penstock.proxy.asked import LATE_US, MAX_UNDER_WAY, Asked
 from penstock.proxy.held import MAX_BEHIND, PACE_US, Approval, HoldBook, Holds, operation_of
 from penstock.proxy.meter import Meter, Meters, Transaction
 from penstock.proxy.rates import Rates
@@ -90,6 +90,7 @@ class Inspection:
         self._half_since_us = {_CLIENT: 0, _ASSET: 0}
         #: The gate has kept back or said something itself: links that count are looked after from then on (`due`).
         self._has_refused = False
+        self._late_until_us, self._may_be_late = 0, False
         #: What went on last of what waited: its exchange, and its request.
         self._awaited: tuple[int, Transaction | None] = NO_ANSWER, None
         flow.under_way = self._rows_under_way
@@ -166,6 +167,9 @@ class Inspection:
         for asked in self._asked.values():
             for one in asked.give_up(now_us):
                 self._values.unanswered(one, now_us)
+                self._late_until_us = now_us + LATE_US
+        self._may_be_late = now_us < self._late_until_us
+        self._choose_way()
         if now_us >= self._live_until_us:
             return Ending(End.GATE, Reason.GRANT_EXPIRED)
         if any(since and now_us - since >= HALF_MESSAGE_US for since in self._half_since_us.values()):
@@ -184,6 +188,7 @@ class Inspection:
     def stepped(self, step_us: int) -> None:
         """The clock was set by so much: what is held waits as long as it would have."""
         self._holds.stepped(step_us)
+        self._late_until_us += step_us
 
     def decide(self, decided: HoldDecided, now_us: int) -> Effect | None:
         """Send on what was held, if it may still pass, or refuse it; then what waited behind it.  See `Relay`."""
@@ -332,11 +337,20 @@ class Inspection:
         one = Transaction(tag, self.frames, now_us, self._meters.of(decision.conduit), place)
         self._values.begin(one, frame, operation, decision)
         if frame.exchange != NO_ANSWER:
-            self._asked[frame.side].expect(frame.exchange, one)
+            self._expect(frame, one)
         elif tag:
             self._values.unanswered(one, now_us, Outcome.SENT)
         self.frames += 1
         return one
+
+    def _expect(self, frame: Frame, one: Transaction) -> None:
+        """Wait for the answer; where another request's may be taken for it, neither of them shows anything."""
+        asked = self._asked[frame.side]
+        rivals = asked.rivals(frame.exchange)
+        if asked.may_come_late(frame.exchange) or any(each.tag != one.tag or not one.tag for each in rivals):
+            for each in (*rivals, one):
+                self._values.doubt(each)
+        asked.expect(frame.exchange, one)
 
     def _tag(self, frame: Frame, operation: Operation, decision: Decision, place: Place) -> int | None:
         """The tag of this operation's rows; it is announced when it is asked for the first time."""
@@ -444,8 +458,12 @@ class Inspection:
         return not 0 <= now_us - awaited.at_us < PACE_US
 
     def _choose_way(self) -> None:
-        """While something waits nothing takes the short way: a request would overtake, an answer lets others go on."""
-        self._doubled = _DETOUR if self._holds.is_waiting else self._asked[_CLIENT].doubled
+        """While something waits nothing takes the short way: a request would overtake, an answer lets others go on.
+
+        Nor while an answer may come late, which might be taken for another request's.
+        """
+        is_detour = self._holds.is_waiting or self._may_be_late
+        self._doubled = _DETOUR if is_detour else self._asked[_CLIENT].doubled
 
     def _note_half(self, side: Side, count: int, now_us: int) -> Ending | None:
         """Note since when half a message is held, and let the decoder say whether it can become a whole one."""

@@ -79,6 +79,15 @@ class Values:
             told.place = self._shown.place(frame, operation) if is_read(operation) else None
             self._told[one.ordinal] = told
 
+    def doubt(self, one: Transaction) -> None:
+        """Its answer may be another request's: neither that, nor what it writes, shows what stands there."""
+        one.place = self.nowhere
+        told = self._told.get(one.ordinal)
+        if told is not None:
+            told.place = None
+            if told.write is not None:
+                told.write.is_unclear = True
+
     def before(self, frame: Frame, operation: Operation, now_us: int) -> tuple[ShownBefore, ...]:
         """What stands in the objects that a held request would write, as far as traffic has shown it until now."""
         events = self._shown.bearing_on(operation, now_us)

@@ -317,3 +317,36 @@ def test_read_answers_are_not_decoded_until_a_write_asks_for_them(tmp_path: Path
     flow.exchange(write(99, 0, 6), written(99, 0, 1))
     assert Counting.decoded == 2, "its own answer, and the one read that bears on it"
     assert unpack(">H", values(27, 27)[-2:])[0] == flow.changes()[0][0][0]  # type: ignore[index]
+
+
+def test_an_answer_that_may_be_another_requests_shows_nothing(flow: Telling) -> None:
+    """The first of two requests with one number was lost, so the answer to the second one comes in its place."""
+    flow.client(read(1, 0, 1), T0)
+    flow.client(read(1, 3, 1), T0 + 1)
+    flow.asset(values(1, 250), T0 + 2)
+    flow.now_us += SECOND
+    flow.exchange(write(2, 0, 6), written(2, 0, 1))
+    flow.exchange(write(3, 3, 7), written(3, 3, 1))
+    assert flow.changes() == [(None, [6], ""), (None, [7], "")]
+
+
+@pytest.mark.parametrize("before", [[], [8]])
+def test_an_answer_that_comes_too_late_shows_nothing_of_what_was_asked_since(flow: Telling, before: list[int]) -> None:
+    for value in before * 2:
+        flow.exchange(read(9, 3, 1), values(9, value))
+    flow.client(read(1, 0, 1), flow.now_us)
+    flow.now_us += 6 * SECOND
+    flow.inspection.tick(flow.now_us)
+    flow.client(read(1, 3, 1), flow.now_us)
+    flow.asset(values(1, 250), flow.now_us + 10)
+    flow.asset(values(1, 8), flow.now_us + 20)
+    flow.exchange(write(2, 3, 7), written(2, 3, 1))
+    assert flow.changes() == [(before or None, [7], "")]
+
+
+def test_the_same_request_again_under_its_number_shows_what_it_did(flow: Telling) -> None:
+    for _ in range(2):
+        flow.client(read(1, 0, 1), flow.now_us)
+    flow.asset(values(1, 250), flow.now_us + 2)
+    flow.exchange(write(2, 0, 6), written(2, 0, 1))
+    assert flow.changes() == [([250], [6], "")]
