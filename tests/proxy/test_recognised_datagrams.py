@@ -87,3 +87,17 @@ def test_the_grant_s_end_ends_it(tmp_path: Path) -> None:
     for ending in (flow.relay.tick(T0 + SECOND), flow.client(slmp_request(0x0401), T0 + SECOND).ending):
         assert ending is not None
         assert ending.reason is Reason.GRANT_EXPIRED
+
+
+def test_no_command_of_melsoft_goes_on_behind_its_connect(tmp_path: Path) -> None:
+    flow = Datagrams(tmp_path, "slmp", [Is.READ, Is.SESSION])
+    connect = bytes.fromhex("5a000001")
+    command = next(
+        packet.data
+        for each in datagrams("melsec-melsoft-udp.pcap")
+        for packet in each.packets
+        if packet.data[:1] == b"\x57"
+    )
+    assert flow.client(connect + command, T0).to_asset == b""
+    assert flow.client(connect, T0).to_asset == connect
+    assert [each.reason for each in flow.records("operation.refused")] == ["wrong_protocol"]

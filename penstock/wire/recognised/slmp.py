@@ -201,10 +201,16 @@ def _length(field: bytes) -> int:
     return int(field, 16)
 
 
+#: Of a client, as captures show it.
+_MELSOFT_CONNECT_BYTES: Final = 4
+
+
 def _is_frame(message: bytes) -> bool:
     """Whether the bytes are one whole frame; a stream's always are."""
     try:
-        return bool(message) and (message[0] in {0x5A, 0xDA} or length_of(message, 0) == len(message))
+        if message[:1] == b"\x5a":  # behind four bytes of connect a command could stand, which would be judged as one
+            return len(message) == _MELSOFT_CONNECT_BYTES
+        return bool(message) and (message[0] == 0xDA or length_of(message, 0) == len(message))  # noqa: PLR2004 - its answer
     except Malformed:
         return False
 
