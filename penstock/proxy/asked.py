@@ -91,6 +91,12 @@ class Asked:
         for more in self.doubled.values():
             yield from more
 
+    def stepped(self, step_us: int) -> None:
+        """The clock was set by so much: they wait as long as they would have."""
+        for asked in self:
+            asked.at_us += step_us
+            asked.heard_us += step_us
+
     def clear(self) -> None:
         """Nothing is waited for any more."""
         self.under_way.clear()

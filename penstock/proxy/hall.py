@@ -78,6 +78,9 @@ class Flow(Protocol):
     def tick(self, now_us: int) -> None:
         """Some time went by."""
 
+    def stepped(self, step_us: int) -> None:
+        """The clock was set by so much: nothing that it waits for comes sooner or later."""
+
     def decide(self, decided: HoldDecided) -> bool:
         """Somebody has decided about a request; whether this flow holds it."""
 
@@ -181,7 +184,7 @@ class Hall:
         self.showings.stepped()
         self.slots.stepped(step_us)
         for flow in self.flows:
-            flow.relay.stepped(step_us)
+            flow.stepped(step_us)
         self._admit(
             *(
                 replace(

@@ -186,9 +186,13 @@ class Inspection:
         self._is_renewed = True
 
     def stepped(self, step_us: int) -> None:
-        """The clock was set by so much: what is held waits as long as it would have."""
+        """The clock was set by so much: all that waits does so as long as it would have."""
         self._holds.stepped(step_us)
         self._late_until_us += step_us
+        for side, since_us in self._half_since_us.items():
+            self._half_since_us[side] = since_us and since_us + step_us
+        for asked in self._asked.values():
+            asked.stepped(step_us)
 
     def decide(self, decided: HoldDecided, now_us: int) -> Effect | None:
         """Send on what was held, if it may still pass, or refuse it; then what waited behind it.  See `Relay`."""

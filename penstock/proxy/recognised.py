@@ -173,6 +173,11 @@ class RecognisedRelay(_Recognised):
                 return self._incomplete(side)
         return None
 
+    def stepped(self, step_us: int) -> None:
+        """The clock was set by so much: half a message is no older than it was."""
+        for side, since_us in self._half_since_us.items():
+            self._half_since_us[side] = since_us and since_us + step_us
+
     def _take(self, side: Side, data: bytes, now_us: int) -> tuple[bytes, Ending | None]:
         if now_us >= self._live_until_us:
             return b"", Ending(End.GATE, Reason.GRANT_EXPIRED)

@@ -243,6 +243,12 @@ class ClientSide(asyncio.Protocol):
         if ending is not None:
             self.end(ending)
 
+    def stepped(self, step_us: int) -> None:
+        """See `Flow.stepped`."""
+        self._active_us += step_us
+        self._opened_us += step_us
+        self.relay.stepped(step_us)
+
     def decide(self, decided: HoldDecided) -> bool:
         """Send on, or refuse, what is held; false where it is another flow's, or is held no longer."""
         if self._is_over or self._journal is None or self._journal.number != decided.flow:

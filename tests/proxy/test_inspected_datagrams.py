@@ -268,6 +268,22 @@ def test_an_expired_grant_sends_nothing_more(play: Play) -> None:
     play(scene)
 
 
+def test_a_clock_that_is_set_ends_no_flow_of_datagrams(play: Play) -> None:
+    async def scene(site: Doors) -> None:
+        direct_grant(site)
+        with asset(site) as own, Client(site) as client:
+            client.send(message(1, READ))
+            await answered(own, 1)
+            assert await client.heard() == message(1, READ_REPLY)
+            site.hall.tick(site.clock.now_us())
+            site.clock.offset_ns += 3600 * 10**9
+            site.hall.stepped(3600_000_000)
+            site.hall.tick(site.clock.now_us())
+            assert len(site.hall.flows) == 1
+
+    play(scene)
+
+
 def test_one_client_has_so_many_flows_and_the_longest_silent_one_makes_room(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -456,3 +456,11 @@ def test_a_connection_does_not_go_on_as_what_its_client_did_not_wait_for(tmp_pat
     assert effect.to_client == b""
     assert effect.ending is not None
     assert effect.ending.reason is Reason.WRONG_PROTOCOL
+
+
+def test_a_clock_that_is_set_makes_no_half_message_old(tmp_path: Path) -> None:
+    flow = SpokenFlow(tmp_path, "mms")
+    assert flow.client(CONNECT[:9], T0).ending is None
+    flow.relay.stepped(600 * SECOND)
+    assert flow.relay.tick(T0 + 601 * SECOND) is None
+    assert flow.relay.tick(T0 + 605 * SECOND) is not None

@@ -312,3 +312,29 @@ def test_fifty_flows_at_once_do_not_mix(play: Play) -> None:
         assert [record.detail["operations"] for record in closed] == [20] * 50
 
     play(scene)
+
+
+@pytest.mark.parametrize("step_us", [3600_000_000, -3600_000_000])
+def test_a_clock_that_is_set_ends_no_flow_and_keeps_none_longer(play: Play, step_us: int) -> None:
+    """A gate without a battery learns the time from the network, while safety functions talk through it."""
+
+    async def scene(site: Doors) -> None:
+        site.grant(idle_s=7)
+        reader, writer = await site.connect()
+        writer.write(message(1, READ) + message(2, READ)[:5])
+        assert await reader.readexactly(13) == message(1, READ_REPLY)
+        site.hall.tick(site.clock.now_us())
+        site.clock.offset_ns += step_us * 1000
+        site.hall.stepped(step_us)
+        site.hall.tick(site.clock.now_us())
+        writer.write(message(2, READ)[5:])
+        assert await reader.readexactly(13) == message(2, READ_REPLY)
+        site.hall.tick(site.clock.now_us())
+        site.clock.offset_ns += 7 * 10**9
+        site.hall.tick(site.clock.now_us())
+        await site.until_flows(0)
+        (record,) = site.records("flow.closed")
+        assert record.detail["ending"] == "idle"
+        assert record.detail["duration_us"] < 60_000_000
+
+    play(scene)
