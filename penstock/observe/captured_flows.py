@@ -96,9 +96,21 @@ class Flows:
         self._flows: OrderedDict[tuple[str, frozenset[_End]], Flow] = OrderedDict()
         self._numbers = {"tcp": 0, "udp": 0}
         self._waiting_bytes = 0
+        self._left: list[Arrival] = []
+        """What still waited in flows that were forgotten."""
 
     def take(self, packet: Packet) -> list[Arrival]:
-        """What this packet brings, of both sides where it shows that something of the other one will never come."""
+        """What this packet brings, of both sides where it shows that something of the other one will never come.
+
+        Where it makes a flow be forgotten, what waited there stands in front.
+        """
+        found = self._carried(packet)
+        if self._left:
+            found = self._left + found
+            self._left = []
+        return found
+
+    def _carried(self, packet: Packet) -> list[Arrival]:
         carried = link_packet(packet.link, packet.data)
         if carried is None:
             return []
@@ -113,13 +125,9 @@ class Flows:
 
     def end(self) -> list[Arrival]:
         """What still waits when there are no more packets: what is missing in front of it will never come."""
-        found = []
-        for flow in self._flows.values():
-            for source, stream in flow.streams.items():
-                (destination,) = flow.streams.keys() - {source}
-                while stream.is_waiting:
-                    found += _behind_gap(flow, (source, destination), stream.skip())
-        self._waiting_bytes = 0
+        while self._flows:
+            self._forget(self._flows.popitem(last=False)[1])
+        found, self._left = self._left, []
         return found
 
     def _linked(self, packet: Packet, carried: LinkPacket) -> Arrival:
@@ -203,8 +211,14 @@ class Flows:
         return flow
 
     def _forget(self, flow: Flow | None) -> None:
-        if flow is not None:
-            self._waiting_bytes -= sum(stream.waiting_bytes for stream in flow.streams.values())
+        """Give up what it waited for; what came is told."""
+        if flow is None:
+            return
+        for source, stream in flow.streams.items():
+            self._waiting_bytes -= stream.waiting_bytes
+            (destination,) = flow.streams.keys() - {source}
+            while stream.is_waiting:
+                self._left += _behind_gap(flow, (source, destination), stream.skip())
 
     def _opener(self, segment: _Segment) -> _End:
         """The end that opened a connection: it sent a SYN alone."""

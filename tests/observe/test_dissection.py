@@ -132,6 +132,19 @@ def test_a_write_behind_a_gap_that_nobody_acknowledges_is_shown_when_the_capture
     assert [meaning[0] for meaning in meanings(talk.wire)] == [2, 3]
 
 
+def test_a_write_behind_a_gap_is_shown_when_the_same_ports_open_anew() -> None:
+    talk = Conversation().open().say(Side.CLIENT, READ).say(Side.CLIENT, WRITE, lost=12)
+    talk.wire.carry(tcp(CLIENT, ASSET, 700_000, flags=SYN))
+    talk.next[Side.CLIENT] = 700_001
+    talk.say(Side.CLIENT, READ)
+    dissection = Dissection(KNOWN)
+    found = [
+        (one.arrival.number, one.arrival.flow.number) for packet in talk.wire.packets for one in dissection.take(packet)
+    ]
+    assert found == [(2, 0), (3, 0), (5, 1)]
+    assert list(dissection.end()) == []
+
+
 def test_sides_that_the_handshake_tells_wrong_are_turned_where_only_that_makes_sense() -> None:
     """A connection that is opened from port 502, and speaks as an asset does: the refusal is a reply."""
     talk = Conversation(client=("10.0.0.2", 502), asset=("10.0.0.1", 40000)).open().say(Side.CLIENT, REFUSED)
