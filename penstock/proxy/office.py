@@ -39,6 +39,8 @@ ANCILLARY_BYTES: Final = socket.CMSG_SPACE(_ADDRESS_BYTES) + socket.CMSG_SPACE(_
 #: Otherwise the kernel would go on sending it for minutes, also for a client, or a worker, that is gone.
 UNTAKEN_MS: Final = 5000
 _NS_PER_US: Final = 1000
+#: Datagrams of strangers that a socket may have heard: more than the system's buffer of one holds.
+_MAX_OVERHEARD: Final = 4096
 
 
 class Clock:
@@ -114,10 +116,19 @@ def connected_datagrams(
             with suppress(OSError):  # somebody else's, or below 1024
                 dialled.bind(("", port))
         dialled.connect((grant.underlay, port))
+        if from_own_port:
+            _forget_what_came(dialled)
     except BaseException:
         dialled.close()
         raise
     return dialled
+
+
+def _forget_what_came(dialled: socket.socket) -> None:
+    """Between being bound and being connected it heard everybody, and nothing was asked yet."""
+    with suppress(BlockingIOError, ConnectionError):
+        for _ in range(_MAX_OVERHEARD):
+            dialled.recv(1)
 
 
 def answer_transparently(ends: Ends, grant: Grant) -> socket.socket:

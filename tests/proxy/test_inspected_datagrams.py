@@ -9,7 +9,7 @@ from typing import Self
 
 import pytest
 from loopback import Doors, certificate
-from proxying import READ, READ_REPLY, STOP, WRITE, message
+from proxying import GRANT, READ, READ_REPLY, STOP, WRITE, message
 from test_datagram_side import Play, asset, framed_from, opened, received, rest_of
 from test_held_flows import Ear, HoldingJudge
 
@@ -18,6 +18,7 @@ from penstock.proxy import datagram_door
 from penstock.proxy.datagram_flow import MAX_IN_A_TURN
 from penstock.proxy.datagrams import framed
 from penstock.proxy.inspect_datagrams import MAX_INSPECTED_BYTES
+from penstock.proxy.office import connected_datagrams
 from penstock.proxy.relay import End, Ending
 
 ILLEGAL = bytes.fromhex("0000 0003 01 88 01")
@@ -421,3 +422,27 @@ def test_a_held_write_that_is_refused_is_answered_in_the_protocol_s_words(play: 
             assert nothing(own)
 
     play(scene, judge=HoldingJudge.of_site)
+
+
+def test_what_came_before_the_gate_s_own_port_heard_one_asset_only_is_nobody_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Between being bound and being connected a socket hears everybody."""
+    stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    class Overheard(socket.socket):
+        def connect(self, address: object) -> None:
+            for _ in range(3):
+                stranger.sendto(message(1, READ_REPLY), ("127.0.0.1", self.getsockname()[1]))
+            super().connect(address)  # type: ignore[arg-type]
+
+    with stranger, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        own.bind(("127.0.0.3", 0))
+        port = own.getsockname()[1]
+        monkeypatch.setattr("penstock.proxy.office.socket.socket", Overheard)
+        with connected_datagrams(replace(GRANT, underlay="127.0.0.3"), port, from_own_port=True) as dialled:
+            assert dialled.getsockname()[1] == port
+            assert nothing(dialled)
+            own.sendto(b"own", ("127.0.0.1", port))
+            assert dialled.recv(16) == b"own"
