@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from asyncua import ua
-from opcua_talk import Talk, calling, chunk, encoded, reading, writing
+from asyncua.ua.ua_binary import struct_to_binary
+from opcua_talk import SECRET, Talk, calling, chunk, encoded, reading, writing
 
 from penstock.model import Operation, OperationClass, Permission, Reason, Target
 from penstock.policy.permits import Permit
@@ -148,6 +149,35 @@ def test_a_registered_name_is_the_node_that_was_registered() -> None:
     for message in (reading("ns=9;i=1"), writing(("ns=9;i=1", 1)), calling("ns=9;i=1", "ns=2;i=5")):
         target = talk.operation(message).targets[0]
         assert (target.name, target.first) == ("ns=2;s=Interlock", 0)
+
+
+def in_session(talk: Talk, token: bytes, message: Any) -> Any:
+    """A request of another session in the same connection."""
+    talk.request += 1
+    plain = encoded(message)
+    usual = struct_to_binary(ua.RequestHeader(ua.NodeId(SECRET, 1)))[: 7 + len(SECRET)]
+    assert usual in plain
+    (frame,) = talk.feed(Side.CLIENT, talk.sealed(plain.replace(usual, token), Side.CLIENT, talk.request))
+    return frame
+
+
+def test_a_registered_name_is_one_of_its_session_and_another_node_in_another() -> None:
+    """A server may give sessions the same short names, and a client may have several sessions."""
+    talk, first, second, third = Talk(), b"\x01\x05\x01\0", b"\x01\x05\x02\0", b"\x01\x05\x03\0"
+    for session, node in ((first, "Interlock"), (second, "Lamp")):
+        asked, told = ua.RegisterNodesRequest(), ua.RegisterNodesResponse()
+        asked.Parameters.NodesToRegister.append(ua.NodeId(node, 2))
+        told.Parameters.RegisteredNodeIds.append(ua.NodeId(1, 9))
+        in_session(talk, session, asked)
+        talk.tell(told)
+    wanted = {first: "ns=2;s=Interlock", second: "ns=2;s=Lamp", third: "ns=9;i=1"}
+    meanings: dict[bytes, set[bytes]] = {}
+    for session in (first, first, second, third, third, first, second, second):
+        frame = in_session(talk, session, writing(("ns=9;i=1", 1)))
+        assert frame.operation.targets[0].name == wanted[session]
+        meanings.setdefault(session, set()).add(frame.what)
+    assert [len(each) for each in meanings.values()] == [1, 1, 1]
+    assert len(set.union(*meanings.values())) == 3, "what was judged of one session is not taken for another"
 
 
 def test_methods_whose_path_was_shown_are_what_the_standard_says_of_their_name() -> None:

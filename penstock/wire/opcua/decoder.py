@@ -72,7 +72,7 @@ _CLIENT: Final = Side.CLIENT
 _ASSET: Final = Side.ASSET
 _REQUEST: Final = Role.REQUEST
 _REPLY: Final = Role.REPLY
-_MISSING: Final = (0, b"")
+_MISSING: Final = (0, b"", b"")
 _request_head = Struct("<IIIIIII").unpack_from
 _reply_head = Struct("<IIIIIII12xI").unpack_from
 _REQUEST_BYTES: Final = 28 + 2 + _REST_BYTES
@@ -114,8 +114,8 @@ class OpcUaDecoder:
         self._marks = _NO_MARKS
         self._version = _version_of(self._learner)
         self._token = b""
-        #: Requests that wait for their response: service and body where the response tells names.
-        self._waiting: dict[int, tuple[int, bytes] | None] = {}
+        #: Requests that wait for their response: service, body and session where the response tells names.
+        self._waiting: dict[int, tuple[int, bytes, bytes] | None] = {}
         #: Next sequence number of each side where the gate has changed the count.
         self._next_out: dict[Side, int] = {}
         self._is_clear = self._ended = False
@@ -172,7 +172,7 @@ class OpcUaDecoder:
             return None
         stream.sequence = sequence
         body = data[at + _REST_BYTES :]
-        waiting[request] = (type_id >> 16, body) if type_id in _TELLING_TYPES else None
+        waiting[request] = (type_id >> 16, body, self._token) if type_id in _TELLING_TYPES else None
         what = mark + self._version + body
         return OpcUaFrame(data, _CLIENT, what, request, False, _REQUEST, True, type_id >> 16, self._learner.names)
 
@@ -378,7 +378,6 @@ class OpcUaDecoder:
         if head.request in self._waiting or len(self._waiting) >= MAX_WAITING:
             raise Malformed(f"request {head.request} is under way already (OPC 10000-6, 6.7.2.4)")
         service, _, end = read_type(body, 0)
-        names = self._learner.names
         if service not in SERVICES or service in CHANNEL:
             service, end = 0, 0
         else:
@@ -386,7 +385,10 @@ class OpcUaDecoder:
             end = asked.body
             self._token = body[asked.token_start : asked.token_end]
             self._marks = _MARKS
-        self._waiting[head.request] = (service, body[end:]) if service in TELLING else None
+            if self._learner.turn_to(self._token):
+                self._version = _version_of(self._learner)
+        names = self._learner.names
+        self._waiting[head.request] = (service, body[end:], self._token) if service in TELLING else None
         what = MARK.pack(service, names.version) + body[end:]
         count, cut = len(chunks), self._channel.cut
         return OpcUaFrame(
@@ -409,9 +411,9 @@ class OpcUaDecoder:
             data, _ASSET, b"", head.request, no, _REPLY, True, service, names, count, is_dropped=False, cut=cut
         )
 
-    def _learn(self, asked: tuple[int, bytes], answered: int, body: bytes) -> None:
+    def _learn(self, asked: tuple[int, bytes, bytes], answered: int, body: bytes) -> None:
         """What a response tells of nodes; one to something else, or that cannot be read, tells nothing."""
-        service, wanted = asked
+        service, wanted, session = asked
         if RESPONSES.get(answered) != service:
             return
         try:
@@ -419,7 +421,7 @@ class OpcUaDecoder:
             told = read_message(MESSAGE_NAMES[answered], body)
         except Malformed:
             return
-        if self._learner.learn(service, question, told):
+        if self._learner.learn(service, question, told, session):
             self._version = _version_of(self._learner)
 
     def _aborted(self, side: Side, head: t.Secured, chunks: list[bytes]) -> Frame:

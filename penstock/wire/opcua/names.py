@@ -19,6 +19,8 @@ from penstock.wire.opcua.schema import Fields
 
 #: Paths, and registered names, of one flow; what comes later is not learnt, and does not fit a path then.
 MAX_LEARNT: Final = 4096
+#: Sessions of a flow of which a snapshot is kept; clients have one.
+MAX_SNAPSHOTS: Final = 16
 #: Bytes of one path; a longer one is not learnt.
 MAX_PATH: Final = 1024
 #: Nodes of one path, and paths of one node.
@@ -60,19 +62,33 @@ NO_NAMES: Final = Names(0, {}, {})
 class Learner:
     """Makes the next snapshot of a flow."""
 
-    __slots__ = ("_nodes", "_paths", "_registered", "names")
+    __slots__ = ("_nodes", "_paths", "_registered", "_session", "_shown", "_snapshots", "_version", "names")
 
     def __init__(self) -> None:
         self.names = Names(0, {}, {})
+        #: By session; all are made anew when something was learnt.  The empty one is of those that registered nothing.
+        self._snapshots = {b"": self.names}
+        self._session, self._version = b"", 0
+        #: The paths as snapshots have them.
+        self._shown: Mapping[str, tuple[str, ...]] = {}
         #: The nodes of each path: a path may lead to several, and to others after the server changed.
         self._nodes: dict[str, tuple[str, ...]] = {}
         self._paths: dict[str, tuple[str, ...]] = {}
-        self._registered: dict[str, NodeId] = {}
+        #: OPC 10000-4, 5.9.5: a server may give each session short names of its own, so one may mean several nodes.
+        self._registered: dict[bytes, dict[str, NodeId]] = {}
 
-    def learn(self, service: int, asked: Fields, answered: Fields) -> bool:
-        """Whether the pair of request and response told something new; then `names` is another snapshot."""
+    def turn_to(self, session: bytes) -> bool:
+        """Let `names` be those of a session, by its authentication token; whether they are others than before."""
+        if session == self._session:
+            return False
+        self._session, before = session, self.names
+        self.names = self._names_of(session)
+        return self.names is not before
+
+    def learn(self, service: int, asked: Fields, answered: Fields, session: bytes = b"") -> bool:
+        """Whether a session's request and its response told something new; then `names` is another snapshot."""
         if service == REGISTER_NODES:
-            is_new = self._learn_registered(asked["NodesToRegister"], answered["RegisteredNodeIds"])
+            is_new = self._learn_registered(session, asked["NodesToRegister"], answered["RegisteredNodeIds"])
         elif service in {TRANSLATE_PATHS, BROWSE}:
             found = dict[str, list[str]]()
             told = _translated if service == TRANSLATE_PATHS else _browsed
@@ -83,21 +99,39 @@ class Learner:
         else:
             return False
         if is_new:
-            self.names = Names(self.names.version + 1, dict(self._paths), dict(self._registered))
+            self._shown = dict(self._paths)
+            self._snapshots.clear()
+            self.names = self._names_of(self._session)
         return is_new
+
+    def _names_of(self, session: bytes) -> Names:
+        """The snapshot of a session."""
+        registered = self._registered.get(session)
+        key = session if registered else b""
+        found = self._snapshots.get(key)
+        if found is None:
+            if len(self._snapshots) >= MAX_SNAPSHOTS:
+                self._snapshots.clear()
+            self._version += 1
+            found = self._snapshots[key] = Names(self._version, self._shown, dict(registered or {}))
+        return found
 
     def _starts(self, node: NodeId) -> tuple[str, ...]:
         text = node.text
         return (ROOTS[text],) if text in ROOTS else self._paths.get(text, ())
 
-    def _learn_registered(self, asked: Iterable[NodeId], given: Iterable[NodeId]) -> bool:
+    def _learn_registered(self, session: bytes, asked: Iterable[NodeId], given: Iterable[NodeId]) -> bool:
         """OPC 10000-4, 5.9.5: the answer has one name for each node that was asked for."""
-        is_new = False
+        known, is_new = self._registered.get(session, {}), False
+        room = MAX_LEARNT - sum(map(len, self._registered.values()))
         for node, name in zip(asked, given, strict=False):
-            text, meant = name.text, self.names.known(node)
-            is_told = name != node or text in self._registered
-            if is_told and self._registered.get(text) != meant and self._has_room(self._registered, text):
-                self._registered[text], is_new = meant, True
+            text, meant = name.text, known.get(node.text, node)
+            is_told = name != node or text in known
+            if is_told and known.get(text) != meant and (text in known or room > 0):
+                room -= text not in known
+                known[text], is_new = meant, True
+        if is_new:
+            self._registered[session] = known
         return is_new
 
     def _learn_paths(self, found: Mapping[str, list[str]], *, is_whole: bool) -> bool:
