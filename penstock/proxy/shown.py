@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 from typing import Final
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -305,23 +306,28 @@ class Shown:
 
 
 class Showings:
-    """What is known of the objects of each service: of the last ones that anybody used."""
+    """What is known of the objects of each service: of those that have flows, and of the last ones that had.
+
+    One port over TCP and over UDP leads to the same objects, though these are two services.
+    """
 
     def __init__(self) -> None:
-        self._shown: dict[tuple[str, str], Shown] = {}
+        self._last: dict[tuple[str, str, int], Shown] = {}
+        #: All that any flow has: two of them to one service must see what the other one writes.
+        self._used: WeakValueDictionary[tuple[str, str, int], Shown] = WeakValueDictionary()
 
     def of(self, grant: Grant) -> Shown:
         """What was shown of the service that this grant leads to."""
-        key = grant.asset, grant.service
-        found = self._shown.pop(key, None) or Shown(objects_of(grant.protocol))
-        if len(self._shown) >= MAX_SERVICES:
-            del self._shown[next(iter(self._shown))]
-        self._shown[key] = found
+        key = grant.asset, grant.protocol, grant.port
+        found = self._last.pop(key, None) or self._used.get(key) or Shown(objects_of(grant.protocol))
+        if len(self._last) >= MAX_SERVICES:
+            del self._last[next(iter(self._last))]
+        self._last[key] = self._used[key] = found
         return found
 
     def stepped(self) -> None:
         """The clock was set."""
-        for each in self._shown.values():
+        for each in list(self._used.values()):
             each.forget()
 
 

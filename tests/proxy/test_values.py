@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from struct import pack, unpack
 from tempfile import TemporaryDirectory
@@ -14,7 +15,8 @@ from proxying import GRANT, SECOND, T0
 from telling import Telling, change_of
 
 from penstock.model import Operation, OperationClass, Record, RecordKind, RecordMode, Target
-from penstock.proxy.shown import MAX_BYTES, MAX_PLACES, MAX_WRITES, STALE_US, Shown, objects_of
+from penstock.proxy import shown
+from penstock.proxy.shown import MAX_BYTES, MAX_PLACES, MAX_WRITES, STALE_US, Showings, Shown, objects_of
 from penstock.wire import Frame, ModbusDecoder, Side
 
 REGISTERS = 6
@@ -350,3 +352,23 @@ def test_the_same_request_again_under_its_number_shows_what_it_did(flow: Telling
     flow.asset(values(1, 250), flow.now_us + 2)
     flow.exchange(write(2, 0, 6), written(2, 0, 1))
     assert flow.changes() == [([250], [6], "")]
+
+
+def test_two_flows_to_one_service_know_the_same_however_many_services_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else one would go on believing what the other one has written over since."""
+    monkeypatch.setattr(shown, "MAX_SERVICES", 2)
+    showings = Showings()
+    first = showings.of(GRANT)
+    others = [showings.of(replace(GRANT, asset=f"plc-{number}")) for number in range(3)]
+    assert showings.of(GRANT) is first
+    assert len({id(each) for each in (first, *others)}) == 4
+
+
+def test_what_is_known_is_of_a_protocol_at_a_port_over_either_transport() -> None:
+    showings = Showings()
+    first = showings.of(GRANT)
+    assert showings.of(replace(GRANT, service="modbus-udp", transport="udp")) is first
+    assert showings.of(replace(GRANT, port=503)) is not first
+    assert showings.of(replace(GRANT, protocol="s7comm")).objects is objects_of("s7comm")
