@@ -6,7 +6,7 @@ Pure.  It knows nothing about conduits: it only says who asks for what, in the t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from penstock.model import (
     ANY_LAST,
@@ -89,10 +89,25 @@ def read_object(protocol: str, word: str, text: str, operation_class: OperationC
     if operation_class not in limit.classes:
         why = f"operations of class {operation_class.value!r} name no {word}"
         raise UnreadableError(why, "leave the object out, or name another class")
-    spans = limit.read(text)
-    if len(spans) != 1 or "*" in (spans[0].name or ""):
-        raise UnreadableError(f"{text!r} is more than one object", f"write one, such as `{limit.example}`")
-    return spans[0]
+    own, *others = limit.read(text)
+    if own.first == own.last and own.name is not None and "*" not in text:
+        own = replace(own, name=own.name.replace("*", str(own.first)))  # ``ns=2;i=*`` with a number of its own
+    if "*" in text or "*" in (own.name or "") or any(_is_another(span, own) for span in others):
+        raise UnreadableError(f"{text!r} is more than one object", f"write one, as in `{limit.example}`")
+    return own
+
+
+def _is_another(span: Span, own: Span) -> bool:
+    """Whether a span stands for objects beside `own`, and not for `own` in another form.
+
+    The first span is what the words say themselves.  Others mean what comes with it: the elements of a tag, the
+    attributes of an object, the bits of a word of FINS, requests of OPC UA without a node, a PCCC file's other name.
+    """
+    if span.table != own.table or own.name is None:
+        return span.table == own.table
+    is_part = (span.name or "").startswith(tuple(own.name + sign for sign in "[@/"))
+    is_alias = own.last != ANY_LAST and (span.first, span.last) == (own.first, own.last)
+    return not is_part and not is_alias
 
 
 def read_value(protocol: str, text: str) -> Value:
