@@ -256,6 +256,17 @@ def test_subscriptions_tell_the_nodes_that_they_watch() -> None:
     assert only(ua.PublishRequest()) == Target(Is.READ, "service", 0, 1, "subscription")
 
 
+def test_a_query_for_values_or_by_values_is_reading_as_well() -> None:
+    """Else whoever may look around could read everything."""
+    plain, values, filtered = ua.QueryFirstRequest(), ua.QueryFirstRequest(), ua.QueryFirstRequest()
+    plain.Parameters.NodeTypes = [ua.NodeTypeDescription(ua.ExpandedNodeId(63))]
+    wanted = ua.QueryDataDescription(AttributeId=13)
+    values.Parameters.NodeTypes = [ua.NodeTypeDescription(ua.ExpandedNodeId(63), True, [wanted])]
+    filtered.Parameters.Filter.Elements = [ua.ContentFilterElement()]
+    assert asked(plain).classes == (Is.DISCOVERY,)
+    assert asked(values).classes == asked(filtered).classes == (Is.DISCOVERY, Is.READ)
+
+
 def test_new_and_deleted_nodes_and_references_are_a_program_to_the_device() -> None:
     request = ua.AddNodesRequest()
     item = ua.AddNodesItem(ParentNodeId=ua.ExpandedNodeId(85), RequestedNewNodeId=ua.ExpandedNodeId("New", 2))

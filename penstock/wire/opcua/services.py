@@ -31,7 +31,7 @@ Builder = Callable[[Fields, Names], Iterator[Target]]
 
 #: Tables of what is not a node, or is touched otherwise than by an attribute.
 #: `SERVICE` is what names no node and gives none away that was not judged: endpoints, a subscription, more of a browse.
-SERVICE, TRANSFER = "service", "Transfer"
+SERVICE, TRANSFER, QUERY = "service", "Transfer", "Query"
 BROWSE, REGISTER, HISTORY, NODES, USER, SERVER = "Browse", "Register", "History", "Nodes", "user token", "server"
 _UNKNOWN: Final = OperationClass.UNKNOWN
 _READ: Final = OperationClass.READ
@@ -109,6 +109,13 @@ def _endpoints(fields: Fields, names: Names) -> Iterator[Target]:  # noqa: ARG00
 def _continuation(fields: Fields, names: Names) -> Iterator[Target]:  # noqa: ARG001 - a builder
     """More of what an earlier request asked for."""
     yield Target(_DISCOVERY, SERVICE, 0, 1, "continuation")
+
+
+def _query(fields: Fields, names: Names) -> Iterator[Target]:  # noqa: ARG001 - a builder
+    """OPC 10000-4, 5.10.3: attributes of whatever nodes there are, or nodes by what their attributes say: both read."""
+    is_reading = fields["Filter"]["Elements"] or any(each["DataToReturn"] for each in fields["NodeTypes"])
+    for found in (_DISCOVERY, _READ) if is_reading else ():
+        yield Target(found, QUERY, 0, 1, "instances")
 
 
 def _browse(fields: Fields, names: Names) -> Iterator[Target]:
@@ -231,6 +238,7 @@ BUILDERS: Final = MappingProxyType(
         527: _browse,
         533: _continuation,
         554: _translate,
+        615: _query,
         560: _register,
         566: _register,
         664: _history_read,
