@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from penstock.evidence import Old, Outcome, PerformedOperation, SummedOperations, format_time
+from penstock.evidence import Old, Outcome, PerformedOperation, RecordedOperation, SummedOperations, format_time
 from penstock.model import Json
 from penstock.wire import NAMED
 
@@ -39,21 +39,7 @@ def operation_cells(one: PerformedOperation) -> tuple[str, ...]:
 
 def operation_document(one: PerformedOperation) -> dict[str, object]:
     """The same for programs, with everything that is on record."""
-    document: dict[str, object] = {
-        "seq": one.seq,
-        "time": format_time(one.at_us),
-        "grant": one.grant,
-        "subject": one.subject,
-        "asset": one.asset,
-        "protocol": one.protocol,
-        "flow": one.flow,
-        "source": one.source,
-        "operation": one.operation,
-        "code": one.code,
-        "name": one.name,
-        "unit": one.unit,
-        "targets": one.targets,
-        "conduit": one.conduit,
+    document = _document(one) | {
         "data": one.data.hex(),
         "outcome": one.outcome.name.lower(),
         "latency_us": one.latency_us,
@@ -86,10 +72,20 @@ def sum_cells(one: SummedOperations) -> tuple[str, ...]:
 
 def sum_document(one: SummedOperations) -> dict[str, object]:
     """The same for programs."""
+    return _document(one) | {
+        "last_time": format_time(one.last_us),
+        "count": one.count,
+        "exceptions": one.exceptions,
+        "unanswered": one.unanswered,
+        "sent": one.sent,
+        "latency_us": one.latency_us,
+    }
+
+
+def _document(one: RecordedOperation) -> dict[str, object]:
     return {
         "seq": one.seq,
         "time": format_time(one.at_us),
-        "last_time": format_time(one.last_us),
         "grant": one.grant,
         "subject": one.subject,
         "asset": one.asset,
@@ -102,11 +98,6 @@ def sum_document(one: SummedOperations) -> dict[str, object]:
         "unit": one.unit,
         "targets": one.targets,
         "conduit": one.conduit,
-        "count": one.count,
-        "exceptions": one.exceptions,
-        "unanswered": one.unanswered,
-        "sent": one.sent,
-        "latency_us": one.latency_us,
     }
 
 

@@ -37,14 +37,8 @@ class Old:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PerformedOperation:
-    """One operation out of an `operations` record, at `at_us`; `latency_us` is None when no answer came.
-
-    `seq` is the record that holds it, `data` the bytes of the request that was judged.  `status` is what the answer
-    said where not all went well, `old` what was there before as far as it was seen, `answer` and `reply` what the
-    answer showed and its bytes, where the conduit recorded payload.  `is_untold`: there was no room for these.
-    `approved_by` let it pass where it was held.
-    """
+class RecordedOperation:
+    """What was asked, of what, by whom, under which conduit, at `at_us`; `seq` is the record that says so."""
 
     seq: int
     at_us: int
@@ -60,6 +54,17 @@ class PerformedOperation:
     unit: int | None
     targets: list[dict[str, Json]]
     conduit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerformedOperation(RecordedOperation):
+    """One operation; `latency_us` is None when no answer came, `data` are the bytes of the request that was judged.
+
+    `status` is what the answer said where not all went well, `old` what was there before as far as it was seen,
+    `answer` and `reply` what the answer showed and its bytes, where the conduit recorded payload.  `is_untold`: there
+    was no room for these.  `approved_by` let it pass where it was held.
+    """
+
     data: bytes
     latency_us: int | None
     outcome: Outcome
@@ -72,27 +77,13 @@ class PerformedOperation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SummedOperations:
+class SummedOperations(RecordedOperation):
     """Operations of one kind on one object that were summed, from `at_us` to `last_us`.
 
     `latency_us` are the least, the mean and the greatest of those that were answered.
     """
 
-    seq: int
-    at_us: int
     last_us: int
-    grant: int | None
-    subject: str | None
-    asset: str | None
-    protocol: str | None
-    flow: int
-    source: str
-    operation: str
-    code: str
-    name: str
-    unit: int | None
-    targets: list[dict[str, Json]]
-    conduit: str
     count: int
     exceptions: int
     unanswered: int

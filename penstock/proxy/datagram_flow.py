@@ -14,7 +14,8 @@ import struct
 from typing import Final
 
 from penstock.bus import FlowJournal
-from penstock.model import Grant, HoldDecided, Record, RecordKind
+from penstock.model import Grant, HoldDecided, Record
+from penstock.proxy.closing import closed_record
 from penstock.proxy.office import Office
 from penstock.proxy.relay import Effect, End, Ending, Relay
 
@@ -223,31 +224,21 @@ class DatagramFlow:
         return False
 
     def _record(self, ending: Ending, flow: int, now_us: int) -> Record:
-        grant = self.grant
-        return Record(
-            kind=RecordKind.FLOW_CLOSED,
-            at_us=now_us,
-            grant=grant.number,
-            subject=grant.subject.name,
-            asset=grant.asset,
-            protocol=grant.protocol,
-            reason=ending.reason,
-            detail={
-                "flow": flow,
-                "source": self.source,
-                "ending": ending.by.value,
-                "why": ending.why,
-                "duration_us": max(0, now_us - self._opened_us),
-                "bytes_from_client": self._client_bytes,
-                "bytes_from_asset": self._asset_bytes,
-                "datagrams_from_client": self._from_client,
-                "datagrams_from_asset": self._from_asset,
-                "dropped_to_asset": self._dropped_to_asset,
-                "dropped_to_client": self._dropped_to_client,
-                "unreachable": self._unreachable,
-                "operations": self.relay.frames,
-                "refused": self.relay.refused,
-            },
+        return closed_record(
+            self.grant,
+            self.relay,
+            ending,
+            flow=flow,
+            source=self.source,
+            opened_us=self._opened_us,
+            now_us=now_us,
+            bytes_from_client=self._client_bytes,
+            bytes_from_asset=self._asset_bytes,
+            datagrams_from_client=self._from_client,
+            datagrams_from_asset=self._from_asset,
+            dropped_to_asset=self._dropped_to_asset,
+            dropped_to_client=self._dropped_to_client,
+            unreachable=self._unreachable,
         )
 
 

@@ -14,7 +14,8 @@ from contextlib import suppress
 from typing import Final, cast
 
 from penstock.bus import FlowJournal
-from penstock.model import GRANT_MASK, Grant, HoldDecided, Json, Limits, Reason, Record, RecordKind
+from penstock.model import GRANT_MASK, Grant, HoldDecided, Json, Limits, Reason, Record
+from penstock.proxy.closing import closed_record
 from penstock.proxy.office import Office, port_behind
 from penstock.proxy.relay import ALL_BYTES, Effect, End, Ending, Relay
 
@@ -409,27 +410,16 @@ class ClientSide(asyncio.Protocol):
         reset(client)
 
     def _record(self, ending: Ending, flow: int, now_us: int) -> Record:
-        grant = self.grant
-        return Record(
-            kind=RecordKind.FLOW_CLOSED,
-            at_us=now_us,
-            grant=grant.number,
-            subject=grant.subject.name,
-            asset=grant.asset,
-            protocol=grant.protocol,
-            reason=ending.reason,
-            detail={
-                "flow": flow,
-                "source": self.source,
-                "ending": ending.by.value,
-                "why": ending.why,
-                "duration_us": max(0, now_us - self._opened_us),
-                "bytes_from_client": self._from_client,
-                "bytes_from_asset": self._from_asset,
-                "operations": self.relay.frames,
-                "refused": self.relay.refused,
-                **({"told": dict(self.relay.told)} if self.relay.told else {}),
-            },
+        return closed_record(
+            self.grant,
+            self.relay,
+            ending,
+            flow=flow,
+            source=self.source,
+            opened_us=self._opened_us,
+            now_us=now_us,
+            bytes_from_client=self._from_client,
+            bytes_from_asset=self._from_asset,
         )
 
 
